@@ -1,0 +1,46 @@
+# `make dev` runs the product, `make test` proves it. Both make their own environment first.
+PYTHON ?= python3
+UV := $(shell command -v uv || echo .uv/bin/uv)
+BIN := .venv/bin
+
+.PHONY: dev test test-long check format bench lock clean
+
+dev: .venv/ready
+	$(BIN)/gateway dev
+
+test: .venv/ready
+	$(BIN)/pytest -m "not long"
+
+test-long: .venv/ready
+	$(BIN)/pytest -m long
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready
+	$(BIN)/python -m bench
+
+# --target needs no virtual environment and no rights over the system's Python.
+.uv/bin/uv:
+	$(PYTHON) -m pip install --quiet --target .uv uv
+
+.venv/ready: requirements-dev.txt pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: | $(filter .uv/bin/uv,$(UV))
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv .uv .gateway

@@ -1,0 +1,55 @@
+"""The contract between the gateway and an AI engine (the seed's, with `sources`)."""
+
+from pydantic import Field, JsonValue
+
+from contracts.base import Model, Timestamp
+from contracts.guests import GuestProfile
+from contracts.messages import ChannelType, Message
+
+
+class Action(Model):
+    """Something the AI asks the gateway to do."""
+
+    id: str
+    type: str
+    params: dict[str, JsonValue] = {}
+
+
+class ConversationContext(Model):
+    """What an engine is told of the conversation so far; `messages` is bounded."""
+
+    conversation_id: str
+    guest_id: str
+    property_id: str
+    channel_type: ChannelType
+    state: str
+    assigned_to: str | None = None
+    messages: list[Message] = []
+    turn_message_ids: list[str] = []
+    message_count: int = 0
+    current_intent: str | None = None
+    pending_actions: list[Action] = []
+    created_at: Timestamp
+    last_message_at: Timestamp | None = None
+    resolved_at: Timestamp | None = None
+
+
+class AIRequest(Model):
+    """One turn: `message` is its last guest message, earlier unanswered ones stand in `context.messages`."""
+
+    conversation_id: str
+    message: Message
+    context: ConversationContext
+    guest_profile: GuestProfile
+
+
+class AIResponse(Model):
+    """An engine's answer. `confidence` is a probability that the answer is right, from 0 to 1."""
+
+    conversation_id: str
+    response: str
+    intent: str
+    confidence: float = Field(ge=0, le=1)
+    actions: list[Action] = []
+    should_escalate: bool = False
+    sources: list[str] = []

@@ -1,0 +1,106 @@
+"""What a conversation publishes, and the activity that carries it."""
+
+from typing import Literal
+
+from contracts.base import Model, Timestamp
+from contracts.conversations import Conversation, Outcome
+from contracts.messages import ChannelType, DeliveryState, Message, OutboundMessage, Route
+
+NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
+Change = Literal[
+    "started", "escalated", "claimed", "returned", "resolved", "reopened", "draft", "review", "intent", "read"
+]
+
+
+class Notification(Model):
+    id: str
+    kind: NotificationKind
+    text: str
+    conversation_id: str | None = None
+    at: Timestamp
+    read_at: Timestamp | None = None
+
+
+class Event(Model):
+    """One change of a conversation. Exactly one of `message`, `change` and `notification` is set.
+
+    `seq` is allocated by the workflow alone, without gaps. A `change` is told with the conversation as it is at the
+    end of the batch that carries it.
+    """
+
+    seq: int
+    at: Timestamp
+    message: Message | None = None
+    change: Change | None = None
+    by: str | None = None
+    notification: Notification | None = None
+
+
+class Publication(Model):
+    """A batch of events with the conversation as it stands after them, in order of `seq`."""
+
+    conversation: Conversation
+    contact_key: str
+    route: Route
+    events: list[Event] = []
+    outcomes: list[Outcome] = []
+
+
+class Send(Model):
+    """One attempt to hand a message to a channel. `received_at` is when the oldest message it answers came in."""
+
+    message: OutboundMessage
+    adapter: str
+    attempt: int
+    author: str
+    received_at: Timestamp | None = None
+
+
+class SendResult(Model):
+    """What came of one attempt. `retry`: the channel may take it later, after `retry_after` seconds at the least."""
+
+    message_id: str
+    result: Literal["sent", "retry", "failed", "unknown"]
+    reason: str | None = None
+    retry_after: float | None = None
+
+
+class DeliverAndPublish(Model):
+    publication: Publication
+    sends: list[Send] = []
+
+
+class DeliverAndPublishResult(Model):
+    """`stored` is false while PostgreSQL is away: the batch then stays in the outbox."""
+
+    stored: bool
+    sends: list[SendResult] = []
+
+
+class DeliveryReport(Model):
+    """A provider's word on a message of ours; moves its delivery upwards only."""
+
+    property_id: str
+    conversation_id: str
+    message_id: str
+    state: DeliveryState
+    reason: str | None = None
+
+
+class ContactLookup(Model):
+    """Asked once at the start of a conversation: what storage knows of the contact and these message ids."""
+
+    property_id: str
+    channel_type: ChannelType
+    sender_id: str
+    contact_key: str
+    conversation_id: str
+    message_ids: list[str]
+
+
+class ContactFacts(Model):
+    known_message_ids: list[str] = []
+    guest_id: str | None = None
+    guest_name: str | None = None
+    previous_conversation_id: str | None = None
+    previous_messages: list[Message] = []

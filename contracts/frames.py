@@ -1,0 +1,88 @@
+"""Frames of the two sockets, `/ws` for staff and `/chat/{propertyId}` for guests."""
+
+from enum import IntEnum
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.base import Model
+from contracts.conversations import Conversation, GuestConversation
+from contracts.events import Notification
+from contracts.messages import ChannelType, Message
+from contracts.staff import Staff
+from contracts.tasks import Task
+
+ClientType = Literal["auth", "subscribe", "unsubscribe", "send_message", "typing"]
+ServerType = Literal[
+    "session",
+    "message",
+    "conversation_update",
+    "task_update",
+    "notification",
+    "typing",
+    "presence",
+    "resync",
+    "ack",
+    "error",
+]
+
+
+class CloseCode(IntEnum):
+    SESSION_ENDED = 4401
+    FORBIDDEN = 4403
+    NO_PONG = 4408
+    TOO_SLOW = 4413
+    FULL = 4429
+
+
+class ClientPayload(Model):
+    """What a client frame may carry; each type reads its own part."""
+
+    token: str | None = None
+    identity: str | None = None
+    conversation_id: str | None = None
+    property_id: str | None = None
+    content: str | None = None
+    channel: ChannelType | None = None
+    after: str | None = None
+    client_message_id: str | None = None
+    private: bool = False
+    typing: bool = True
+
+
+class ClientFrame(Model):
+    type: ClientType
+    payload: ClientPayload = Field(default_factory=ClientPayload)
+    id: str | None = Field(default=None, max_length=128)
+
+
+class ServerPayload(Model):
+    """What a server frame may carry; keys that are null are left out on the wire."""
+
+    conversation_id: str | None = None
+    property_id: str | None = None
+    message: Message | None = None
+    conversation: Conversation | GuestConversation | None = None
+    task: Task | None = None
+    notification: Notification | None = None
+    message_id: str | None = None
+    token: str | None = None
+    visitor_id: str | None = None
+    staff: Staff | None = None
+    author: str | None = None
+    author_name: str | None = None
+    typing: bool | None = None
+    live: bool | None = None
+    code: str | None = None
+    detail: str | None = None
+    field: str | None = None
+
+
+class ServerFrame(Model):
+    """`cursor` is a position in the property's log; `seq` orders what happened within a conversation."""
+
+    type: ServerType
+    payload: ServerPayload = Field(default_factory=ServerPayload)
+    seq: int | None = None
+    cursor: str | None = None
+    id: str | None = None

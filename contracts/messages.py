@@ -1,0 +1,127 @@
+"""Messages: what guests send in, what everybody sees, what leaves by a channel."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from contracts.base import Model, Timestamp
+
+ChannelType = Literal["whatsapp", "sms", "email", "webchat"]
+MessageId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+
+
+class Author(StrEnum):
+    GUEST = "guest"
+    AI = "ai"
+    STAFF = "staff"
+    SYSTEM = "system"
+
+
+class DeliveryState(StrEnum):
+    """How far a message got. `rank` orders them: a report may only move a message upwards."""
+
+    QUEUED = "queued"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+
+    @property
+    def rank(self) -> int:
+        return list(DeliveryState).index(self)
+
+
+class Delivery(Model):
+    state: DeliveryState
+    reason: str | None = None
+
+
+class Attachment(Model):
+    """A file by reference; `size` in bytes, 0 where the provider did not say."""
+
+    id: str
+    name: str
+    content_type: str
+    size: int = Field(default=0, ge=0)
+    url: str
+
+
+class AIInfo(Model):
+    """How the AI came to a message; shown to staff only."""
+
+    confidence: float
+    intent: str
+    sources: list[str] = []
+    model: str | None = None
+
+
+class Message(Model):
+    """One message of a conversation, the same on REST, events and sockets."""
+
+    id: str
+    conversation_id: str
+    seq: int
+    author: Author
+    author_name: str | None = None
+    content: str
+    attachments: list[Attachment] = []
+    private: bool = False
+    created_at: Timestamp
+    delivery: Delivery
+    ai: AIInfo | None = None
+
+    def for_guest(self) -> "Message":
+        """The message as its guest may see it: without what the AI thought of it."""
+        return self.model_copy(update={"ai": None})
+
+    @property
+    def visible_to_guest(self) -> bool:
+        """A note is never shown to the guest, nor a message that has not left yet."""
+        held = (DeliveryState.QUEUED, DeliveryState.FAILED)
+        return not self.private and (self.author is Author.GUEST or self.delivery.state not in held)
+
+
+class InboundMessage(Model):
+    """What a channel hands to the gateway (the seed's contract)."""
+
+    channel_id: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    channel_type: ChannelType
+    sender_id: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    content: str
+    metadata: dict[str, JsonValue] = {}
+    timestamp: Timestamp
+
+
+class Route(Model):
+    """The way back to a guest: an adapter, the hotel's end of the channel, and the guest's."""
+
+    adapter: str
+    channel_id: str
+    sender_id: str
+
+
+class GuestMessage(Model):
+    """The signal a conversation gets for one guest message. `id` is what it is deduplicated by."""
+
+    id: MessageId
+    route: Route
+    content: str
+    attachments: list[Attachment] = []
+    guest_name: str | None = None
+    sent_at: Timestamp
+    received_at: Timestamp
+
+
+class OutboundMessage(Model):
+    """What leaves by a channel. `message_id` is the same on every attempt, so that a receiver can drop repeats."""
+
+    message_id: str
+    conversation_id: str
+    recipient_id: str
+    channel_id: str
+    channel_type: ChannelType
+    content: str
+    attachments: list[Attachment] = []
+    in_reply_to: list[str] = []

@@ -1,0 +1,37 @@
+"""Names fixed across processes: task queues, search attributes, limits of a wire."""
+
+from enum import StrEnum
+
+
+class TaskQueue(StrEnum):
+    """One queue per kind of work, so that each scales alone."""
+
+    GATEWAY = "gateway"
+    AI = "gateway-ai"
+    CHANNELS = "gateway-channels"
+
+
+DEPLOYMENT = "gateway"
+"""Name of the worker deployment, one for all queues."""
+
+CONVERSATION_WORKFLOW = "Conversation"
+
+SEARCH_KEYWORDS = ("GatewayState", "GatewayProperty", "GatewayChannel", "GatewayAssignee", "GatewayIntent")
+SEARCH_INT = "GatewayPriority"
+SEARCH_BOOL = "GatewayNeedsReview"
+
+BATCH_BYTES = 256 * 1024
+"""Most JSON bytes of one publish."""
+
+CONTENT_LIMIT = 4096
+"""Most characters a client may send as one message, and the most of a delivered one that the AI reads."""
+
+
+def workflow_id(contact_key: str) -> str:
+    """The workflow of a contact: Temporal itself keeps it to one open conversation."""
+    return f"conversation-{contact_key}"
+
+
+def contact_key_of(conversation_id: str) -> str:
+    """The contact key inside a conversation id (`{contactKey}-{8 characters of a run id}`)."""
+    return conversation_id.rpartition("-")[0]
