@@ -1,0 +1,278 @@
+"""Typed settings: defaults, then gateway.yaml, then GATEWAY_* from the environment. Read by api and worker only.
+
+Keys are camelCase in the file and SNAKE_CASE in the environment (`routing.aiTimeout`, `GATEWAY_ROUTING__AI_TIMEOUT`).
+Durations are milliseconds, but `session.*` is in seconds.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from contracts.messages import ChannelType
+
+ENV_PREFIX = "GATEWAY_"
+Milliseconds = Annotated[int, Field(ge=0)]
+Seconds = Annotated[int, Field(ge=0)]
+
+
+class SettingsError(Exception):
+    """A setting that is unknown or wrong; the text has a line for each, with its value and what would be right."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class Server(Section):
+    host: str = "0.0.0.0"  # noqa: S104 - the seed's default; `gateway dev` listens on loopback
+    port: int = Field(default=3000, ge=0, le=65535)
+
+
+class Websocket(Section):
+    ping_interval: Milliseconds = 30_000
+    ping_timeout: Milliseconds = 5_000
+    max_connections: int = Field(default=10_000, ge=1)
+    allowed_origins: list[str] = []
+    """Origins that may open a socket besides our own; `*` allows all."""
+
+
+class Session(Section):
+    ttl: Seconds = 3600
+    renewal_threshold: Seconds = 300
+
+
+class Routing(Section):
+    ai_timeout: Milliseconds = 30_000
+    max_retries: int = Field(default=3, ge=0)
+    escalation_threshold: float = Field(default=0.7, ge=0, le=1)
+
+
+class RateLimit(Section):
+    window_ms: int = Field(default=60_000, ge=1)
+    max_requests: int = Field(default=100, ge=1)
+
+
+class Temporal(Section):
+    address: str | None = None
+    """`host:port` of a Temporal server; unset, `gateway dev` starts one."""
+    namespace: str = "default"
+    port: int = Field(default=7233, ge=0, le=65535)
+    ui_port: int = Field(default=8233, ge=0, le=65535)
+    cli: str | None = None
+    """Path of another Temporal CLI for the embedded server."""
+    codec_keys: dict[str, SecretStr] = {}
+    """AES-256 keys by id, 32 bytes each in base64; the payloads of Temporal are encrypted with `codec_key_id`'s."""
+    codec_key_id: str = "dev"
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Prometheus port of a worker process; 0 serves none."""
+
+
+class Database(Section):
+    url: str | None = None
+    """`postgresql://…`; unset, `gateway dev` starts one."""
+    pool_size: int = Field(default=10, ge=1)
+    connect_timeout: Milliseconds = 2_000
+    statement_timeout: Milliseconds = 5_000
+
+
+class Redis(Section):
+    url: str | None = None
+    """`redis://…` or `unix://…`; unset, `gateway dev` starts one."""
+    timeout: Milliseconds = 1_000
+
+
+class HttpEngine(Section):
+    url: str | None = None
+    token: SecretStr | None = None
+
+
+class LlmEngine(Section):
+    base_url: str | None = None
+    model: str | None = None
+    api_key: SecretStr | None = None
+
+
+class Ai(Section):
+    engine: Literal["embedded", "llm", "http"] = "embedded"
+    http: HttpEngine = HttpEngine()
+    llm: LlmEngine = LlmEngine()
+
+
+def _for_every_channel(value: object) -> object:
+    """One number is meant for every channel."""
+    if isinstance(value, int | str):
+        return dict.fromkeys(get_args(ChannelType), value)
+    return value
+
+
+class ConversationSettings(Section):
+    debounce: Annotated[dict[ChannelType, Milliseconds], BeforeValidator(_for_every_channel)] = {
+        "whatsapp": 1_500,
+        "sms": 1_500,
+        "email": 1_500,
+        "webchat": 500,
+    }
+    idle_timeout: Milliseconds = 24 * 3600 * 1000
+    resolved_window: Milliseconds = 0
+    message_age_limit: Milliseconds = 24 * 3600 * 1000
+    history_limit: int = Field(default=300, ge=20)
+
+
+class MessagesChannel(Section):
+    """The generic channel: signed JSON in, signed JSON to `callback_url` out."""
+
+    secret: SecretStr | None = None
+    callback_url: str | None = None
+
+
+class WhatsAppChannel(Section):
+    api_base: str = "https://graph.facebook.com/v23.0"
+    app_secret: SecretStr | None = None
+    verify_token: SecretStr | None = None
+    access_token: SecretStr | None = None
+    phone_number_id: str | None = None
+
+
+class TwilioChannel(Section):
+    api_base: str = "https://api.twilio.com"
+    account_sid: str | None = None
+    auth_token: SecretStr | None = None
+    from_number: str | None = None
+    public_url: str | None = None
+
+
+class EmailChannel(Section):
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    from_address: str | None = None
+    secret: SecretStr | None = None
+    mailgun_signing_key: SecretStr | None = None
+    postmark_secret: SecretStr | None = None
+    sendgrid_secret: SecretStr | None = None
+
+
+class Channels(Section):
+    messages: MessagesChannel = MessagesChannel()
+    whatsapp: WhatsAppChannel = WhatsAppChannel()
+    twilio: TwilioChannel = TwilioChannel()
+    email: EmailChannel = EmailChannel()
+
+
+class Property(Section):
+    """One hotel. `channels` overrides the shared channels key by key."""
+
+    name: str
+    time_zone: str = "UTC"
+    knowledge: str | None = None
+    """A folder of articles; unset, the one shipped under the property's id, if any."""
+    fallback_text: str | None = None
+    handover_text: str | None = None
+    channels: Channels = Channels()
+
+
+class HttpIntegration(Section):
+    url: str | None = None
+
+
+class Integration(Section):
+    http: HttpIntegration = HttpIntegration()
+
+
+class Security(Section):
+    identity_secret: SecretStr | None = None
+    """Keys the contact ids; changing it forgets who wrote before."""
+    jwt_secret: SecretStr | None = None
+
+
+class Settings(BaseSettings):
+    """All settings. Sections are the keys under `gateway:` of gateway.yaml."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", validate_default=True
+    )
+
+    server: Server = Server()
+    websocket: Websocket = Websocket()
+    session: Session = Session()
+    routing: Routing = Routing()
+    rate_limit: RateLimit = RateLimit()
+    temporal: Temporal = Temporal()
+    database: Database = Database()
+    redis: Redis = Redis()
+    ai: Ai = Ai()
+    conversation: ConversationSettings = ConversationSettings()
+    channels: Channels = Channels()
+    properties: dict[str, Property] = {}
+    integration: Integration = Integration()
+    security: Security = Security()
+    data_dir: Path = Path(".gateway")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SettingsFile(settings_cls)
+
+    def messages_channel(self, property_id: str) -> MessagesChannel:
+        """The generic channel of a property: its own keys, then the shared ones."""
+        own = self.properties[property_id].channels.messages if property_id in self.properties else MessagesChannel()
+        shared = self.channels.messages
+        return MessagesChannel(secret=own.secret or shared.secret, callback_url=own.callback_url or shared.callback_url)
+
+
+class _SettingsFile(YamlConfigSettingsSource):
+    """gateway.yaml, or the file that GATEWAY_CONFIG names, with its keys brought to snake_case."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        path = Path(os.environ.get("GATEWAY_CONFIG", "gateway.yaml"))
+        super().__init__(settings_cls, yaml_file=path)
+        content: dict[str, Any] = dict(self.yaml_data)
+        if content and set(content) != {"gateway"}:
+            other = ", ".join(sorted(map(str, set(content) - {"gateway"})))
+            raise SettingsError(f"{path}: the root key must be `gateway`" + (f", found: {other}" if other else ""))
+        self.init_kwargs = _snake(content.get("gateway") or {})
+
+
+def _snake(node: dict[str, Any], *, keep: bool = False) -> dict[str, Any]:
+    """Brings keys to snake_case, but not the ids that stand as keys under `properties` and `codecKeys`."""
+    return {
+        (key if keep else to_snake(key)): _snake(value, keep=not keep and key in ("properties", "codecKeys"))
+        if isinstance(value, dict)
+        else value
+        for key, value in node.items()
+    }
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads all settings, or raises SettingsError with a line for each that is unknown or wrong."""
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX).split("__")[0] not in known:
+            sections = ", ".join(sorted(ENV_PREFIX + key for key in known))
+            raise SettingsError(f"{name}: no such setting; names begin with one of {sections}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(dict(each)) for each in error.errors())) from error
+
+
+def _explain(error: dict[str, Any]) -> str:
+    path = ".".join(to_camel(str(part)) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{path}: no such setting (value {_shown(path, error['input'])}); remove it or correct its name"
+    return f"{path}: {error['msg']} (value {_shown(path, error['input'])})"
+
+
+def _shown(path: str, value: object) -> str:
+    """A secret's value is not shown."""
+    return "hidden" if re.search(r"secret|token|key|password|url", path, re.IGNORECASE) else repr(value)

@@ -83,7 +83,7 @@ class Outcome(Model):
 
 
 class ConversationPolicy(Model):
-    """Thresholds, times and words a conversation runs by: start input, changed by an update, never read from outside."""
+    """Thresholds, times and words a conversation runs by: start input, changed by an update, never read outside."""
 
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
     ai_timeout: timedelta = timedelta(seconds=30)

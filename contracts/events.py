@@ -4,8 +4,10 @@ from typing import Literal
 
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, Outcome
-from contracts.messages import ChannelType, DeliveryState, Message, OutboundMessage, Route
+from contracts.messages import Author, ChannelType, DeliveryState, Message, OutboundMessage, Route
+from contracts.tasks import Task
 
+LogType = Literal["message", "conversation_update", "task_update", "notification", "typing"]
 NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
 Change = Literal[
     "started", "escalated", "claimed", "returned", "resolved", "reopened", "draft", "review", "intent", "read"
@@ -104,3 +106,37 @@ class ContactFacts(Model):
     guest_name: str | None = None
     previous_conversation_id: str | None = None
     previous_messages: list[Message] = []
+
+
+class Typing(Model):
+    """Somebody is writing, or has stopped; never stored."""
+
+    author: Author
+    author_name: str | None = None
+    typing: bool = True
+
+
+class LogEntry(Model):
+    """One entry of a property's log, as storage keeps it and the live stream carries it.
+
+    `position` is None for what is not stored: typing, presence, and events told live while PostgreSQL is away.
+    `repeats` marks a message told again because its delivery state changed.
+    """
+
+    property_id: str
+    type: LogType
+    position: int | None = None
+    contact_key: str | None = None
+    conversation_id: str | None = None
+    seq: int | None = None
+    repeats: bool = False
+    message: Message | None = None
+    conversation: Conversation | None = None
+    task: Task | None = None
+    notification: Notification | None = None
+    typing: Typing | None = None
+
+
+def live_stream(property_id: str) -> str:
+    """Redis key of a property's live stream; each entry has one field, `entry`, a LogEntry as JSON."""
+    return f"gateway:live:{property_id}"

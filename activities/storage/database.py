@@ -1,0 +1,92 @@
+"""The connection to PostgreSQL, and the migrations that one process runs at start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+import settings as configuration
+from contracts.problems import StorageAway
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x67617465
+"""Key of the advisory lock that lets one process migrate while the others wait."""
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    InterfaceError,
+    OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Database:
+    """A pool of connections. Every use raises StorageAway, and nothing else, when PostgreSQL cannot be reached."""
+
+    def __init__(self, settings: configuration.Database) -> None:
+        if settings.url is None:
+            raise configuration.SettingsError("database.url: set GATEWAY_DATABASE__URL to postgresql://…")
+        seconds = settings.connect_timeout / 1000
+        self._engine: AsyncEngine = create_async_engine(
+            make_url(settings.url).set(drivername="postgresql+asyncpg"),
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=seconds,
+            connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000},
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end of the block."""
+        with _away_is_told():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    async def ping(self) -> None:
+        async with self.begin() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def migrate(self) -> None:
+        """Brings the schema to the newest version; safe to call from many processes at once."""
+        async with self.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.run_sync(_upgrade)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+class _away_is_told:
+    """Turns what drivers raise for a lost or refused connection into StorageAway."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, asyncio.CancelledError):
+            return
+        lost = isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error.orig, _AWAY))
+        if lost or isinstance(error, _AWAY):
+            raise StorageAway("PostgreSQL does not answer; try again shortly") from error

@@ -1,0 +1,15 @@
+"""Alembic's environment: migrates over the connection that `Database.migrate` hands in."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+from activities.storage import tables
+
+assert tables  # importing it fills the metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    compare_type=True,
+)
+context.run_migrations()

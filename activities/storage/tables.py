@@ -1,0 +1,201 @@
+"""Tables of the projection: lists, history and search read them; the truth of a live conversation is its workflow."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlmodel import Field, SQLModel
+
+JsonObject = dict[str, Any]
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable))
+
+
+def _json(default: str = "{}", *, nullable: bool = False) -> Any:
+    return Field(
+        default=None,
+        sa_column=Column(
+            JSONB(none_as_null=True), nullable=nullable, server_default=None if nullable else text(f"'{default}'")
+        ),
+    )
+
+
+def _texts() -> Any:
+    return Field(default_factory=list, sa_column=Column(ARRAY(TEXT), nullable=False, server_default=text("'{}'")))
+
+
+class GuestRow(SQLModel, table=True):
+    __tablename__ = "guests"
+
+    id: str = Field(primary_key=True)
+    property_id: str = Field(index=True)
+    name: str | None = None
+    language: str | None = None
+    stays: list[JsonObject] = _json("[]")
+    preferences: JsonObject = _json()
+    autonomy: str = "auto"
+    created_at: datetime = _moment()
+
+
+class ContactRow(SQLModel, table=True):
+    """One guest's address on one channel of one property, under the key that workflows know it by."""
+
+    __tablename__ = "contacts"
+
+    contact_key: str = Field(primary_key=True)
+    property_id: str
+    channel_type: str
+    sender_id: str
+    guest_id: str = Field(foreign_key="guests.id", index=True)
+    created_at: datetime = _moment()
+
+
+class ConversationRow(SQLModel, table=True):
+    """The newest Conversation a workflow published, as `snapshot`; the columns are what lists filter by."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index("conversations_by_time", "property_id", "last_activity_at", "id"),
+        Index("conversations_by_assignee", "assigned_to", "last_activity_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    contact_key: str = Field(index=True)
+    property_id: str
+    guest_id: str = Field(index=True)
+    channel_type: str
+    state: str
+    assigned_to: str | None = None
+    needs_review: bool = False
+    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+    snapshot: JsonObject = _json()
+    last_message: JsonObject | None = _json(nullable=True)
+    created_at: datetime = _moment()
+    last_activity_at: datetime = _moment()
+
+
+class MessageRow(SQLModel, table=True):
+    __tablename__ = "messages"
+    __table_args__ = (Index("messages_by_seq", "conversation_id", "seq", unique=True),)
+
+    conversation_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    contact_key: str
+    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+    author: str
+    author_name: str | None = None
+    content: str
+    attachments: list[JsonObject] = _json("[]")
+    private: bool = False
+    created_at: datetime = _moment()
+    delivery_state: str
+    delivery_reason: str | None = None
+    ai: JsonObject | None = _json(nullable=True)
+
+
+class LogHeadRow(SQLModel, table=True):
+    """The last position of a property's log. Its row lock is what makes positions commit in their order."""
+
+    __tablename__ = "log_heads"
+
+    property_id: str = Field(primary_key=True)
+    head: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class LogRow(SQLModel, table=True):
+    """One entry of a property's log, without gaps in `position`. A message stands by reference, all else as payload.
+
+    `repeats` marks an entry that tells a message again because its delivery state changed.
+    """
+
+    __tablename__ = "log"
+    __table_args__ = (
+        Index("log_by_seq", "conversation_id", "seq", unique=True, postgresql_where=text("NOT repeats")),
+        Index("log_by_contact", "contact_key", "position"),
+    )
+
+    property_id: str = Field(primary_key=True)
+    position: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    contact_key: str | None = None
+    conversation_id: str | None = None
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    type: str
+    message_id: str | None = None
+    payload: JsonObject | None = _json(nullable=True)
+    repeats: bool = False
+    at: datetime = _moment()
+
+
+class OutcomeRow(SQLModel, table=True):
+    __tablename__ = "outcomes"
+
+    conversation_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    outcome: str
+    reply_id: str | None = None
+    reason: str
+    at: datetime = _moment()
+
+
+class NotificationRow(SQLModel, table=True):
+    __tablename__ = "notifications"
+
+    id: str = Field(primary_key=True)
+    property_id: str = Field(index=True)
+    kind: str
+    text: str
+    conversation_id: str | None = None
+    at: datetime = _moment()
+
+
+class NotificationReadRow(SQLModel, table=True):
+    __tablename__ = "notification_reads"
+
+    notification_id: str = Field(primary_key=True, foreign_key="notifications.id")
+    staff_id: str = Field(primary_key=True)
+    read_at: datetime = _moment()
+
+
+class TaskRow(SQLModel, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (Index("tasks_by_time", "property_id", "created_at", "id"),)
+
+    id: str = Field(primary_key=True)
+    property_id: str
+    conversation_id: str | None = None
+    guest_id: str | None = None
+    department: str
+    title: str
+    description: str = ""
+    priority: str = "normal"
+    status: str = "open"
+    due_at: datetime | None = _moment(nullable=True)
+    assigned_to: str | None = None
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+    version: int = 1
+
+
+class StaffRow(SQLModel, table=True):
+    __tablename__ = "staff"
+
+    id: str = Field(primary_key=True)
+    email: str = Field(unique=True)
+    name: str
+    role: str
+    properties: list[str] = _texts()
+    password_hash: str
+    disabled: bool = False
+    created_at: datetime = _moment()
+
+
+class RevokedSessionRow(SQLModel, table=True):
+    """Sessions ended before their time; decides while Redis is away."""
+
+    __tablename__ = "revoked_sessions"
+
+    session_id: str = Field(primary_key=True)
+    expires_at: datetime = _moment()
