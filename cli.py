@@ -1,0 +1,178 @@
+"""The `gateway` command. Each subcommand imports what it needs, so that `--help` is quick and the image stays small."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from contracts.names import TaskQueue
+from contracts.problems import GatewayError
+from contracts.staff import Role, Staff
+from settings import Database, SettingsError, load_settings
+
+app = typer.Typer(
+    help="Hotel guests write, an AI butler answers, a person takes over.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+staff = typer.Typer(help="The people who work here.", no_args_is_help=True)
+app.add_typer(staff, name="staff")
+
+GRACEFUL_SECONDS = 10
+"""How long requests that are being answered may take once api is asked to end."""
+LONGEST_FRAME = 64 * 1024
+"""Most bytes of a frame on a socket; what clients may send fits many times over."""
+
+
+@app.command()
+def dev() -> None:
+    """Run everything on this machine: Temporal, PostgreSQL, Redis, api and worker, with a demo hotel."""
+    os.environ.setdefault("GATEWAY_SERVER__HOST", "127.0.0.1")
+    settings = load_settings()
+    try:
+        from embedded.process import StackError
+        from embedded.supervisor import run
+    except ModuleNotFoundError as error:
+        sys.exit(f"gateway dev needs {error.name}; install gateway[embedded]")
+    try:
+        asyncio.run(run(settings, typer.echo))
+    except StackError as error:
+        sys.exit(f"gateway dev: {error}")
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP and WebSocket API."""
+    import uvicorn
+
+    from api.main import create_app
+
+    settings = load_settings()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.server.host,
+        port=settings.server.port,
+        loop="uvloop",
+        access_log=False,  # addresses and contact ids belong in no log
+        log_level="warning",
+        server_header=False,
+        ws_max_size=LONGEST_FRAME,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+
+
+@app.command()
+def worker(
+    queues: Annotated[str, typer.Option(help="Task queues to serve, separated by commas.")] = ",".join(TaskQueue),
+) -> None:
+    """Serve task queues of Temporal."""
+    served = _queues(queues)
+
+    import uvloop
+
+    from worker import run
+
+    uvloop.run(run(load_settings(), served))
+
+
+def _queues(names: str) -> list[TaskQueue]:
+    chosen = [name.strip() for name in names.split(",")]
+    unknown = [name for name in chosen if name not in set(TaskQueue)]
+    if unknown:
+        raise typer.BadParameter(f"no such queue: {', '.join(unknown)}; there are {', '.join(TaskQueue)}")
+    return [TaskQueue(name) for name in chosen]
+
+
+@app.command()
+def chat(
+    url: Annotated[str | None, typer.Option(help="Where the API is; by default on this machine.")] = None,
+    property_id: Annotated[str, typer.Option("--property", help="The hotel to write to.")] = "seaview",
+) -> None:
+    """Write to a hotel as a guest, in the terminal."""
+    from console.terminal_chat import run
+
+    asyncio.run(run(url or f"http://127.0.0.1:{load_settings().server.port}", property_id))
+
+
+@app.command()
+def config() -> None:
+    """Print every setting with its value, secrets hidden, or what is wrong with them."""
+    import yaml
+    from pydantic.alias_generators import to_camel
+
+    def shown(value: object, name: Callable[[str], str] = to_camel) -> object:
+        match value:
+            case dict():
+                # Under these two the keys are ids, not names of ours.
+                return {
+                    name(key): shown(inner, str if key in ("properties", "codec_keys") else to_camel)
+                    for key, inner in value.items()
+                }
+            case str():
+                return re.sub(r"(?<=://)([^/@]*):[^/@]+@", r"\1:**********@", value)
+            case _:
+                return value
+
+    values = load_settings().model_dump(mode="json")
+    typer.echo(yaml.safe_dump({"gateway": shown(values)}, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@staff.command()
+def add(
+    email: Annotated[str, typer.Argument(help="What they sign in with.")],
+    role: Annotated[Role, typer.Option(help="What they may do.")],
+    properties: Annotated[list[str], typer.Option("--property", help="A hotel they may see; may be repeated.")],
+    name: Annotated[str | None, typer.Option(help="What colleagues and guests see.")] = None,
+) -> None:
+    """Add somebody who works here. Their password is the first line of standard input."""
+    settings = load_settings()
+    database_settings, known = settings.database, set(settings.properties)
+    if not database_settings.url and (settings.data_dir / "postgres").is_dir():
+        from activities.storage.staff import DEMO_PROPERTY
+        from embedded.postgres import PostgresServer
+
+        url = PostgresServer(settings.data_dir / "postgres").url
+        database_settings, known = database_settings.model_copy(update={"url": url}), known | {DEMO_PROPERTY}
+    unknown = sorted(set(properties) - known)
+    if unknown:
+        raise typer.BadParameter(
+            f"no such property: {', '.join(unknown)}; configured: {', '.join(sorted(known)) or 'none'}"
+        )
+    person = asyncio.run(_add(database_settings, email, name or email.partition("@")[0], role, properties, _password()))
+    typer.echo(f"added {person.email}, {person.role} of {', '.join(person.properties)}")
+
+
+async def _add(settings: Database, email: str, name: str, role: Role, properties: list[str], password: str) -> Staff:
+    from activities.storage import database as storage
+    from activities.storage.staff import StaffAccounts
+
+    database = storage.Database(settings)
+    try:
+        await database.migrate()
+        accounts = StaffAccounts(database)
+        return await accounts.add(email=email, name=name, role=role, properties=properties, password=password)
+    finally:
+        await database.close()
+
+
+def _password() -> str:
+    """Asked for on a terminal, without showing it; else the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def main() -> None:
+    try:
+        app()
+    except (SettingsError, GatewayError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

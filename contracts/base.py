@@ -1,14 +1,18 @@
 """The base of every model on a wire: camelCase outside, snake_case inside."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from pydantic.alias_generators import to_camel
 
 
 def _as_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie within the years 1 to 9999 in UTC") from None
 
 
 Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
@@ -18,10 +22,34 @@ Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 class Model(BaseModel):
     """A model on a wire of ours. Unknown keys are ignored, so that an older reader survives a newer writer."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, hide_input_in_errors=True)
 
 
 class Body(Model):
     """What a client sends us. Unknown keys are refused, so that a typing mistake is told and not ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _only_text(cls, value: object) -> object:
+        _check_text(value)
+        return value
+
+
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def _check_text(value: object) -> None:
+    """Raises ValueError for characters that are no text and storage cannot keep, however deep they stand."""
+    match value:
+        case str():
+            if _NOT_TEXT.search(value):
+                raise ValueError("must not contain NUL or unpaired surrogates")
+        case list():
+            for item in value:
+                _check_text(item)
+        case dict():
+            for key, item in value.items():
+                _check_text(key)
+                _check_text(item)

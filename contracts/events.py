@@ -2,11 +2,13 @@
 
 from typing import Literal
 
+from contracts.ai import AIRequest, AIResponse
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, Outcome
-from contracts.messages import Author, ChannelType, DeliveryState, Message, OutboundMessage, Route
+from contracts.messages import Author, ChannelType, Delivery, Message, OutboundMessage, Route
 from contracts.tasks import Task
 
+SendResultKind = Literal["sent", "retry", "failed"]
 LogType = Literal["message", "conversation_update", "task_update", "notification", "typing"]
 NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
 Change = Literal[
@@ -38,14 +40,25 @@ class Event(Model):
     notification: Notification | None = None
 
 
+class MessageDelivery(Model):
+    message_id: str
+    delivery: Delivery
+
+
 class Publication(Model):
-    """A batch of events with the conversation as it stands after them, in order of `seq`."""
+    """A batch of events with the conversation as it stands after them, in order of `seq`.
+
+    Events up to `told` were told live before, while storage was away.
+    """
 
     conversation: Conversation
     contact_key: str
     route: Route
+    told: int = 0
     events: list[Event] = []
     outcomes: list[Outcome] = []
+    deliveries: list[MessageDelivery] = []
+    """How far messages got that were published earlier."""
 
 
 class Send(Model):
@@ -59,12 +72,18 @@ class Send(Model):
 
 
 class SendResult(Model):
-    """What came of one attempt. `retry`: the channel may take it later, after `retry_after` seconds at the least."""
+    """What came of one attempt. `retry`: the channel may take it later, after `retry_after` seconds at the least.
+
+    `noted`: storage knows of it already.
+    """
 
     message_id: str
-    result: Literal["sent", "retry", "failed", "unknown"]
+    result: SendResultKind
     reason: str | None = None
     retry_after: float | None = None
+    unsure: bool = False
+    """The message may have left all the same."""
+    noted: bool = False
 
 
 class DeliverAndPublish(Model):
@@ -72,21 +91,29 @@ class DeliverAndPublish(Model):
     sends: list[Send] = []
 
 
-class DeliverAndPublishResult(Model):
-    """`stored` is false while PostgreSQL is away: the batch then stays in the outbox."""
+class Published(Model):
+    """`stored` is false while PostgreSQL is away: the batch then stays in the outbox. `told`: it went out live."""
 
     stored: bool
+    told: bool
+
+
+class DeliverAndPublishResult(Model):
+    published: Published
     sends: list[SendResult] = []
 
 
-class DeliveryReport(Model):
-    """A provider's word on a message of ours; moves its delivery upwards only."""
+class Ask(Model):
+    """One turn for the AI. `publication`, where given, is published while the engine thinks."""
 
-    property_id: str
-    conversation_id: str
-    message_id: str
-    state: DeliveryState
-    reason: str | None = None
+    turn_id: str
+    request: AIRequest
+    publication: Publication | None = None
+
+
+class Answer(Model):
+    response: AIResponse
+    published: Published | None = None
 
 
 class ContactLookup(Model):
@@ -112,6 +139,7 @@ class Typing(Model):
     """Somebody is writing, or has stopped; never stored."""
 
     author: Author
+    author_id: str | None = None
     author_name: str | None = None
     typing: bool = True
 
@@ -128,6 +156,7 @@ class LogEntry(Model):
     position: int | None = None
     contact_key: str | None = None
     conversation_id: str | None = None
+    channel_type: ChannelType | None = None
     seq: int | None = None
     repeats: bool = False
     message: Message | None = None

@@ -1,9 +1,9 @@
 """Frames of the two sockets, `/ws` for staff and `/chat/{propertyId}` for guests."""
 
 from enum import IntEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from contracts.base import Model
 from contracts.conversations import Conversation, GuestConversation
@@ -25,6 +25,9 @@ ServerType = Literal[
     "ack",
     "error",
 ]
+
+
+FrameId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class CloseCode(IntEnum):
@@ -53,7 +56,7 @@ class ClientPayload(Model):
 class ClientFrame(Model):
     type: ClientType
     payload: ClientPayload = Field(default_factory=ClientPayload)
-    id: str | None = Field(default=None, max_length=128)
+    id: FrameId | None = None
 
 
 class ServerPayload(Model):

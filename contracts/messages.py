@@ -79,7 +79,7 @@ class Message(Model):
     @property
     def visible_to_guest(self) -> bool:
         """A note is never shown to the guest, nor a message that has not left yet."""
-        held = (DeliveryState.QUEUED, DeliveryState.FAILED)
+        held = (DeliveryState.QUEUED, DeliveryState.UNKNOWN, DeliveryState.FAILED)
         return not self.private and (self.author is Author.GUEST or self.delivery.state not in held)
 
 

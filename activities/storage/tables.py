@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, text
+from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, Index, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
 JsonObject = dict[str, Any]
+
+MESSAGE_WORDS: ColumnClause[str] = literal_column("to_tsvector('simple', left(messages.content, 100000))")
+"""What a search for words looks through; longer texts have more words than PostgreSQL indexes."""
 
 
 def _moment(*, nullable: bool = False) -> Any:
@@ -79,7 +82,10 @@ class ConversationRow(SQLModel, table=True):
 
 class MessageRow(SQLModel, table=True):
     __tablename__ = "messages"
-    __table_args__ = (Index("messages_by_seq", "conversation_id", "seq", unique=True),)
+    __table_args__ = (
+        Index("messages_by_seq", "conversation_id", "seq", unique=True),
+        Index("messages_by_words", MESSAGE_WORDS, postgresql_using="gin"),
+    )
 
     conversation_id: str = Field(primary_key=True)
     id: str = Field(primary_key=True)

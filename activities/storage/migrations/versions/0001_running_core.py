@@ -107,6 +107,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("conversation_id", "id"),
     )
     op.create_index("messages_by_seq", "messages", ["conversation_id", "seq"], unique=True)
+    op.create_index(
+        "messages_by_words",
+        "messages",
+        [sa.literal_column("to_tsvector('simple', left(content, 100000))")],
+        postgresql_using="gin",
+    )
     op.create_table(
         "notifications",
         sa.Column("id", sa.Text(), nullable=False),
@@ -205,6 +211,7 @@ def downgrade() -> None:
     op.drop_table("outcomes")
     op.drop_index(op.f("ix_notifications_property_id"), table_name="notifications")
     op.drop_table("notifications")
+    op.drop_index("messages_by_words", table_name="messages")
     op.drop_index("messages_by_seq", table_name="messages")
     op.drop_table("messages")
     op.drop_table("log_heads")

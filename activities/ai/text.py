@@ -1,0 +1,76 @@
+"""A guest's words made comparable: slang, contractions and emoji put aside, words brought to their stems."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+
+import snowballstemmer
+import yaml
+from pydantic import BaseModel
+
+TIME, NUMBER = "TIME", "NUMBER"
+"""Stand for any hour and any other number; capitals, because no word of a guest has them."""
+
+
+class _Spelling(BaseModel):
+    slang: dict[str, str]
+    contractions: dict[str, str]
+    emoji: dict[str, str]
+
+
+_SPELLING = _Spelling.model_validate(yaml.safe_load((Path(__file__).parent / "spelling.yaml").read_text("utf-8")))
+_ONE_SPELLING = [
+    (re.compile(pattern), f" {spelling} ")
+    for pattern, spelling in (
+        (r"\b24 ?/ ?7\b|\b24 ?-?(?:h|hrs?|hours?)\b", "allday"),
+        (r"\ba ?/ ?c\b|\bac\b|\bair ?-?con(?:d|ditioner|ditioning|ditioned)?\b", "airconditioning"),
+        (r"\bwi[ -]?fi\b", "wifi"),
+        (r"\bcheck(?:ed|ing|s)?[ -]?in\b(?! (?:the|my|our) (?:room|bathroom|safe|bed|drawer|closet))", "checkin"),
+        (r"\bcheck(?:ed|ing|s)?[ -]?out\b", "checkout"),
+        (r"\bwak(?:e|ing)[ -]?up\b", "wakeup"),
+        (r"\bmini[ -]?(?:bar|fridge)\b", "minibar"),
+        (r"\b(?:key|room|door)[ -]?card\b", "keycard"),
+        (r"\bpick(?:ed|ing)?[ -]?up\b", "pickup"),
+        (r"\bdrop(?:ped|ping)?[ -]?off\b", "dropoff"),
+        (r"\be-?mail\b", "email"),
+        (r"\bt\.?v\b\.?", "tv"),
+        (r"&|\+", "and"),
+        (r"\bw/", "with"),
+    )
+]
+_APOSTROPHES = re.compile(r"[’‘`´]")
+_DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
+_TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
+_TOKEN = re.compile(rf"{_TIME}|\d+|[a-z]+(?:'[a-z]+)*")
+_stemmer = snowballstemmer.stemmer("english")
+
+
+def plain(text: str) -> str:
+    """Lower case, without accents; emoji that mean something become words."""
+    text = "".join(f" {_SPELLING.emoji.get(c, '')} " if c in _SPELLING.emoji else c for c in text)
+    text = _APOSTROPHES.sub("'", unicodedata.normalize("NFKC", text)).lower()
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, each spelled in one way; hours and other numbers are `TIME` and `NUMBER`."""
+    text = _DRAWN_OUT.sub(r"\1\1", plain(text))
+    for pattern, spelling in _ONE_SPELLING:
+        text = pattern.sub(spelling, text)
+    return [word for token in _TOKEN.findall(text) for word in _spelled(token)]
+
+
+def _spelled(token: str) -> list[str]:
+    if token[0].isdigit():
+        return [TIME if re.fullmatch(_TIME, token) else NUMBER]
+    bare = token.replace("'", "")
+    if bare in _SPELLING.contractions:
+        return _SPELLING.contractions[bare].split()
+    token = token.removesuffix("'s")
+    return _SPELLING.slang.get(token, token).replace("'", " ").split()
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    return word if word.isupper() else str(_stemmer.stemWord(word))

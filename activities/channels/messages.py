@@ -1,0 +1,100 @@
+"""The way in of the generic channel: signed JSON, verified and parsed without any I/O."""
+
+import hashlib
+import hmac
+import json
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError
+
+from contracts.base import Model
+from contracts.messages import Attachment, ChannelType, GuestMessage, InboundMessage, MessageId, Route
+from contracts.problems import BadSignature, Invalid
+
+ADAPTER: Final = "messages"
+SIGNATURE_HEADER: Final = "X-Gateway-Signature"
+_SCHEME: Final = "sha256="
+_NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
+"""What is not text and storage cannot keep: NUL, and halves of surrogate pairs."""
+
+
+def _web_address(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("must be an http or https URL")
+    return url
+
+
+class _Attachment(Attachment):
+    url: Annotated[str, AfterValidator(_web_address)]
+
+
+class _Metadata(Model):
+    """What we read of `metadata`; the rest is the sender's own."""
+
+    message_id: MessageId | None = None
+    guest_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
+    attachments: Annotated[list[_Attachment], Field(max_length=20)] = []
+
+
+def sign(body: bytes, secret: str) -> str:
+    """The value of the signature header for a body."""
+    return _SCHEME + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def verify(body: bytes, secret: str, signature: str | None) -> None:
+    """Raises BadSignature unless the header's value is the body's signature; takes the same time either way."""
+    if not hmac.compare_digest(sign(body, secret).encode(), (signature or "").strip().encode()):
+        raise BadSignature(f"{SIGNATURE_HEADER} must be {_SCHEME}<hex of the HMAC-SHA256 of the body>")
+
+
+def parse(body: bytes, received_at: datetime) -> tuple[ChannelType, GuestMessage]:
+    """The channel's type and the guest message in a body. Raises Invalid, naming the field that is wrong.
+
+    Without `metadata.messageId` the message's id is the SHA-256 of the body.
+    """
+    inbound, metadata = _read(body)
+    if not inbound.content.strip() and not metadata.attachments:
+        raise Invalid("content: must not be empty without attachments", field="content")
+    return inbound.channel_type, GuestMessage(
+        id=metadata.message_id or hashlib.sha256(body).hexdigest(),
+        route=Route(adapter=ADAPTER, channel_id=inbound.channel_id, sender_id=inbound.sender_id),
+        content=inbound.content,
+        attachments=list(metadata.attachments),
+        guest_name=metadata.guest_name or None,
+        sent_at=inbound.timestamp,
+        received_at=received_at,
+    )
+
+
+def _read(body: bytes) -> tuple[InboundMessage, _Metadata]:
+    try:
+        content = _text_only(json.loads(body))
+    except (ValueError, RecursionError):
+        raise Invalid("The body must be a JSON object", field="body") from None
+    try:
+        inbound = InboundMessage.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    try:
+        return inbound, _Metadata.model_validate(inbound.metadata)
+    except ValidationError as error:
+        raise _invalid(error, "metadata") from None
+
+
+def _text_only(value: JsonValue) -> JsonValue:
+    """The value without the characters that are no text."""
+    match value:
+        case str():
+            return value.translate(_NOT_TEXT)
+        case list():
+            return [_text_only(item) for item in value]
+        case dict():
+            return {key.translate(_NOT_TEXT): _text_only(item) for key, item in value.items()}
+    return value
+
+
+def _invalid(error: ValidationError, *parents: str) -> Invalid:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(map(str, (*parents, *first["loc"]))) or "body"
+    return Invalid(f"{field}: {first['msg']}", field=field)

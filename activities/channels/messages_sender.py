@@ -1,0 +1,58 @@
+"""The way out of the generic channel: signed JSON to the property's callback URL.
+
+`messageId` is the same on every attempt, so that the receiver drops repeats and an unsure attempt may be repeated.
+"""
+
+import httpx
+
+from activities.channels.messages import SIGNATURE_HEADER, sign
+from contracts.events import SendResult, SendResultKind
+from contracts.messages import OutboundMessage
+from settings import Settings
+
+TIMEOUT_SECONDS = 15
+_HEALS = {408, 425, 429}
+
+
+class MessagesCallback:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
+
+    async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
+        channel = self._settings.messages_channel(property_id)
+        if channel.callback_url is None or channel.secret is None:
+            return _result(message, "failed", "channels.messages.callbackUrl and its secret are not set")
+        body = message.model_dump_json().encode()
+        headers = {
+            "content-type": "application/json",
+            SIGNATURE_HEADER: sign(body, channel.secret.get_secret_value()),
+        }
+        try:
+            answer = await self._http.post(channel.callback_url, content=body, headers=headers)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            return _result(message, "failed", "channels.messages.callbackUrl is not an http(s) URL")
+        except httpx.TransportError as error:
+            result = _result(message, "retry", f"the callback cannot be reached ({type(error).__name__})")
+            result.unsure = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            return result
+        if answer.is_success:
+            return _result(message, "sent")
+        reason = f"the callback answered {answer.status_code}"
+        if answer.is_server_error or answer.status_code in _HEALS:
+            result = _result(message, "retry", reason)
+            result.retry_after = _seconds(answer.headers.get("retry-after"))
+            return result
+        return _result(message, "failed", reason)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def _result(message: OutboundMessage, result: SendResultKind, reason: str | None = None) -> SendResult:
+    return SendResult(message_id=message.message_id, result=result, reason=reason)
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds; the date form is left to our own backoff."""
+    return float(header) if header is not None and header.isdecimal() else None

@@ -1,0 +1,60 @@
+"""What staff must see; each member of staff reads for himself."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from activities.storage.database import Database
+from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.tables import NotificationReadRow, NotificationRow
+from contracts.events import Notification
+
+
+class Notifications:
+    """The notifications of all properties. Every method raises StorageAway while PostgreSQL is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self, properties: Sequence[str], staff_id: str, *, unread: bool | None, limit: int, after: TimePosition | None
+    ) -> Slice[Notification, TimePosition]:
+        """Notifications, the newest first, with when this member of staff read them."""
+        at, row_id, read_at = col(NotificationRow.at), col(NotificationRow.id), col(NotificationReadRow.read_at)
+        statement = _seen_by(staff_id).where(col(NotificationRow.property_id).in_(properties))
+        if unread is not None:
+            statement = statement.where(read_at.is_(None) if unread else read_at.is_not(None))
+        if after is not None:
+            statement = statement.where(older_than(at, row_id, after))
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
+        items = [Notification.model_validate(row, from_attributes=True) for row in rows[:limit]]
+        end = TimePosition(at=items[-1].at, id=items[-1].id) if len(rows) > limit else None
+        return Slice(items, end)
+
+    async def property_of(self, notification_id: str) -> str | None:
+        statement = select(col(NotificationRow.property_id)).where(col(NotificationRow.id) == notification_id)
+        async with self._database.begin() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none()
+
+    async def read(self, notification_id: str, staff_id: str) -> Notification:
+        """Marks an existing notification as read; the first time counts."""
+        async with self._database.begin() as connection:
+            now = insert(NotificationReadRow).values(
+                notification_id=notification_id, staff_id=staff_id, read_at=datetime.now(UTC)
+            )
+            await connection.execute(now.on_conflict_do_nothing())
+            row = (await connection.execute(_seen_by(staff_id).where(col(NotificationRow.id) == notification_id))).one()
+        return Notification.model_validate(row, from_attributes=True)
+
+
+def _seen_by(staff_id: str) -> Select[*tuple[Any, ...]]:
+    return select(NotificationRow, col(NotificationReadRow.read_at)).outerjoin(
+        NotificationReadRow,
+        (col(NotificationReadRow.notification_id) == col(NotificationRow.id))
+        & (col(NotificationReadRow.staff_id) == staff_id),
+    )

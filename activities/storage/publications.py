@@ -1,0 +1,144 @@
+"""Writes what conversations publish: the projection and the property's log in PostgreSQL, then the live stream."""
+
+import json
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from activities.storage.database import Database
+from activities.storage.log_writer import LiveStream
+from contracts.conversations import Conversation
+from contracts.events import Event, LogEntry, MessageDelivery, Publication, Published
+from contracts.messages import DeliveryState, Message
+from contracts.metrics import ESCALATIONS
+from contracts.problems import StorageAway
+
+_PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
+_MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
+_RANKS = [state.value for state in DeliveryState]
+
+
+class Publications:
+    def __init__(self, database: Database, live: LiveStream) -> None:
+        self._database = database
+        self._live = live
+
+    async def publish(self, publication: Publication) -> Published:
+        """Stores a batch once, however often it is called, and tells of it live.
+
+        With PostgreSQL away the batch is only told live, and the answer says that it is not stored.
+        """
+        if not (publication.events or publication.outcomes or publication.deliveries):
+            return Published(stored=True, told=True)
+        try:
+            positions = await self._store(publication)
+            for moved in publication.deliveries:
+                await self.move_delivery(publication.conversation, moved)
+        except StorageAway:
+            untold = [event for event in publication.events if event.seq > publication.told]
+            return Published(stored=False, told=await self._live.add([_entry(publication, event) for event in untold]))
+        fresh = [event for event in publication.events if event.seq in positions]
+        await self._live.add([_entry(publication, event, positions[event.seq]) for event in fresh])
+        conversation = publication.conversation
+        for event in fresh:
+            if event.change == "escalated":
+                ESCALATIONS.labels(conversation.channel_type, conversation.property_id).inc()
+        return Published(stored=True, told=True)
+
+    async def move_delivery(self, conversation: Conversation, moved: MessageDelivery) -> None:
+        """Stores how far an already published message got, upwards only, and tells it again. Raises StorageAway."""
+        async with self._database.begin() as connection:
+            row = (
+                await connection.execute(
+                    _MOVE_DELIVERY,
+                    {
+                        "property_id": conversation.property_id,
+                        "conversation_id": conversation.conversation_id,
+                        "message_id": moved.message_id,
+                        "state": moved.delivery.state.value,
+                        "reason": moved.delivery.reason,
+                        "ranks": _RANKS,
+                    },
+                )
+            ).one_or_none()
+        if row is not None:
+            entry = LogEntry(
+                property_id=conversation.property_id,
+                type="message",
+                position=row.position,
+                contact_key=row.contact_key,
+                channel_type=conversation.channel_type,
+                conversation_id=conversation.conversation_id,
+                seq=row.seq,
+                repeats=True,
+                message=Message.model_validate({**row.message, "delivery": moved.delivery}),
+            )
+            await self._live.add([entry])
+
+    async def _store(self, publication: Publication) -> dict[int, int]:
+        """Gives the position in the log of each event that was not stored before, by its `seq`."""
+        try:
+            return await self._insert(publication)
+        except IntegrityError:
+            # Two publishers brought the very first batch at once; the loser finds it stored and passes over it.
+            return await self._insert(publication)
+
+    async def _insert(self, publication: Publication) -> dict[int, int]:
+        conversation = publication.conversation
+        at = publication.events[-1].at if publication.events else conversation.last_message_at
+        async with self._database.begin() as connection:
+            rows = await connection.execute(
+                _PUBLISH,
+                {
+                    "conversation_id": conversation.conversation_id,
+                    "contact_key": publication.contact_key,
+                    "property_id": conversation.property_id,
+                    "guest_id": conversation.guest_id,
+                    "guest_name": conversation.guest_name,
+                    "channel_type": conversation.channel_type,
+                    "sender_id": publication.route.sender_id,
+                    "state": conversation.state.value,
+                    "assigned_to": conversation.assigned_to,
+                    "needs_review": conversation.needs_review,
+                    "seq": publication.events[-1].seq if publication.events else 0,
+                    "snapshot": conversation.model_dump_json(exclude_none=True),
+                    "created_at": conversation.created_at,
+                    "at": at or conversation.created_at,
+                    "events": json.dumps([_row(publication, event) for event in publication.events]),
+                    "outcomes": json.dumps([outcome.model_dump(mode="json") for outcome in publication.outcomes]),
+                },
+            )
+            return {row.seq: row.position for row in rows}
+
+
+def _row(publication: Publication, event: Event) -> dict[str, object]:
+    entry = _entry(publication, event)
+    payload: object = None
+    if entry.notification is not None:
+        payload = entry.notification.model_dump(mode="json")
+    elif entry.conversation is not None:
+        payload = entry.conversation.model_dump(mode="json", exclude_none=True)
+        payload = {"change": event.change, "by": event.by, "conversation": payload}
+    message = event.message.model_dump(mode="json") if event.message is not None else None
+    return {"seq": event.seq, "at": event.at.isoformat(), "type": entry.type, "message": message, "payload": payload}
+
+
+def _entry(publication: Publication, event: Event, position: int | None = None) -> LogEntry:
+    conversation = publication.conversation
+    entry = LogEntry(
+        property_id=conversation.property_id,
+        type="message",
+        position=position,
+        contact_key=publication.contact_key,
+        channel_type=conversation.channel_type,
+        conversation_id=conversation.conversation_id,
+        seq=event.seq,
+    )
+    if event.message is not None:
+        entry.message = event.message
+    elif event.notification is not None:
+        entry.type, entry.notification = "notification", event.notification
+    else:
+        entry.type, entry.conversation = "conversation_update", conversation
+    return entry

@@ -1,0 +1,195 @@
+"""Staff sessions: Redis knows how long each still lasts, PostgreSQL remembers the ones ended before their time."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from redis.asyncio import Redis
+from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+import settings as configuration
+from activities.storage.database import Database
+from activities.storage.redis_client import REDIS_AWAY
+from activities.storage.tables import RevokedSessionRow
+from contracts.problems import StorageAway
+
+OPEN: Final = "open"
+ENDED: Final = "ended"
+ENDINGS: Final = "gateway:sessions:ended"
+"""The channel on which processes tell each other the id of a session that was ended."""
+SINCE: Final = "gateway:sessions:since"
+"""From when on Redis knows every session, in seconds; it is younger than a session when Redis lost its memory."""
+RECONNECT_SECONDS: Final = 1.0
+LISTEN_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How long a session lasts unless it is used again. `recorded` is false where Redis could not be told of it."""
+
+    expires_at: datetime
+    renewed: bool = False
+    recorded: bool = True
+
+
+class Sessions:
+    """Opens, checks and ends sessions. Nothing here fails while Redis or PostgreSQL is away."""
+
+    def __init__(self, database: Database, redis: Redis, settings: configuration.Session) -> None:
+        self._database = database
+        self._redis = redis
+        self._ttl = timedelta(seconds=settings.ttl)
+        self._renewal_threshold = timedelta(seconds=settings.renewal_threshold)
+        self._unsaid: dict[str, datetime] = {}
+        self._watched: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    async def open(self, session_id: str, ends_at: datetime) -> Lease:
+        """Starts a session that lasts until `ends_at` at the most, and its ttl after its last renewal."""
+        lasts = self._lasts(ends_at)
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.set(SINCE, int(time.time()), nx=True)
+                pipeline.set(_key(session_id), OPEN, px=lasts)
+                await pipeline.execute()
+        except REDIS_AWAY:
+            return Lease(ends_at, recorded=False)
+        return Lease(datetime.now(UTC) + lasts)
+
+    async def check(self, session_id: str, *, started_at: datetime, ends_at: datetime, recorded: bool) -> Lease | None:
+        """How long the session still lasts, renewed if little is left; None once it has ended.
+
+        While Redis is away a session lasts until `ends_at`, unless PostgreSQL knows that it was ended.
+        """
+        if session_id in self._unsaid:
+            return None
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.get(_key(session_id))
+                pipeline.pttl(_key(session_id))
+                state, left_ms = await pipeline.execute()
+            if state == OPEN and left_ms > 0:
+                return await self._renewed(session_id, timedelta(milliseconds=left_ms), ends_at)
+            if state is None and not (recorded and await self._remembers(started_at)):
+                return await self._recovered(session_id, ends_at)
+        except REDIS_AWAY:
+            return None if await self._revoked(session_id) else Lease(ends_at, recorded=False)
+        return None
+
+    async def renew(self, session_id: str, ends_at: datetime) -> Lease:
+        """Gives an open session its whole ttl again."""
+        lasts = self._lasts(ends_at)
+        try:
+            # Only the time is set, so that a session that ends at this moment stays ended.
+            await self._redis.pexpire(_key(session_id), lasts)
+        except REDIS_AWAY:
+            return Lease(ends_at, recorded=False)
+        return Lease(datetime.now(UTC) + lasts, renewed=True)
+
+    async def end(self, session_id: str, ends_at: datetime) -> None:
+        """Ends a session at once, here and in every other process."""
+        self._tell(session_id)
+        self._unsaid[session_id] = ends_at
+        await self._say_endings()
+        with suppress(StorageAway):
+            async with self._database.begin() as connection:
+                revoked = insert(RevokedSessionRow).values(session_id=session_id, expires_at=ends_at)
+                await connection.execute(revoked.on_conflict_do_nothing())
+                expired = col(RevokedSessionRow.expires_at) < datetime.now(UTC)
+                await connection.execute(delete(RevokedSessionRow).where(expired))
+
+    @contextmanager
+    def watch(self, session_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the session is ended before its time, in whatever process."""
+        ended = asyncio.Event()
+        self._watched[session_id].add(ended)
+        try:
+            yield ended
+        finally:
+            self._watched[session_id].discard(ended)
+            if not self._watched[session_id]:
+                del self._watched[session_id]
+
+    async def listen(self) -> None:
+        """Hears of endings in other processes until it is cancelled; catches up after Redis was away."""
+        while True:
+            with suppress(*REDIS_AWAY):
+                await self._hear()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _hear(self) -> None:
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as endings:
+            await endings.subscribe(ENDINGS)
+            await self._say_endings()
+            await self._catch_up()
+            while True:
+                message = await endings.get_message(timeout=LISTEN_SECONDS)
+                if message is not None:
+                    self._tell(str(message["data"]))
+
+    async def _say_endings(self) -> None:
+        """Tells Redis of the endings that it does not know yet."""
+        with suppress(*REDIS_AWAY):
+            for session_id, ends_at in list(self._unsaid.items()):
+                left = max(ends_at - datetime.now(UTC), timedelta(milliseconds=1))
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    pipeline.set(_key(session_id), ENDED, px=left)
+                    pipeline.publish(ENDINGS, session_id)
+                    await pipeline.execute()
+                del self._unsaid[session_id]
+
+    async def _catch_up(self) -> None:
+        watched = list(self._watched)
+        if watched:
+            states = await self._redis.mget([_key(session_id) for session_id in watched])
+            for session_id, state in zip(watched, states, strict=True):
+                if state == ENDED:
+                    self._tell(session_id)
+
+    def _tell(self, session_id: str) -> None:
+        for ended in self._watched.get(session_id, ()):
+            ended.set()
+
+    async def _renewed(self, session_id: str, left: timedelta, ends_at: datetime) -> Lease:
+        if left < self._renewal_threshold and self._lasts(ends_at) > left:
+            return await self.renew(session_id, ends_at)
+        return Lease(datetime.now(UTC) + left)
+
+    async def _remembers(self, started_at: datetime) -> bool:
+        """Whether Redis has known every session since then; if not, a missing one need not have ended."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(SINCE, int(time.time()), nx=True)
+            pipeline.get(SINCE)
+            _, since = await pipeline.execute()
+        return since is not None and started_at.timestamp() >= float(since)
+
+    async def _recovered(self, session_id: str, ends_at: datetime) -> Lease | None:
+        """Takes a session up again that Redis forgot or was never told of."""
+        if await self._revoked(session_id):
+            return None
+        lasts = self._lasts(ends_at)
+        await self._redis.set(_key(session_id), OPEN, px=lasts, nx=True)
+        return Lease(datetime.now(UTC) + lasts, renewed=True)
+
+    async def _revoked(self, session_id: str) -> bool:
+        """Whether PostgreSQL knows that the session was ended; while it is away, nobody can tell."""
+        try:
+            async with self._database.begin() as connection:
+                known = select(exists().where(col(RevokedSessionRow.session_id) == session_id))
+                return bool((await connection.execute(known)).scalar_one())
+        except StorageAway:
+            return False
+
+    def _lasts(self, ends_at: datetime) -> timedelta:
+        """How long the session lasts from now on: its ttl, cut at its absolute end."""
+        return max(min(self._ttl, ends_at - datetime.now(UTC)), timedelta(milliseconds=1))
+
+
+def _key(session_id: str) -> str:
+    return f"gateway:session:{session_id}"

@@ -1,0 +1,181 @@
+"""What a conversation calls: look up a contact, ask the AI, deliver and publish.
+
+Each is idempotent by conversation and message id. The adapters behind them are imported for types alone, so that
+workflows can import the signatures.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from contracts.conversations import Conversation
+from contracts.events import (
+    Answer,
+    Ask,
+    ContactFacts,
+    ContactLookup,
+    DeliverAndPublish,
+    DeliverAndPublishResult,
+    MessageDelivery,
+    Publication,
+    Published,
+    Send,
+    SendResult,
+)
+from contracts.messages import Delivery, DeliveryState
+from contracts.metrics import MESSAGES_OUTBOUND, MESSAGES_ROUTED, ROUTING_LATENCY
+from contracts.problems import StorageAway
+
+if TYPE_CHECKING:
+    from activities.ai.port import Engine
+    from activities.channels.port import Channels
+    from activities.storage.contacts import Contacts
+    from activities.storage.publications import Publications
+
+HEARTBEAT_SECONDS = 2
+PATIENCE_SECONDS = 0.25
+"""How long a publish waits for a send, so that both usually make one write; a slower channel must not hide the
+guest's message from staff."""
+
+T = TypeVar("T")
+
+
+class Turns:
+    def __init__(
+        self, engine: "Engine", channels: "Channels", publications: "Publications", contacts: "Contacts"
+    ) -> None:
+        self._engine = engine
+        self._channels = channels
+        self._publications = publications
+        self._contacts = contacts
+
+    @activity.defn
+    async def look_up(self, lookup: ContactLookup) -> ContactFacts | None:
+        """What storage knows of the contact, or None while it is away. Reads only."""
+        try:
+            return await self._contacts.facts(lookup)
+        except StorageAway:
+            return None
+
+    @activity.defn
+    async def answer(self, ask: Ask) -> Answer:
+        """Asks the engine. A publication given along goes out meanwhile, so that staff read the guest at once."""
+        context = ask.request.context
+        labels = (context.channel_type, context.property_id)
+        async with _heartbeats():
+            publishing = asyncio.create_task(self._publish(ask.publication))
+            try:
+                response = await self._engine.answer(ask.request, turn_id=ask.turn_id)
+            except Exception as error:
+                await publishing
+                MESSAGES_ROUTED.labels(*labels, "failed").inc()
+                raise _as_failure(error) from None
+            published = await publishing
+        MESSAGES_ROUTED.labels(*labels, "answered").inc()
+        return Answer(response=response, published=published)
+
+    @activity.defn
+    async def deliver_and_publish(self, batch: DeliverAndPublish) -> DeliverAndPublishResult:
+        """Hands messages to their channel, one attempt each, and publishes the batch with what came of it.
+
+        Once begun it runs to its end: a cancellation must not cut a send in two.
+        """
+        async with _heartbeats():
+            return await _to_the_end(self._deliver_and_publish(batch))
+
+    async def _deliver_and_publish(self, batch: DeliverAndPublish) -> DeliverAndPublishResult:
+        sending = [asyncio.create_task(self._send(batch.publication, send)) for send in batch.sends]
+        if sending:
+            await asyncio.wait(sending, timeout=PATIENCE_SECONDS)
+        in_time = [task.result() for task in sending if task.done()]
+        _note_results(batch.publication, in_time)
+        published = await self._publications.publish(batch.publication)
+        results = [await task for task in sending]
+        in_batch = {event.message.id for event in batch.publication.events if event.message is not None}
+        for result in results:
+            result.noted = published.stored and result in in_time and result.message_id in in_batch
+            if published.stored and not result.noted:
+                result.noted = await self._note_late(batch.publication.conversation, result)
+        return DeliverAndPublishResult(published=published, sends=results)
+
+    async def _send(self, publication: Publication, send: Send) -> SendResult:
+        conversation = publication.conversation
+        result = await self._channels[send.adapter].send(conversation.property_id, send.message)
+        labels = (conversation.channel_type, conversation.property_id)
+        MESSAGES_OUTBOUND.labels(*labels, result.result).inc()
+        if result.result == "sent" and send.received_at is not None:
+            ROUTING_LATENCY.labels(*labels).observe((datetime.now(UTC) - send.received_at).total_seconds())
+        return result
+
+    async def _note_late(self, conversation: Conversation, result: SendResult) -> bool:
+        """Stores how far a message got that was published before its send was through."""
+        state = _state_after(result)
+        if state is None:
+            return False
+        moved = MessageDelivery(message_id=result.message_id, delivery=Delivery(state=state, reason=result.reason))
+        try:
+            await self._publications.move_delivery(conversation, moved)
+        except StorageAway:
+            return False
+        return True
+
+    async def _publish(self, publication: Publication | None) -> Published | None:
+        return None if publication is None else await self._publications.publish(publication)
+
+
+def _note_results(publication: Publication, results: list[SendResult]) -> None:
+    """Writes into the batch how far its messages got."""
+    states = {result.message_id: (_state_after(result), result.reason) for result in results}
+    for event in publication.events:
+        if event.message is None:
+            continue
+        state, reason = states.get(event.message.id, (None, None))
+        if state is not None:
+            event.message.delivery = Delivery(state=state, reason=reason)
+
+
+def _state_after(result: SendResult) -> DeliveryState | None:
+    """A message that may be tried again stays queued."""
+    return {"sent": DeliveryState.SENT, "failed": DeliveryState.FAILED}.get(result.result)
+
+
+def _as_failure(error: Exception) -> ApplicationError:
+    """Only the kind of an error leaves the process: its words may hold a guest's."""
+    retryable = getattr(error, "retryable", True)
+    return ApplicationError(f"the engine failed ({type(error).__name__})", type="engine", non_retryable=not retryable)
+
+
+async def _to_the_end(work: Coroutine[None, None, T]) -> T:
+    """Awaits work that a cancellation of this activity must not interrupt."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    return task.result()
+
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Tells the server that we live, so that a killed process is noticed in seconds and not at the timeout."""
+    if activity.info().is_local:
+        yield
+        return
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

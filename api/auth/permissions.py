@@ -1,0 +1,43 @@
+"""Who may do what: one table from permission to roles. What is not in it is denied."""
+
+from enum import StrEnum
+
+from contracts.problems import Forbidden
+from contracts.staff import Role, Staff
+
+
+class Permission(StrEnum):
+    OWN_SESSION = "session:own"
+    READ_CONVERSATIONS = "conversations:read"
+    WRITE_CONVERSATIONS = "conversations:write"
+    READ_GUESTS = "guests:read"
+    WRITE_GUESTS = "guests:write"
+    READ_TASKS = "tasks:read"
+    WRITE_TASKS = "tasks:write"
+    READ_NOTIFICATIONS = "notifications:read"
+
+
+EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
+
+ALLOWED: dict[Permission, frozenset[Role]] = {
+    Permission.OWN_SESSION: EVERYONE,
+    Permission.READ_CONVERSATIONS: EVERYONE,
+    Permission.WRITE_CONVERSATIONS: EVERYONE,
+    Permission.READ_GUESTS: EVERYONE,
+    Permission.WRITE_GUESTS: EVERYONE,
+    Permission.READ_TASKS: EVERYONE,
+    Permission.WRITE_TASKS: EVERYONE,
+    Permission.READ_NOTIFICATIONS: EVERYONE,
+}
+
+
+def require_permission(staff: Staff, permission: Permission) -> None:
+    """Raises Forbidden unless the role of `staff` has the permission."""
+    if staff.role not in ALLOWED.get(permission, frozenset()):
+        raise Forbidden(f"The role {staff.role} does not have the permission {permission}")
+
+
+def require_property(staff: Staff, property_id: str) -> None:
+    """Raises Forbidden unless the property is one of those that `staff` may see."""
+    if property_id not in staff.properties:
+        raise Forbidden("This belongs to a property that you are not assigned to")

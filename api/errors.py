@@ -1,0 +1,83 @@
+"""Every error is told the same way: `application/problem+json` with a stable code (RFC 9457)."""
+
+import math
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from contracts.problems import GatewayError, Invalid, Malformed, NotFound, Problem, TooLarge
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+"""When to try again something that was away."""
+
+
+def problem_response(error: GatewayError) -> Response:
+    return _respond(error.problem(), _headers(error))
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _on_gateway_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return problem_response(error)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    """Names every field that is wrong; `field` is the first. What the client sent is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return problem_response(Malformed("The body must be JSON"))
+    wrong = [(_field(tuple(each["loc"])), str(each["msg"])) for each in found]
+    field, message = wrong[0]
+    return problem_response(
+        Invalid(f"{field}: {message}", field=field, errors=[{"field": name, "detail": text} for name, text in wrong])
+    )
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What routing and the reading of a body raise."""
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return problem_response(NotFound("There is nothing at this address"))
+        case HTTPStatus.BAD_REQUEST:
+            return problem_response(Malformed("The body cannot be read"))
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return problem_response(TooLarge("The body is too large"))
+    status = HTTPStatus(error.status_code)
+    problem = Problem(
+        title=status.phrase, status=status, code=status.name.lower(), detail=f"{request.method}: {status.description}"
+    )
+    return _respond(problem, dict(error.headers or {}))
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """Where a value stands, as its sender knows it: `dueAt`, `attachments.0.url`, `limit`; `body` for the whole."""
+    return ".".join(map(str, location[1:])) or str(location[0])
+
+
+def _headers(error: GatewayError) -> dict[str, str]:
+    match error.status:
+        case HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            seconds = error.members.get("retryAfter")
+            return {"Retry-After": str(math.ceil(seconds) if isinstance(seconds, int | float) else RETRY_SECONDS)}
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            return {"Retry-After": str(RETRY_SECONDS)}
+    return {}
+
+
+def _respond(problem: Problem, headers: dict[str, str]) -> Response:
+    return Response(
+        problem.model_dump_json(exclude_none=True), problem.status, headers=headers, media_type=PROBLEM_TYPE
+    )

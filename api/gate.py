@@ -1,0 +1,70 @@
+"""The gate of the REST interface: who is calling, how often, and no further without a session."""
+
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.auth.sessions import Session, authenticate
+from api.errors import problem_response
+from api.state import State, state_of
+from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
+
+BASE: Final = "/api/v1"
+OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
+"""The routes under the base path that need no session; all others are closed, those that do not exist included."""
+SESSION_KEY: Final = "gateway.session"
+"""Where the session stands in the scope of a request that passed."""
+
+
+class Gate:
+    """Lets a request through with its session, or answers it. Counts it for its caller either way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(f"{BASE}/"):
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        state = state_of(connection)
+        session, problem = await _who(state, connection)
+        quota = await state.requests.take(_caller(connection, session))
+        if quota.exceeded:
+            problem = TooManyRequests(
+                f"{quota.limit} requests in {quota.window_seconds} s are allowed", retryAfter=quota.reset_seconds
+            )
+        elif (scope["method"], scope["path"]) in OPEN:
+            problem = None
+        extra = quota.headers
+        if session is not None:
+            scope[SESSION_KEY] = session
+            if session.renewed:
+                extra["Session-Expires-At"] = session.expires_at.isoformat()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(extra)
+            await send(message)
+
+        await (problem_response(problem) if problem else self._app)(scope, receive, send_with_headers)
+
+
+async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None, GatewayError | None]:
+    """The session of a request, or why there is none."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None, Unauthenticated("Send the access token of POST /api/v1/auth/login as Authorization: Bearer")
+    try:
+        return await authenticate(state, token.strip()), None
+    except Unauthenticated as problem:
+        return None, problem
+
+
+def _caller(connection: HTTPConnection, session: Session | None) -> str:
+    """Whose requests are counted together: a member of staff's, or without a session an address'."""
+    if session is not None:
+        return f"staff:{session.staff.id}"
+    return f"address:{connection.client.host if connection.client else 'unknown'}"

@@ -1,0 +1,85 @@
+"""How often one caller may do something: counted in Redis for all processes, in this one while Redis is away."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Final, Self
+
+from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import Redis
+
+from activities.storage.redis_client import REDIS_AWAY
+from settings import RateLimit
+
+KEY_PREFIX: Final = "gateway:limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is left to a caller; `reset_seconds` is when there will be more."""
+
+    limit: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+    exceeded: bool = False
+
+    @classmethod
+    def of(cls, item: RateLimitItem, stats: WindowStats, *, exceeded: bool) -> Self:
+        reset = max(1, math.ceil(stats.reset_time - time.time()))
+        return cls(item.amount, item.get_expiry(), 0 if exceeded else stats.remaining, reset, exceeded)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+            "RateLimit-Policy": f"{self.limit};w={self.window_seconds}",
+        }
+
+
+class Limit:
+    """At most so many in a sliding window, for each caller."""
+
+    def __init__(self, redis: Redis, name: str, *, amount: int, seconds: int) -> None:
+        # The URL is not used: the connections are those of `redis`.
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix=f"{KEY_PREFIX}:{name}",
+            connection_pool=redis.connection_pool,
+        )
+        self._item = RateLimitItemPerSecond(amount, seconds)
+        self._shared = SlidingWindowCounterRateLimiter(storage)
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    @classmethod
+    def of_requests(cls, redis: Redis, settings: RateLimit) -> Self:
+        return cls(
+            redis, "requests", amount=settings.max_requests, seconds=max(1, math.ceil(settings.window_ms / 1000))
+        )
+
+    async def take(self, caller: str) -> Quota:
+        """Counts one, if there is one left."""
+        try:
+            return await self._take(self._shared, caller)
+        except REDIS_AWAY:
+            return await self._take(self._own, caller)
+
+    async def look(self, caller: str) -> Quota:
+        """What is left, without counting."""
+        try:
+            return await self._look(self._shared, caller)
+        except REDIS_AWAY:
+            return await self._look(self._own, caller)
+
+    async def _take(self, limiter: SlidingWindowCounterRateLimiter, caller: str) -> Quota:
+        taken = await limiter.hit(self._item, caller)
+        return Quota.of(self._item, await limiter.get_window_stats(self._item, caller), exceeded=not taken)
+
+    async def _look(self, limiter: SlidingWindowCounterRateLimiter, caller: str) -> Quota:
+        left = await limiter.test(self._item, caller)
+        return Quota.of(self._item, await limiter.get_window_stats(self._item, caller), exceeded=not left)

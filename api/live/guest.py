@@ -1,0 +1,160 @@
+"""The guest's socket: one visitor of one property's web chat."""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from api.live.connection import Connection, Ended
+from api.live.content import checked
+from api.live.cursors import decode
+from api.live.hub import LiveHub
+from api.live.replay import History, Missed
+from api.live.tail import Subscription, Tail
+from api.live.telling import Telling
+from api.live.visitors import Visitor, VisitorTokens
+from api.state import State
+from contracts.conversations import Conversation, ConversationState
+from contracts.events import LogEntry, Typing
+from contracts.frames import ClientFrame, CloseCode, ServerFrame, ServerPayload
+from contracts.messages import Author, GuestMessage, Route
+from contracts.metrics import MESSAGES_INBOUND
+from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway
+
+AUTH_SECONDS: Final = 5.0
+TYPING_SECONDS: Final = 0.5
+"""A guest's typing is passed on no more often than this."""
+
+
+class GuestSocket:
+    def __init__(self, connection: Connection, state: State, hub: LiveHub, property_id: str) -> None:
+        self._connection = connection
+        self._state = state
+        self._hub = hub
+        self._property_id = property_id
+        self._visitor = Visitor("", known=False)
+        self._contact_key = ""
+        self._conversation_id: str | None = None
+        self._with_staff = False
+        self._answers = 0
+        self._typed_at = 0.0
+
+    async def run(self) -> None:
+        """Serves the guest until the socket ends."""
+        if self._property_id not in self._state.settings.properties:
+            raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
+        hello = await self._connection.receive_auth(AUTH_SECONDS)
+        tokens = VisitorTokens(self._state.tokens.secret)
+        self._visitor = tokens.visitor(hello.payload.token, self._property_id)
+        self._contact_key = self._state.conversations.contact_key(self._property_id, "webchat", self._visitor.id)
+        conversation = await self._open_conversation()
+        self._connection.send(
+            ServerFrame(
+                type="session",
+                id=hello.id,
+                payload=ServerPayload(
+                    token=tokens.sign(self._visitor, self._property_id),
+                    visitor_id=self._visitor.id,
+                    conversation=conversation.for_guest() if conversation is not None else None,
+                ),
+            )
+        )
+        tail = await self._hub.open(self._property_id)
+        subscription = Subscription("guest", self, contact_key=self._contact_key)
+        tail.join(subscription)
+        try:
+            self._replay(tail, subscription, hello.payload.after)
+            while True:
+                await self._handle(await self._connection.receive())
+        finally:
+            tail.leave(subscription)
+            self._hub.close(tail)
+
+    # --- what the guest is told ------------------------------------------------------------------------------------
+
+    def tell(self, telling: Telling) -> None:
+        entry = telling.entry
+        self._conversation_id = entry.conversation_id or self._conversation_id
+        if entry.conversation is not None:
+            self._with_staff = entry.conversation.state is ConversationState.ESCALATED
+        text = telling.text("guest")
+        if text is not None:
+            self._answers += entry.message is not None and entry.message.author is not Author.GUEST
+            self._connection.send_text(text, in_order=entry.position is not None)
+
+    def notice(self, text: str) -> None:
+        self._connection.send_text(text, in_order=False)
+
+    def _replay(self, tail: Tail, subscription: Subscription, after: str | None) -> None:
+        if after is not None:
+            self._connection.replay(Missed(tail, subscription, decode(after, self._property_id)))
+        elif self._visitor.known:
+            self._connection.replay(History(tail, subscription, self._contact_key))
+
+    async def _open_conversation(self) -> Conversation | None:
+        """The conversation the guest is in, where storage is there to know it."""
+        if not self._visitor.known:
+            return None
+        try:
+            conversation = await self._hub.log.open_conversation(self._contact_key)
+        except StorageAway:
+            return None
+        if conversation is not None:
+            self._conversation_id = conversation.conversation_id
+            self._with_staff = conversation.state is ConversationState.ESCALATED
+        return conversation
+
+    # --- what the guest says ---------------------------------------------------------------------------------------
+
+    async def _handle(self, frame: ClientFrame) -> None:
+        try:
+            match frame.type:
+                case "send_message":
+                    await self._send_message(frame)
+                case "typing":
+                    await self._pass_typing(frame.payload.typing)
+                case _:
+                    raise Invalid(f"type: a guest cannot send {frame.type} now", field="type")
+        except GatewayError as problem:
+            self._connection.send_problem(problem, frame.id)
+
+    async def _send_message(self, frame: ClientFrame) -> None:
+        if frame.id is None:
+            raise Invalid("id: a message needs an id of its own, best a UUID", field="id")
+        content = checked(frame.payload.content)
+        self._hub.visitor_limit.count(self._visitor.id)
+        message_id = guest_message_id(self._visitor.id, frame.id, content)
+        now = datetime.now(UTC)
+        message = GuestMessage(
+            id=message_id,
+            route=Route(adapter="webchat", channel_id=self._property_id, sender_id=self._visitor.id),
+            content=content,
+            sent_at=now,
+            received_at=now,
+        )
+        answers = self._answers
+        await self._state.conversations.receive(self._property_id, "webchat", message)
+        MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
+        self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
+        if answers == self._answers and not self._with_staff:
+            self._connection.send(ServerFrame(type="typing", payload=ServerPayload(author=Author.AI, typing=True)))
+
+    async def _pass_typing(self, typing: bool) -> None:
+        now = time.monotonic()
+        if self._conversation_id is None or (typing and now - self._typed_at < TYPING_SECONDS):
+            return
+        self._typed_at = now
+        entry = LogEntry(
+            property_id=self._property_id,
+            type="typing",
+            contact_key=self._contact_key,
+            conversation_id=self._conversation_id,
+            channel_type="webchat",
+            typing=Typing(author=Author.GUEST, typing=typing),
+        )
+        await self._state.live_stream.add([entry])
+
+
+def guest_message_id(visitor_id: str, frame_id: str, content: str) -> str:
+    """The same message sent again has the same id; another content under the same frame id has not."""
+    return hashlib.sha256("\x1f".join((visitor_id, frame_id, content)).encode()).hexdigest()[:32]

@@ -1,0 +1,89 @@
+"""What a socket is sent from storage before it goes on live."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.live.cursors import encode
+from api.live.tail import PAGE, Subscription, Tail
+from api.live.telling import Telling, render
+from contracts.events import LogEntry
+from contracts.frames import ServerFrame, ServerPayload
+from contracts.problems import StorageAway
+
+HISTORY = 100
+"""Most messages that a guest's page is sent of the conversation it reloads."""
+
+
+class Replay(Protocol):
+    """Frames from storage. Interrupted by StorageAway, `pages` goes on where it was when it is called again."""
+
+    def pages(self) -> AsyncIterator[list[str]]: ...
+
+
+@dataclass
+class Missed:
+    """What happened between `after` and the start of a subscription; `resync` where that cannot be told."""
+
+    tail: Tail
+    subscription: Subscription
+    after: int | None
+
+    async def pages(self) -> AsyncIterator[list[str]]:
+        start = _start(self.tail, self.subscription)
+        if self.after is None or not await self._is_kept(self.after, start):
+            yield [_resync(self.tail.property_id, start)]
+            return
+        while self.after < start:
+            entries = await self.tail.log.read(
+                self.tail.property_id,
+                after=self.after,
+                up_to=start,
+                limit=PAGE,
+                contact_key=self.subscription.contact_key,
+                conversation_id=self.subscription.conversation_id,
+            )
+            yield _texts(self.tail, self.subscription, entries)
+            last = entries[-1].position if len(entries) == PAGE else None
+            self.after = start if last is None else last
+
+    async def _is_kept(self, after: int, start: int) -> bool:
+        return after == start or (after < start and after + 1 >= await self.tail.log.oldest(self.tail.property_id))
+
+
+@dataclass
+class History:
+    """The newest messages of the conversation that a guest is in."""
+
+    tail: Tail
+    subscription: Subscription
+    contact_key: str
+
+    async def pages(self) -> AsyncIterator[list[str]]:
+        start = _start(self.tail, self.subscription)
+        log = self.tail.log
+        conversation = await log.open_conversation(self.contact_key)
+        if conversation is not None:
+            entries = await log.history(
+                self.tail.property_id, conversation.conversation_id, up_to=start, limit=HISTORY
+            )
+            yield _texts(self.tail, self.subscription, entries)
+
+
+def _start(tail: Tail, subscription: Subscription) -> int:
+    """The position after which a subscription is told live. Raises StorageAway until storage has said."""
+    start = tail.origin if subscription.start is None else subscription.start
+    if start is None:
+        raise StorageAway("PostgreSQL does not answer; try again shortly")
+    return start
+
+
+def _texts(tail: Tail, subscription: Subscription, entries: list[LogEntry]) -> list[str]:
+    untold = (entry for entry in entries if subscription.wants(entry) and not tail.heard(subscription, entry))
+    texts = (Telling(entry).text(subscription.audience) for entry in untold)
+    return [text for text in texts if text is not None]
+
+
+def _resync(property_id: str, position: int) -> str:
+    payload = ServerPayload(property_id=property_id)
+    return render(ServerFrame(type="resync", payload=payload, cursor=encode(property_id, position)))

@@ -1,0 +1,232 @@
+"""Following one property: every entry of its log once and in order, as soon as it is known.
+
+Redis brings entries at once, PostgreSQL says what there is. An entry that the stream brings out of turn waits until
+the one before it is there; the log's head is looked at every two seconds, and sooner where something is missing.
+"""
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from activities.storage.log import Log
+from activities.storage.redis_client import REDIS_AWAY
+from api.live.telling import Audience, Telling, render
+from contracts.events import LogEntry, live_stream
+from contracts.frames import ServerFrame, ServerPayload
+from contracts.messages import ChannelType
+from contracts.problems import StorageAway
+
+StreamEntry = tuple[str, dict[str, str]]
+
+POLL = 2.0
+"""Seconds between looks at the log's head."""
+GRACE = 0.02
+"""Seconds that a missing entry has to arrive by the stream before it is looked up."""
+RETRY = 0.5
+"""Seconds to wait after PostgreSQL or Redis did not answer."""
+BLOCK = 1000
+"""Milliseconds that one read of the stream waits."""
+BATCH = 100
+PAGE = 500
+AHEAD = 1000
+"""Most entries held until the ones before them are there."""
+TOLD = 5000
+"""Most entries remembered as told before they were stored."""
+
+
+class Listener(Protocol):
+    """The socket behind a subscription. None of its methods waits."""
+
+    def tell(self, telling: Telling) -> None:
+        """Takes an entry that the subscription wants."""
+
+    def notice(self, text: str) -> None:
+        """Takes a frame that stands outside the log."""
+
+
+@dataclass(eq=False)
+class Subscription:
+    """What one socket wants to be told of a property.
+
+    `start` is the position after which it is told live; None until storage was there to say. `joined` counts in what
+    the tail has told.
+    """
+
+    audience: Audience
+    listener: Listener
+    contact_key: str | None = None
+    conversation_id: str | None = None
+    channel: ChannelType | None = None
+    start: int | None = None
+    joined: int = 0
+
+    def wants(self, entry: LogEntry) -> bool:
+        if self.conversation_id is not None and entry.conversation_id != self.conversation_id:
+            return False
+        return self.channel is None or entry.channel_type in (None, self.channel)
+
+
+class Tail:
+    """One property as this process follows it, and who listens."""
+
+    def __init__(self, property_id: str, log: Log, redis: Redis) -> None:
+        self.property_id = property_id
+        self.log = log
+        self.position: int | None = None
+        """The last position told; None until storage has answered."""
+        self.origin: int | None = None
+        """The position that telling began after."""
+        self.live = True
+        """Whether Redis answers: then entries come at once, and by the next look at the log otherwise."""
+        self.ready = asyncio.Event()
+        self._redis = redis
+        self._behind = asyncio.Event()
+        self._ahead: dict[int, LogEntry] = {}
+        self._count = 0
+        self._told: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
+        self._listeners: defaultdict[str | None, set[Subscription]] = defaultdict(set)
+
+    def join(self, subscription: Subscription) -> None:
+        """Tells the subscription everything after the position that it is given here."""
+        subscription.start, subscription.joined = self.position, self._count
+        self._listeners[subscription.contact_key].add(subscription)
+        if not self.live:
+            subscription.listener.notice(self._pace())
+
+    def leave(self, subscription: Subscription) -> None:
+        listeners = self._listeners[subscription.contact_key]
+        listeners.discard(subscription)
+        if not listeners:
+            del self._listeners[subscription.contact_key]
+
+    def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
+        """Whether the subscription was told of a stored entry before, when it was not stored yet."""
+        if entry.seq is None or entry.repeats:
+            return False
+        count, to_guests = self._told.get((entry.conversation_id, entry.seq), (0, False))
+        return count > subscription.joined and (to_guests or subscription.audience == "staff")
+
+    async def run(self) -> None:
+        # The stream's end is read before the log's head, so that nothing falls between the two.
+        newest = await self._newest_id()
+        with suppress(StorageAway):
+            await self._catch_up()
+        self.ready.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_stream(newest))
+            group.create_task(self._follow_log())
+
+    # --- the stream ----------------------------------------------------------------------------------------------
+
+    async def _newest_id(self) -> str | None:
+        try:
+            newest = await self._redis.xrevrange(live_stream(self.property_id), count=1)
+        except REDIS_AWAY:
+            return None
+        return str(newest[0][0]) if newest else "0-0"
+
+    async def _follow_stream(self, last: str | None) -> None:
+        while True:
+            if last is None:
+                last = await self._newest_id()
+                self._behind.set()
+            entries = await self._read_stream(last) if last is not None else None
+            self._set_live(entries is not None)
+            if entries is None:
+                await asyncio.sleep(RETRY)
+                continue
+            for entry_id, fields in entries:
+                last = entry_id
+                with suppress(ValidationError, KeyError):  # a newer version's; the log tells what it can
+                    self._take(LogEntry.model_validate_json(fields["entry"]))
+            await asyncio.sleep(0)  # lets sockets send between batches
+
+    async def _read_stream(self, after: str) -> list[StreamEntry] | None:
+        """The next entries, none if none came in time; None while Redis is away."""
+        key = live_stream(self.property_id)
+        try:
+            streams = await self._redis.xread({key: after}, count=BATCH, block=BLOCK)
+        except REDIS_AWAY:
+            return None
+        return [entry for _, entries in cast("list[tuple[str, list[StreamEntry]]]", streams) for entry in entries]
+
+    def _set_live(self, live: bool) -> None:
+        if live != self.live:
+            self.live = live
+            for subscription in self._everybody():
+                subscription.listener.notice(self._pace())
+
+    def _pace(self) -> str:
+        return render(
+            ServerFrame(type="session", payload=ServerPayload(property_id=self.property_id, live=self.live))
+        )
+
+    def _everybody(self) -> list[Subscription]:
+        return [subscription for listeners in self._listeners.values() for subscription in listeners]
+
+    def _take(self, entry: LogEntry) -> None:
+        if entry.position is None:
+            self._tell(entry)
+        elif self.position is not None and entry.position == self.position + 1:
+            self._advance(entry)
+            while following := self._ahead.pop(self.position + 1, None):
+                self._advance(following)
+        elif self.position is None or entry.position > self.position:
+            if len(self._ahead) < AHEAD:
+                self._ahead[entry.position] = entry
+            self._behind.set()
+
+    # --- the log -------------------------------------------------------------------------------------------------
+
+    async def _follow_log(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._behind.wait(), POLL)
+                await asyncio.sleep(GRACE)
+            self._behind.clear()
+            try:
+                await self._catch_up()
+            except StorageAway:
+                await asyncio.sleep(RETRY)
+
+    async def _catch_up(self) -> None:
+        """Tells what the log holds and the stream did not bring."""
+        head = await self.log.head(self.property_id)
+        if self.position is None:
+            self.origin = self.position = head
+        while self.position < head:
+            after = self.position
+            entries = await self.log.read(self.property_id, after=after, up_to=head, limit=PAGE)
+            for entry in entries:
+                self._advance(entry)
+            if len(entries) < PAGE:
+                self.position = max(self.position, head)
+            await asyncio.sleep(0)
+        self._ahead = {position: entry for position, entry in self._ahead.items() if position > self.position}
+        while following := self._ahead.pop(self.position + 1, None):
+            self._advance(following)
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    def _advance(self, entry: LogEntry) -> None:
+        if entry.position is None or self.position is None or entry.position <= self.position:
+            return
+        self.position = entry.position
+        self._tell(entry)
+
+    def _tell(self, entry: LogEntry) -> None:
+        self._count += 1
+        telling = Telling(entry)
+        for key in {entry.contact_key, None}:
+            for subscription in tuple(self._listeners.get(key, ())):
+                if subscription.wants(entry) and not self.heard(subscription, entry):
+                    subscription.listener.tell(telling)
+        if entry.position is None and entry.seq is not None:
+            self._told[entry.conversation_id, entry.seq] = (self._count, telling.text("guest") is not None)
+            if len(self._told) > TOLD:
+                self._told.popitem(last=False)

@@ -1,0 +1,61 @@
+"""Entries of the log on their way to sockets, as staff and as guests may see them."""
+
+from functools import cached_property
+from typing import Literal
+
+from api.live.cursors import encode
+from contracts.events import LogEntry
+from contracts.frames import ServerFrame, ServerPayload
+from contracts.messages import Author
+
+Audience = Literal["staff", "guest"]
+
+
+class Telling:
+    """One entry, rendered at most once for each audience, however many sockets take it."""
+
+    def __init__(self, entry: LogEntry) -> None:
+        self.entry = entry
+
+    def text(self, audience: Audience) -> str | None:
+        """The frame as JSON; None where the entry is not for this audience."""
+        return self._for_staff if audience == "staff" else self._for_guest
+
+    @cached_property
+    def _for_staff(self) -> str:
+        entry = self.entry
+        payload = ServerPayload(
+            property_id=entry.property_id,
+            conversation_id=entry.conversation_id,
+            message=entry.message,
+            conversation=entry.conversation,
+            task=entry.task,
+            notification=entry.notification,
+        )
+        return self._render(payload)
+
+    @cached_property
+    def _for_guest(self) -> str | None:
+        entry = self.entry
+        payload = ServerPayload(conversation_id=entry.conversation_id)
+        if entry.message is not None and entry.message.visible_to_guest:
+            payload.message = entry.message.for_guest()
+        elif entry.conversation is not None:
+            payload.conversation = entry.conversation.for_guest()
+        elif entry.typing is None or entry.typing.author is Author.GUEST:
+            return None
+        return self._render(payload)
+
+    def _render(self, payload: ServerPayload) -> str:
+        entry = self.entry
+        if entry.typing is not None:
+            payload.author = entry.typing.author
+            payload.author_name = entry.typing.author_name
+            payload.typing = entry.typing.typing
+        cursor = encode(entry.property_id, entry.position) if entry.position is not None else None
+        return render(ServerFrame(type=entry.type, payload=payload, seq=entry.seq, cursor=cursor))
+
+
+def render(frame: ServerFrame) -> str:
+    """A frame as it goes over the wire, without keys that are null."""
+    return frame.model_dump_json(exclude_none=True)

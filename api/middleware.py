@@ -1,0 +1,116 @@
+"""What stands before every route, as plain ASGI: nothing here buffers a body or starts a task."""
+
+import logging
+import traceback
+from types import TracebackType
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem_response
+from contracts.problems import GatewayError, TooLarge
+
+BODY_LIMIT: Final = 1_000_000
+"""Most bytes of a request's body."""
+
+logger = logging.getLogger("gateway.api")
+
+
+class UnexpectedErrors:
+    """Turns what nobody expected into a plain 500, and logs where it happened but nothing of what was said."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        caught = _Unexpected()
+        with caught:
+            await self._app(scope, receive, noting_send)
+        if caught.error is not None and scope["type"] == "http" and not started:
+            problem = GatewayError("Something unexpected happened; it has been logged")
+            await problem_response(problem)(scope, receive, send)
+
+
+class _Unexpected:
+    """Holds back an error that reached the outermost layer. Its text is not logged: it may quote a guest."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.error = error
+        frames = traceback.extract_tb(trace)
+        where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        logger.error("unexpected %s at %s", _kinds(error), where)
+        return True
+
+
+def _kinds(error: BaseException | None) -> str:
+    """The types of an error and of what caused it."""
+    kinds: list[str] = []
+    while error is not None:
+        kinds.append(type(error).__qualname__)
+        error = error.__cause__ or error.__context__
+    return " from ".join(kinds)
+
+
+class BodyLimit:
+    """Refuses bodies over the limit, announced or not, before they are read into memory."""
+
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        received = 0
+
+        async def counting_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise TooLarge("over the limit")
+            return message
+
+        async def send_unless_refused(message: Message) -> None:
+            # Whatever the application makes of a body that was cut off is not its sender's answer.
+            if received <= self._limit:
+                await send(message)
+
+        try:
+            await self._app(scope, counting_receive, send_unless_refused)
+        except TooLarge:
+            if received <= self._limit:
+                raise
+        if received > self._limit:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = TooLarge(f"The body may have {self._limit} bytes at the most")
+        response = problem_response(problem)
+        # The rest of the body is not read, so the connection cannot be used again.
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)

@@ -1,0 +1,52 @@
+"""What one api process holds; built once when it starts, found by every request and socket."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import temporalio.client
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from activities.storage.conversations import StoredConversations
+from activities.storage.database import Database
+from activities.storage.guests import Guests
+from activities.storage.log_writer import LiveStream
+from activities.storage.notifications import Notifications
+from activities.storage.sessions import Sessions
+from activities.storage.staff import StaffAccounts
+from activities.storage.tasks import Tasks
+from api.auth.signing_in import SignIn
+from api.auth.tokens import Tokens
+from api.limits import Limit
+from api.live.hub import LiveHub
+from settings import Settings
+from workflows.client import Conversations
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    settings: Settings
+    database: Database
+    redis: Redis
+    temporal: temporalio.client.Client
+    hub: LiveHub
+    live_stream: LiveStream
+    conversations: Conversations
+    """The running conversations; what commands go to."""
+    stored: StoredConversations
+    """The projection of conversations; what lists and history come from."""
+    guests: Guests
+    tasks: Tasks
+    notifications: Notifications
+    sessions: Sessions
+    tokens: Tokens
+    sign_in: SignIn
+    requests: Limit
+    migrated: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the schema is the newest."""
+
+
+def state_of(connection: HTTPConnection) -> State:
+    """The state behind a request or a WebSocket."""
+    state: State = connection.app.state.gateway
+    return state

@@ -1,0 +1,62 @@
+"""What must hold before anything is started: a folder that is ours alone, and free ports."""
+
+import fcntl
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedded.process import StackError
+
+PORT_PATIENCE_SECONDS = 1.0
+"""How long a port may stay in use: what listened for a killed supervisor ends within moments of it."""
+
+
+@contextmanager
+def held(data_dir: Path, pid: int) -> Iterator[Path]:
+    """The data folder, made if need be and held for this process. Raises StackError if it is held or unusable."""
+    folder = data_dir.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StackError(f"{folder}: {reason}; set GATEWAY_DATA_DIR to a folder that can be written") from error
+    with lock:
+        lock.seek(0)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = lock.read().strip()
+            raise StackError(
+                f"gateway dev already runs on {folder} (process {holder}); stop it or set GATEWAY_DATA_DIR"
+            ) from None
+        lock.truncate()
+        lock.write(str(pid))
+        lock.flush()
+        yield folder
+
+
+def check_port(host: str, port: int, setting: str) -> None:
+    """Raises StackError, naming the setting that changes it, if somebody listens on the port."""
+    deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+    while not _free(host, port, setting):
+        if time.monotonic() > deadline:
+            raise StackError(f"port {port} is in use; end what listens on it, or set {setting} to another")
+        time.sleep(0.1)
+
+
+def _free(host: str, port: int, setting: str) -> bool:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections are no bar
+            probe.bind(address)
+    except PermissionError as error:
+        raise StackError(f"port {port} may not be opened by this user; set {setting} to one above 1023") from error
+    except socket.gaierror as error:
+        raise StackError(f"server.host: {host} is no address of this machine; set GATEWAY_SERVER__HOST") from error
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,30 @@
+"""A program of ours as a child process: api or worker."""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from embedded.process import Process
+from embedded.service import START_SECONDS, Service
+
+
+class Program(Service):
+    """`gateway NAME`, ready once `answers` says so."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        answers: Callable[[Process], Awaitable[bool]],
+        stop_seconds: float,
+    ) -> None:
+        self.process = Process(name, log)
+        self.stop_seconds = stop_seconds
+        self._environment = environment
+        self._answers = answers
+
+    async def start(self) -> None:
+        await self.process.spawn(sys.executable, "-m", "cli", self.name, env=self._environment)
+        await self.process.ready(lambda: self._answers(self.process), seconds=START_SECONDS)

@@ -1,0 +1,124 @@
+"""How payloads travel: pydantic JSON, compressed and encrypted, so that no guest text stands in Temporal in the clear.
+
+What operators read in the Temporal UI (summaries, current details) holds no guest text and stays readable.
+"""
+
+import base64
+import binascii
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    PayloadCodec,
+)
+
+from contracts.clear_text import ClearText
+from settings import SettingsError, Temporal
+
+ENCODING = b"binary/gateway"
+NONCE_BYTES = 12
+_CLEAR = "gateway-clear"
+_DETAILS_TYPE = b"temporal.api.sdk.v1.WorkflowMetadata"
+
+# Payloads are small and alike: a shared dictionary halves them, and history is paid for by the byte.
+_DICTIONARY = (
+    b'"retryAfter":null"reason":null,"result":"sent"],"sends":[{"messageId":"{"stored":true,"actions":[],'
+    b'"shouldEscalate":false,"sources":["response":"","intent":"","confidence":0.9"guestProfile":{"id":"","name":null,'
+    b'"language":null,"stays":[],"preferences":{},"autonomy":"auto"},"turnMessageIds":[""],"pendingActions":[],'
+    b'"outcomes":[{"messageId":"","outcome":"answered","replyId":"","reason":"answered with confidence ","at":"'
+    b'"adapter":"webchat","attempt":1,"author":"ai","receivedAt":"2026-01-01T00:00:00.000000Z"'
+    b'"message":{"messageId":"","conversationId":"","recipientId":"","channelId":"","channelType":"webchat",'
+    b'"content":"","attachments":[],"inReplyTo":[""]},"route":{"adapter":"messages","channelId":"","senderId":""},'
+    b'"publication":{"conversation":{"conversationId":"","guestId":"","propertyId":"","state":"active",'
+    b'"assignedTo":null,"messageCount":2,"currentIntent":"","pendingActions":[],"createdAt":"","lastMessageAt":"",'
+    b'"resolvedAt":null,"channelType":"webchat","guestName":null,"escalation":null,"priority":"normal","unread":1,'
+    b'"snoozedUntil":null,"needsReview":false,"draft":null,"lastMessage":null,"previousConversationId":null,"seq":2,'
+    b'"workflowId":"conversation-"},"contactKey":"","events":[{"seq":2,"at":"","message":{"id":"","conversationId":"",'
+    b'"seq":2,"author":"guest","authorName":null,"content":"","attachments":[],"private":false,"createdAt":"",'
+    b'"delivery":{"state":"delivered","reason":null},"ai":{"confidence":0.9,"intent":"","sources":[""],"model":null},'
+    b'"ai":null},"change":null,"by":null,"notification":null}],"guestName":null,"sentAt":"2026-","receivedAt":"2026-'
+)
+
+
+class GatewayPayloadConverter(PydanticPayloadConverter):
+    """Pydantic's converter; ClearText is marked, so that the codec lets it through."""
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        payloads = super().to_payloads(values)
+        for value, payload in zip(values, payloads, strict=True):
+            if isinstance(value, ClearText):
+                payload.metadata[_CLEAR] = b"1"
+        return payloads
+
+
+class EncryptingCodec(PayloadCodec):
+    """zlib, then AES-256-GCM under `key_id`; payloads written under any known key are read."""
+
+    def __init__(self, keys: Mapping[str, bytes], key_id: str) -> None:
+        self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
+        self._key_id = key_id
+        self._cipher = self._ciphers[key_id]
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [payload if _stays_readable(payload) else self._seal(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [
+            self._open(payload) if payload.metadata.get("encoding") == ENCODING else payload for payload in payloads
+        ]
+
+    def _seal(self, payload: Payload) -> Payload:
+        press = zlib.compressobj(6, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+        packed = press.compress(payload.SerializeToString()) + press.flush()
+        nonce = os.urandom(NONCE_BYTES)
+        return Payload(
+            metadata={"encoding": ENCODING, "key": self._key_id.encode()},
+            data=nonce + self._cipher.encrypt(nonce, packed, None),
+        )
+
+    def _open(self, payload: Payload) -> Payload:
+        key_id = payload.metadata["key"].decode()
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise ValueError(f"no codec key with the id {key_id!r}: add it to temporal.codecKeys")
+        packed = cipher.decrypt(payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:], None)
+        return Payload.FromString(zlib.decompressobj(-15, zdict=_DICTIONARY).decompress(packed))
+
+
+def _stays_readable(payload: Payload) -> bool:
+    return _CLEAR in payload.metadata or payload.metadata.get("messageType") == _DETAILS_TYPE
+
+
+def data_converter(settings: Temporal) -> DataConverter:
+    """The converter of every client and worker. Raises SettingsError where a key is missing or not 32 bytes."""
+    return DataConverter(
+        payload_converter_class=GatewayPayloadConverter,
+        payload_codec=EncryptingCodec(_keys(settings), settings.codec_key_id),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
+
+
+def _keys(settings: Temporal) -> dict[str, bytes]:
+    keys: dict[str, bytes] = {}
+    for name, secret in settings.codec_keys.items():
+        try:
+            keys[name] = base64.b64decode(secret.get_secret_value(), validate=True)
+        except binascii.Error as error:
+            raise SettingsError(
+                f"temporal.codecKeys.{name}: not base64; 32 random bytes in base64 are needed"
+            ) from error
+        if len(keys[name]) != 32:
+            raise SettingsError(f"temporal.codecKeys.{name}: {len(keys[name])} bytes; 32 are needed")
+    if settings.codec_key_id not in keys:
+        raise SettingsError(
+            f"temporal.codecKeys: no key {settings.codec_key_id!r}; set GATEWAY_TEMPORAL__CODEC_KEYS to "
+            '{"ID": "32 random bytes in base64"} and GATEWAY_TEMPORAL__CODEC_KEY_ID to that ID'
+        )
+    return keys

@@ -1,0 +1,542 @@
+"""The conversation workflow: one guest contact, from the first message until it is resolved.
+
+Guests signal, staff update; handlers only change the record, and never wait. `run` takes the turns, one coroutine
+drains the outbox, another keeps the time. Whoever waits, waits for a change of the record.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy, VersioningBehavior
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+
+with workflow.unsafe.imports_passed_through():
+    from activities.turns import Turns
+    from contracts.base import Model
+    from contracts.clear_text import ClearText
+    from contracts.commands import Command, Reply
+    from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Outcome
+    from contracts.events import (
+        Answer,
+        Ask,
+        ContactLookup,
+        DeliverAndPublish,
+        DeliverAndPublishResult,
+        Publication,
+        Published,
+        SendResult,
+    )
+    from contracts.guests import GuestProfile
+    from contracts.messages import Author, ChannelType, GuestMessage, Message, Route
+    from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, workflow_id
+    from contracts.problems import GatewayError
+    from workflows import policy, transitions
+    from workflows.record import Arrival, PendingSend, Record
+    from workflows.search import Transition
+
+LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
+LOCAL_ENGINE_TIMEOUT = timedelta(seconds=1)
+SEND_TIMEOUT = timedelta(seconds=30)
+SEND_SCHEDULE_TIMEOUT = timedelta(seconds=60)
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
+RESTARTS_OF_A_TURN = 3
+"""How often a newer message may make a running answer stale; then the guest gets what there is."""
+HISTORY_CEILING = 8192
+"""Events above which even a running publish does not hold continue-as-new back."""
+
+
+class ConversationStart(Model):
+    property_id: str
+    channel_type: ChannelType
+    contact_key: str
+    route: Route
+    policy: ConversationPolicy
+    carried: Record | None = None
+
+
+@dataclass
+class _Delivery:
+    """The one deliver-and-publish in flight."""
+
+    handle: workflow.ActivityHandle[DeliverAndPublishResult]
+    publication: Publication
+    sends: list[PendingSend]
+
+
+@workflow.defn(name=CONVERSATION_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class ConversationWorkflow:
+    @workflow.init
+    def __init__(self, start: ConversationStart) -> None:
+        self._record = start.carried or _new_record(start)
+        self._delivery: _Delivery | None = None
+        self._asking: list[Arrival] = []
+        """The turn whose slow answer is awaited."""
+        self._restarts = 0
+        self._offered = 0
+        """Events up to this `seq` are in the hands of an answer or were refused by storage: not new to the drain."""
+        self._storage_failures = 0
+        self._storage_again_at: datetime | None = None
+        self._leaving = False
+        self._describe()
+
+    @workflow.run
+    async def run(self, start: ConversationStart) -> None:
+        helpers = [asyncio.create_task(self._drain()), asyncio.create_task(self._keep_time())]
+        while True:
+            await workflow.wait_condition(
+                lambda: (
+                    self._turn_is_due() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
+                )
+            )
+            for helper in helpers:
+                if helper.done():
+                    helper.result()  # they never end, so this raises what broke them
+            if self._is_over():
+                return
+            if self._should_continue():
+                await self._continue_as_new(start)
+            await self._take_turn()
+
+    # --- guests signal ---------------------------------------------------------------------------------------------
+
+    @workflow.signal
+    def receive(self, message: GuestMessage) -> None:
+        transitions.receive(self._record, message, workflow.now())
+        self._changed()
+
+    # --- staff update ----------------------------------------------------------------------------------------------
+
+    @workflow.update
+    def reply(self, command: Reply) -> Message:
+        message = transitions.reply(self._record, command, workflow.now())
+        self._changed()
+        return message
+
+    @reply.validator
+    def _reply_is_possible(self, command: Reply) -> None:
+        if command.message_id not in self._record.staff_replies:
+            self._refuse("note" if command.private else "reply", command)
+
+    @workflow.update
+    def claim(self, command: Command) -> Conversation:
+        transitions.claim(self._record, command, workflow.now())
+        return self._changed()
+
+    @claim.validator
+    def _claim_is_possible(self, command: Command) -> None:
+        self._refuse("claim", command)
+
+    @workflow.update
+    def escalate(self, command: Command) -> Conversation:
+        transitions.escalate(self._record, command, workflow.now())
+        return self._changed()
+
+    @escalate.validator
+    def _escalate_is_possible(self, command: Command) -> None:
+        self._refuse("escalate", command)
+
+    @workflow.update
+    def return_to_ai(self, command: Command) -> Conversation:
+        transitions.return_to_ai(self._record, command, workflow.now())
+        return self._changed()
+
+    @return_to_ai.validator
+    def _return_is_possible(self, command: Command) -> None:
+        self._refuse("return", command)
+
+    @workflow.update
+    def resolve(self, command: Command) -> Conversation:
+        transitions.resolve(self._record, command, workflow.now())
+        return self._changed()
+
+    @resolve.validator
+    def _resolve_is_possible(self, command: Command) -> None:
+        self._refuse("resolve", command)
+
+    def _refuse(self, name: policy.CommandName, command: Command) -> None:
+        refusal = policy.refusal(self._record, name, command.by.id, command.conversation_id)
+        if refusal is not None:
+            raise _as_application_error(refusal)
+
+    # --- queries ---------------------------------------------------------------------------------------------------
+
+    @workflow.query
+    def conversation(self) -> Conversation:
+        return self._record.snapshot()
+
+    @workflow.query
+    def messages(self) -> list[Message]:
+        """The newest messages, at most the window."""
+        own = self._record.conversation.conversation_id
+        return [message for message in self._record.window if message.conversation_id == own]
+
+    @workflow.query
+    def outcomes(self) -> list[Outcome]:
+        return self._record.outcomes
+
+    # --- turns -----------------------------------------------------------------------------------------------------
+
+    def _turn_is_due(self) -> bool:
+        return not self._leaving and bool(self._record.unchecked or self._ai_has_work())
+
+    def _ai_has_work(self) -> bool:
+        return bool(self._record.queue) and self._record.state is ConversationState.ACTIVE
+
+    async def _take_turn(self) -> None:
+        if self._record.unchecked:
+            await self._look_up()
+        self._restarts = 0
+        while self._ai_has_work():
+            await self._debounce()
+            arrivals = list(self._record.queue)
+            # A person may have taken over while we waited; every await below is followed by the same question.
+            if not arrivals or not self._ai_has_work():
+                return
+            if await self._turn_is_done(arrivals):
+                self._changed()
+                return
+            self._restarts += 1
+
+    async def _look_up(self) -> None:
+        """Asks storage once what it knows of the contact; where it has all messages already, nothing is left to do."""
+        record = self._record
+        facts = await workflow.execute_local_activity_method(
+            Turns.look_up,
+            ContactLookup(
+                property_id=record.conversation.property_id,
+                channel_type=record.conversation.channel_type,
+                sender_id=record.route.sender_id,
+                contact_key=record.contact_key,
+                conversation_id=record.conversation.conversation_id,
+                message_ids=[message.id for message in record.unchecked],
+            ),
+            start_to_close_timeout=LOOK_UP_TIMEOUT,
+            schedule_to_close_timeout=2 * LOOK_UP_TIMEOUT,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            summary=ClearText("Look up the contact"),
+        )
+        transitions.looked_up(record, facts, workflow.now())
+        self._changed()
+
+    async def _debounce(self) -> None:
+        """Lets a burst of messages become one turn; a claim ends the wait."""
+        while (wait := policy.debounce_left(self._record, workflow.now())) > timedelta(0):
+            await _wait(lambda: not self._ai_has_work(), wait, "Debounce")
+            if not self._ai_has_work():
+                return
+
+    async def _turn_is_done(self, arrivals: list[Arrival]) -> bool:
+        """Asks and decides; False where a newer message made the answer stale."""
+        record = self._record
+        reply_id = str(workflow.uuid4())
+        decision: policy.TurnDecision | None = policy.before_asking(record.policy, arrivals, workflow.now())
+        if decision is None:
+            answer = await self._answer(
+                Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals)), arrivals
+            )
+            if answer is None:
+                return False
+            if not self._owns(arrivals):
+                if isinstance(answer, Answer):
+                    transitions.keep_as_draft(record, answer.response, reply_id, workflow.now())
+                return True
+            if isinstance(answer, Answer):
+                decision = policy.after_answer(record.policy, answer.response)
+            else:
+                decision = policy.after_failure(record.policy, record.failures + 1, answer)
+        transitions.conclude(record, arrivals, decision, reply_id, workflow.now())
+        return True
+
+    def _owns(self, arrivals: list[Arrival]) -> bool:
+        """Whether the turn is still the AI's: a person who takes over empties the queue."""
+        waiting = {arrival.message.id for arrival in self._record.queue}
+        return arrivals[0].message.id in waiting and self._record.state is ConversationState.ACTIVE
+
+    async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
+        """The engine's answer; the cause of its failure; or None where a newer message made the question stale."""
+        if self._record.policy.local_engine:
+            handle = self._start_local_answer(ask)
+        else:
+            handle = self._start_answer(ask)
+            self._asking = arrivals
+        await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
+        stale = not handle.done()
+        if stale:
+            handle.cancel()
+        try:
+            answer = await handle
+        except ActivityError as error:
+            self._answer_published(ask, None)
+            return None if stale else _cause(error)
+        else:
+            self._answer_published(ask, answer.published)
+            return answer
+        finally:
+            self._asking = []
+
+    def _is_stale(self, arrivals: list[Arrival]) -> bool:
+        return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals) and self._owns(arrivals)
+
+    def _start_local_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
+        return workflow.start_local_activity_method(
+            Turns.answer,
+            ask,
+            start_to_close_timeout=LOCAL_ENGINE_TIMEOUT,
+            schedule_to_close_timeout=self._record.policy.ai_timeout,
+            retry_policy=RetryPolicy(
+                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + self._record.policy.max_retries
+            ),
+            summary=ClearText("Answer"),
+        )
+
+    def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
+        """A slow engine. What is unpublished goes along, so that staff read the guest while the AI thinks."""
+        record = self._record
+        if self._delivery is None and not record.sends and record.outbox:
+            ask.publication = record.publication()
+            self._offered = ask.publication.events[-1].seq
+        return workflow.start_activity_method(
+            Turns.answer,
+            ask,
+            task_queue=TaskQueue.AI,
+            start_to_close_timeout=record.policy.ai_timeout,
+            schedule_to_close_timeout=record.policy.ai_timeout,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(
+                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + record.policy.max_retries
+            ),
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            priority=Priority(fairness_key=record.conversation.property_id),
+            summary=ClearText("Answer"),
+        )
+
+    def _answer_published(self, ask: Ask, published: Published | None) -> None:
+        if ask.publication is not None:
+            if published is None:
+                self._offered = 0  # nobody knows whether it went out; the drain brings it again
+            else:
+                self._note_published(ask.publication, published)
+
+    # --- the outbox ------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Delivers and publishes, one batch after the other, for as long as the workflow runs."""
+        while True:
+            await self._wait_for_delivery()
+            pending = transitions.due_sends(self._record, workflow.now())
+            # Ownership is asked here, before every attempt: nothing may come between this and the activity.
+            for send in [send for send in pending if not transitions.may_send(self._record, send)]:
+                transitions.withdraw(self._record, send, workflow.now())
+                pending.remove(send)
+            self._delivery = self._start_delivery(pending)
+            try:
+                result = await self._delivery.handle
+            except ActivityError as error:
+                self._delivery_failed(self._delivery, error)
+            else:
+                self._delivered(self._delivery, result)
+            self._delivery = None
+            self._changed()
+
+    async def _wait_for_delivery(self) -> None:
+        while not self._delivery_is_due():
+            wake_at = self._delivery_wakes_at()
+            if wake_at is None:
+                await workflow.wait_condition(lambda: self._delivery_is_due() or self._delivery_wakes_at() is not None)
+            else:
+                await _wait(self._delivery_is_due, wake_at - workflow.now(), "Try again")
+
+    def _delivery_is_due(self) -> bool:
+        if self._leaving:
+            return False
+        record, now = self._record, workflow.now()
+        if transitions.due_sends(record, now):
+            return True
+        if self._ai_has_work() and not (self._asking and not self._is_stale(self._asking)):
+            return False  # a turn is about to begin: what it says goes out in the same batch
+        fresh = bool(record.outbox) and record.outbox[-1].seq > self._offered
+        settled = bool(record.unstored_outcomes or record.unstored_deliveries) and not record.outbox
+        again_at = self._storage_again_at
+        if again_at is not None:
+            return fresh or now >= again_at
+        return fresh or (settled and not self._asking)
+
+    def _delivery_wakes_at(self) -> datetime | None:
+        """When a delivery falls due by time alone."""
+        moments = [send.not_before for send in self._record.sends[:1] if send.not_before is not None]
+        if self._storage_again_at is not None:
+            moments.append(self._storage_again_at)
+        later = [moment for moment in moments if moment > workflow.now()]
+        return min(later, default=None)
+
+    def _start_delivery(self, pending: list[PendingSend]) -> _Delivery:
+        record, now = self._record, workflow.now()
+        publication = record.publication()
+        sends = [transitions.attempt(record, send, now) for send in pending]
+        outside = any(send.adapter != transitions.WEBCHAT for send in sends)
+        by_staff = any(send.author == Author.STAFF for send in sends)
+        handle = workflow.start_activity_method(
+            Turns.deliver_and_publish,
+            DeliverAndPublish(publication=publication, sends=sends),
+            task_queue=TaskQueue.CHANNELS if outside else TaskQueue.GATEWAY,
+            schedule_to_start_timeout=SEND_SCHEDULE_TIMEOUT,
+            start_to_close_timeout=SEND_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            # One attempt: trying again is decided here, because a person may have taken over meanwhile.
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            # A cancelled send either never began or is seen to its end; only its result says which.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            priority=Priority(priority_key=1 if by_staff else 3, fairness_key=record.conversation.property_id),
+            summary=ClearText("Deliver and publish" if sends else "Publish"),
+        )
+        return _Delivery(handle, publication, pending)
+
+    def _delivered(self, delivery: _Delivery, result: DeliverAndPublishResult) -> None:
+        self._note_published(delivery.publication, result.published)
+        results = {each.message_id: each for each in result.sends}
+        for send in delivery.sends:
+            transitions.sent(self._record, send, results[send.message.id], workflow.now())
+
+    def _delivery_failed(self, delivery: _Delivery, error: ActivityError) -> None:
+        """The activity never began, or ended without a word: publishing is repeated, sends are judged."""
+        self._note_published(delivery.publication, Published(stored=False, told=False))
+        never_began = isinstance(error.cause, CancelledError) or (
+            isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START
+        )
+        for send in delivery.sends:
+            result = SendResult(
+                message_id=send.message.id, result="retry", reason=_cause(error), unsure=not never_began, retry_after=0
+            )
+            transitions.sent(self._record, send, result, workflow.now())
+
+    def _note_published(self, publication: Publication, published: Published) -> None:
+        last = publication.events[-1].seq if publication.events else 0
+        if published.told:
+            self._record.told = max(self._record.told, last)
+        if published.stored:
+            self._record.stored(publication)
+            self._storage_failures, self._storage_again_at = 0, None
+        else:
+            self._offered = max(self._offered, last)
+            self._storage_failures += 1
+            self._storage_again_at = workflow.now() + policy.storage_backoff(self._storage_failures)
+
+    def _recall_ai_sends(self) -> None:
+        """A person took over: what the AI has not begun to send is not sent; what has begun comes to its end."""
+        delivery = self._delivery
+        flying = delivery.sends if delivery is not None else []
+        for send in list(self._record.sends):
+            if send not in flying and not transitions.may_send(self._record, send):
+                transitions.withdraw(self._record, send, workflow.now())
+        if delivery is not None and any(not transitions.may_send(self._record, send) for send in flying):
+            delivery.handle.cancel()
+
+    # --- time, the end, and going on in a new run ------------------------------------------------------------------
+
+    async def _keep_time(self) -> None:
+        """One timer at a time, which sleeps once and looks again; only an earlier deadline wakes it before."""
+        while True:
+            await workflow.wait_condition(lambda: self._deadline() is not None)
+            armed = self._deadline()
+            if armed is None:
+                continue
+            await _wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
+            if policy.is_idle(self._record, workflow.now()):
+                self._record.resolve("Nobody wrote for a while", workflow.now())
+                self._changed()
+
+    def _deadline(self) -> datetime | None:
+        deadline = policy.next_deadline(self._record)
+        return deadline if deadline is not None and deadline > workflow.now() else None
+
+    def _is_sooner(self, armed: datetime) -> bool:
+        deadline = self._deadline()
+        return deadline is None or deadline < armed
+
+    def _is_over(self) -> bool:
+        """Resolved, its window over, and nothing owed to anybody."""
+        record = self._record
+        if record.unchecked or record.queue or record.sends or not record.all_stored or self._delivery is not None:
+            return False
+        if record.looked_up and record.conversation.seq == 0:
+            return True  # storage had all of it: there is no conversation here
+        return record.state is ConversationState.RESOLVED and policy.window_is_over(record, workflow.now())
+
+    def _should_continue(self) -> bool:
+        info = workflow.info()
+        length = info.get_current_history_length()
+        return info.is_continue_as_new_suggested() or length > self._record.policy.history_limit
+
+    async def _continue_as_new(self, start: ConversationStart) -> None:
+        """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
+        self._leaving = True
+        await workflow.wait_condition(
+            lambda: (
+                workflow.all_handlers_finished()
+                and (self._delivery is None or workflow.info().get_current_history_length() > HISTORY_CEILING)
+            )
+        )
+        workflow.continue_as_new(start.model_copy(update={"carried": self._record}))
+
+    # --- what others see -------------------------------------------------------------------------------------------
+
+    def _changed(self) -> Conversation:
+        """Everything that follows from a change of the record, whoever made it."""
+        self._recall_ai_sends()
+        self._describe()
+        return self._record.snapshot()
+
+    def _describe(self) -> None:
+        """Tells operators: search attributes on a transition only (each upsert is an event), details always."""
+        record = self._record
+        wanted = Transition(record.conversation)
+        if record.conversation.seq > 0 and wanted.fingerprint != record.indexed:
+            workflow.upsert_search_attributes(wanted.updates())
+            record.indexed = wanted.fingerprint
+        workflow.set_current_details(policy.details(record))
+
+
+def _new_record(start: ConversationStart) -> Record:
+    info, now = workflow.info(), workflow.now()
+    guest_id = f"guest-{start.contact_key}"
+    return Record(
+        conversation=Conversation(
+            conversation_id=f"{start.contact_key}-{info.first_execution_run_id[:8]}",
+            guest_id=guest_id,
+            property_id=start.property_id,
+            state=ConversationState.NEW,
+            created_at=now,
+            channel_type=start.channel_type,
+            workflow_id=workflow_id(start.contact_key),
+        ),
+        contact_key=start.contact_key,
+        route=start.route,
+        profile=GuestProfile(id=guest_id),
+        policy=start.policy,
+    )
+
+
+async def _wait(condition: Callable[[], bool], longest: timedelta, summary: str) -> None:
+    """Until the condition holds, but no longer than `longest`."""
+    with suppress(asyncio.TimeoutError):
+        await workflow.wait_condition(condition, timeout=longest, timeout_summary=ClearText(summary))
+
+
+def _as_application_error(refusal: GatewayError) -> ApplicationError:
+    return ApplicationError(refusal.detail, refusal.members, type=refusal.code, non_retryable=True)
+
+
+def _cause(error: ActivityError) -> str:
+    """Words for staff; what an engine or a channel said itself may hold a guest's words and stays out."""
+    cause = error.cause
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, ApplicationError) and cause.type is not None:
+        return f"error: {cause.type}"
+    return type(cause).__name__ if cause is not None else "unknown"

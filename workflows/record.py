@@ -1,0 +1,248 @@
+"""The one state object of a conversation: everything it carries through continue-as-new, and how it changes.
+
+Pure: no temporalio, no clock. Every change takes `now`, and what others must learn of it goes to the outbox.
+"""
+
+from datetime import datetime
+from hashlib import blake2b
+
+from contracts.base import Model, Timestamp
+from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Draft, Escalation, Outcome
+from contracts.events import Change, Event, MessageDelivery, Notification, NotificationKind, Publication
+from contracts.guests import GuestProfile
+from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, GuestMessage, Message, Route
+from contracts.names import BATCH_BYTES, CONTENT_LIMIT
+
+WINDOW = 20
+"""Messages kept in the workflow; older context comes from storage."""
+SEEN = 512
+"""Message ids remembered to drop repeats."""
+STAFF_REPLIES = 64
+"""Staff messages remembered, so that a repeated command answers the message it made."""
+OUTCOMES = 50
+"""Outcomes kept for queries; all of them are in storage."""
+
+
+class PendingSend(Model):
+    """A message that a channel has not taken yet. `received_at`: when the oldest message it answers came in."""
+
+    message: Message
+    in_reply_to: list[str] = []
+    received_at: Timestamp | None = None
+    attempts: int = 0
+    first_attempt_at: Timestamp | None = None
+    not_before: Timestamp | None = None
+    told_staff: bool = False
+    unsure: bool = False
+    """An attempt ended without a word on whether the message left."""
+
+
+class Arrival(Model):
+    """A guest message that waits for its turn."""
+
+    message: Message
+    received_at: Timestamp
+    sent_at: Timestamp
+
+
+class Record(Model):
+    conversation: Conversation
+    contact_key: str
+    route: Route
+    profile: GuestProfile
+    policy: ConversationPolicy
+    looked_up: bool = False
+    """Storage was asked what it knows of the contact; until then guest messages wait in `unchecked`."""
+    unchecked: list[GuestMessage] = []
+    window: list[Message] = []
+    queue: list[Arrival] = []
+    seen: list[str] = []
+    staff_replies: dict[str, int] = {}
+    outbox: list[Event] = []
+    told: int = 0
+    """Events up to this `seq` were told live, stored or not."""
+    unstored_outcomes: list[Outcome] = []
+    outcomes: list[Outcome] = []
+    unstored_deliveries: list[MessageDelivery] = []
+    sends: list[PendingSend] = []
+    failures: int = 0
+    """Turns in a row that the AI failed."""
+    last_command: tuple[str, str] | None = None
+    """Name and author of the last state command, so that repeating one's own is no error."""
+    indexed: str = ""
+    """What the search attributes say now."""
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConversationState:
+        return self.conversation.state
+
+    def remembers(self, message_id: str) -> bool:
+        return _fingerprint(message_id) in self.seen
+
+    def snapshot(self) -> Conversation:
+        """The conversation as a query or a command answers it."""
+        last = next((message for message in reversed(self.window) if not message.private), None)
+        return self.conversation.model_copy(update={"last_message": last})
+
+    def message(self, message_id: str) -> Message | None:
+        return next((message for message in reversed(self.window) if message.id == message_id), None)
+
+    def publication(self) -> Publication:
+        """The oldest part of the outbox that fits one publish; storage derives the last message itself."""
+        events: list[Event] = []
+        size = 0
+        for event in self.outbox:
+            size += len(event.model_dump_json())
+            if events and size > BATCH_BYTES:
+                break
+            events.append(event)
+        return Publication(
+            conversation=self.conversation.model_copy(),
+            contact_key=self.contact_key,
+            route=self.route,
+            told=self.told,
+            events=events,
+            outcomes=list(self.unstored_outcomes),
+            deliveries=list(self.unstored_deliveries),
+        )
+
+    # --- changing ----------------------------------------------------------------------------------------------
+
+    def remember(self, message_id: str) -> None:
+        self.seen = [*self.seen[1 - SEEN :], _fingerprint(message_id)]
+
+    def add_message(
+        self,
+        message_id: str,
+        author: Author,
+        content: str,
+        now: datetime,
+        *,
+        delivery: DeliveryState,
+        author_name: str | None = None,
+        attachments: list[Attachment] | None = None,
+        private: bool = False,
+        ai: AIInfo | None = None,
+    ) -> Message:
+        """Gives the message its `seq`, puts it in the window (cut) and in the outbox (whole)."""
+        conversation = self.conversation
+        message = Message(
+            id=message_id,
+            conversation_id=conversation.conversation_id,
+            seq=self._next_seq(),
+            author=author,
+            author_name=author_name,
+            content=content,
+            attachments=attachments or [],
+            private=private,
+            created_at=now,
+            delivery=Delivery(state=delivery),
+            ai=ai,
+        )
+        self.outbox.append(Event(seq=message.seq, at=now, message=message))
+        cut = message.model_copy(update={"content": content[:CONTENT_LIMIT]})
+        self.window = [*self.window[1 - WINDOW :], cut]
+        if not private:
+            conversation.message_count += 1
+            conversation.last_message_at = now
+        return message
+
+    def change(self, change: Change, now: datetime, by: str | None = None) -> None:
+        """Tells that the conversation itself changed."""
+        self.outbox.append(Event(seq=self._next_seq(), at=now, change=change, by=by))
+
+    def notify(self, kind: NotificationKind, text: str, now: datetime) -> None:
+        seq = self._next_seq()
+        notification = Notification(
+            id=f"{self.conversation.conversation_id}-{seq}",
+            kind=kind,
+            text=text,
+            conversation_id=self.conversation.conversation_id,
+            at=now,
+        )
+        self.outbox.append(Event(seq=seq, at=now, notification=notification))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Records what became of a guest message; a later word on the same message replaces the earlier."""
+        self.outcomes = [*(each for each in self.outcomes if each.message_id != outcome.message_id), outcome][
+            -OUTCOMES:
+        ]
+        self.unstored_outcomes = [
+            *(each for each in self.unstored_outcomes if each.message_id != outcome.message_id),
+            outcome,
+        ]
+
+    def hand_over_queue(self, reason: str, now: datetime) -> None:
+        """Everything that waits for the AI is a person's now."""
+        for arrival in self.queue:
+            self.settle(Outcome(message_id=arrival.message.id, outcome="handed", reason=reason, at=now))
+        self.queue = []
+
+    def escalate(self, reason: str, now: datetime, *, by: str | None = None, assigned_to: str | None = None) -> None:
+        conversation = self.conversation
+        if conversation.state is not ConversationState.ESCALATED:
+            conversation.state = ConversationState.ESCALATED
+            conversation.escalation = Escalation(reason=reason, at=now)
+            conversation.resolved_at = None
+            self.change("escalated", now, by)
+            if assigned_to is None:
+                self.notify("escalation", reason, now)
+        if assigned_to is not None and conversation.assigned_to != assigned_to:
+            conversation.assigned_to = assigned_to
+            self.change("claimed", now, by)
+        self.hand_over_queue(reason, now)
+
+    def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
+        """Gives the conversation (back) to the AI."""
+        conversation = self.conversation
+        conversation.state = ConversationState.ACTIVE
+        conversation.assigned_to = None
+        conversation.escalation = None
+        conversation.resolved_at = None
+        conversation.draft = None
+        self.failures = 0
+        self.change(change, now, by)
+
+    def resolve(self, reason: str, now: datetime, by: str | None = None) -> None:
+        self.hand_over_queue(reason, now)
+        self.conversation.state = ConversationState.RESOLVED
+        self.conversation.resolved_at = now
+        self.conversation.unread = 0
+        self.change("resolved", now, by)
+
+    def keep_draft(self, draft: Draft, now: datetime) -> None:
+        self.conversation.draft = draft
+        self.change("draft", now)
+
+    def set_delivery(self, message_id: str, delivery: Delivery, *, noted: bool = False) -> None:
+        """Keeps how far a message got; `noted` when storage knows it already."""
+        for message in self.window:
+            if message.id == message_id:
+                message.delivery = delivery
+        unpublished = [event.message for event in self.outbox if event.message and event.message.id == message_id]
+        for message in unpublished:
+            message.delivery = delivery
+        if not noted and not unpublished:
+            self.unstored_deliveries.append(MessageDelivery(message_id=message_id, delivery=delivery))
+
+    def stored(self, publication: Publication) -> None:
+        """Storage has all of this publication."""
+        last = publication.events[-1].seq if publication.events else 0
+        self.outbox = [event for event in self.outbox if event.seq > last]
+        self.unstored_outcomes = [each for each in self.unstored_outcomes if each not in publication.outcomes]
+        self.unstored_deliveries = [each for each in self.unstored_deliveries if each not in publication.deliveries]
+
+    @property
+    def all_stored(self) -> bool:
+        return not (self.outbox or self.unstored_outcomes or self.unstored_deliveries)
+
+    def _next_seq(self) -> int:
+        self.conversation.seq += 1
+        return self.conversation.seq
+
+
+def _fingerprint(message_id: str) -> str:
+    """Eight bytes are enough to tell a few hundred ids of one contact apart, and cheap to carry on."""
+    return blake2b(message_id.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,71 @@
+"""The search attributes that operators filter conversations by. No guest's data stands in them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey, SearchAttributePair, SearchAttributeUpdate, TypedSearchAttributes
+
+from contracts.conversations import Conversation
+from contracts.names import SEARCH_BOOL, SEARCH_INT, SEARCH_KEYWORDS
+
+STATE = SearchAttributeKey.for_keyword("GatewayState")
+PROPERTY = SearchAttributeKey.for_keyword("GatewayProperty")
+CHANNEL = SearchAttributeKey.for_keyword("GatewayChannel")
+ASSIGNEE = SearchAttributeKey.for_keyword("GatewayAssignee")
+INTENT = SearchAttributeKey.for_keyword("GatewayIntent")
+PRIORITY = SearchAttributeKey.for_int("GatewayPriority")
+NEEDS_REVIEW = SearchAttributeKey.for_bool("GatewayNeedsReview")
+
+_PRIORITIES = {"low": 4, "normal": 3, "high": 2, "urgent": 1}
+
+
+def initial(property_id: str, channel_type: str) -> TypedSearchAttributes:
+    """What a conversation is found by from its first moment."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(STATE, "new"),
+            SearchAttributePair(PROPERTY, property_id),
+            SearchAttributePair(CHANNEL, channel_type),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The attributes that follow a conversation through its states."""
+
+    conversation: Conversation
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when an upsert is worth its event; the intent goes along with the next one that is."""
+        each = self.conversation
+        return f"{each.state}/{each.assigned_to}/{each.priority}/{each.needs_review}"
+
+    def updates(self) -> list[SearchAttributeUpdate[Any]]:
+        each = self.conversation
+        return [
+            STATE.value_set(each.state.value),
+            ASSIGNEE.value_set(each.assigned_to) if each.assigned_to else ASSIGNEE.value_unset(),
+            INTENT.value_set(each.current_intent) if each.current_intent else INTENT.value_unset(),
+            PRIORITY.value_set(_PRIORITIES[each.priority]),
+            NEEDS_REVIEW.value_set(each.needs_review),
+        ]
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Adds the attributes that the namespace lacks."""
+    kinds = {
+        **dict.fromkeys(SEARCH_KEYWORDS, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
+        SEARCH_INT: IndexedValueType.INDEXED_VALUE_TYPE_INT,
+        SEARCH_BOOL: IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+    }
+    operator = client.operator_service
+    known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+    missing = {name: kind for name, kind in kinds.items() if name not in known.custom_attributes}
+    if missing:
+        request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+        await operator.add_search_attributes(request)
