@@ -96,8 +96,16 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     """The sandbox, with our models passed through: importing them anew costs 583 KiB a cached workflow, not 112."""
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "activities", "contracts", "pydantic", "pydantic_core", "annotated_types", "workflows.policy",
-            "workflows.record", "workflows.transitions", "workflows.search", "prometheus_client",
+            "activities",
+            "contracts",
+            "pydantic",
+            "pydantic_core",
+            "annotated_types",
+            "workflows.policy",
+            "workflows.record",
+            "workflows.transitions",
+            "workflows.search",
+            "prometheus_client",
         )
     )
 

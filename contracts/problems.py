@@ -53,6 +53,10 @@ class Unauthenticated(GatewayError):
     status, code, title = 401, "unauthenticated", "Sign in first"
 
 
+class BadCredentials(GatewayError):
+    status, code, title = 401, "bad_credentials", "The e-mail address or the password is wrong"
+
+
 class BadSignature(GatewayError):
     status, code, title = 401, "bad_signature", "The signature does not match"
 

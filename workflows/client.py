@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import uuid
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -42,10 +43,13 @@ from workflows.search import initial
 
 COMMAND_SECONDS = 5
 """How long a command waits for a worker before its outcome is called unknown."""
+ATTEMPT_SECONDS = 1
+PAUSE_SECONDS = 0.1
 QUERY_SECONDS = 10
 SIGNAL_SECONDS = 10
 
 _REFUSALS: dict[str, type[GatewayError]] = {error.code: error for error in (Resolved, WrongState, HeldByOther)}
+_AGAIN = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED})
 
 T = TypeVar("T")
 
@@ -210,29 +214,49 @@ class Conversations:
             return await _reaching_temporal(self._handle(conversation_id).query(query, rpc_timeout=timeout))
         except WorkflowQueryFailedError as error:
             raise Unavailable("the conversation cannot be read right now; try again shortly") from error
-        except _Gone:
+        except _GoneError:
             raise _no_such(conversation_id) from None
 
     async def _command(self, update: Any, command: Command, result: type[T], update_id: str | None = None) -> T:
-        handle = self._handle(command.conversation_id)
-        sending = handle.execute_update(update, command, id=update_id, result_type=result)
+        """Sends a command, again under the same id until it is answered: nothing is done twice.
+
+        A run that goes on in a new one gives up the updates it has not accepted; Temporal then backs off for
+        seconds, where a fresh request finds the new run at once.
+        """
+        update_id = update_id or uuid.uuid4().hex
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                return await _reaching_temporal(sending)
-        except WorkflowUpdateFailedError as error:
-            raise _refusal(error) from None
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+                while True:
+                    try:
+                        async with asyncio.timeout(ATTEMPT_SECONDS):
+                            return await self._send(update, command, result, update_id)
+                    except TimeoutError:
+                        continue
+                    except _AgainError:
+                        await asyncio.sleep(PAUSE_SECONDS)
+        except TimeoutError:
             raise OutcomeUnknown(
                 f"no worker answered within {COMMAND_SECONDS} s; the command may still be carried out"
             ) from None
-        except _Gone:
+
+    async def _send(self, update: Any, command: Command, result: type[T], update_id: str) -> T:
+        handle = self._handle(command.conversation_id)
+        try:
+            return await _reaching_temporal(
+                handle.execute_update(update, command, id=update_id, result_type=result), again=_AGAIN
+            )
+        except WorkflowUpdateFailedError as error:
+            raise _refusal(error) from None
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise TimeoutError from None
+        except _GoneError:
             raise await self._why_gone(command.conversation_id) from None
 
     async def _why_gone(self, conversation_id: str) -> GatewayError:
         """A workflow that has closed is a resolved conversation, if it was this one."""
         try:
             described = await _reaching_temporal(self._handle(conversation_id).describe())
-        except _Gone:
+        except _GoneError:
             return _no_such(conversation_id)
         closed = described.status is not WorkflowExecutionStatus.RUNNING
         try:
@@ -246,28 +270,36 @@ class Conversations:
         )
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """Temporal has no such workflow, or none that still runs."""
 
 
-async def _reaching_temporal(call: Awaitable[T]) -> T:
-    """Awaits a call, and tells what Temporal's absence looks like: Unavailable, or _Gone for a missing workflow."""
+class _AgainError(Exception):
+    """The same command again, a moment later, will go through."""
+
+
+async def _reaching_temporal(call: Awaitable[T], *, again: frozenset[RPCStatusCode] = frozenset()) -> T:
+    """Awaits a call; Temporal's absence is told as Unavailable, a missing workflow as _GoneError."""
     try:
         return await call
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise _Gone from error
-        raise Unavailable("Temporal does not answer; try again shortly") from error
+            raise _GoneError from error
+        if error.status in again:
+            raise _AgainError from error
+        raise Unavailable(f"Temporal does not answer ({error.status.name}); try again shortly") from error
     except RuntimeError as error:  # a lazy client that cannot connect
         raise Unavailable("Temporal cannot be reached; try again shortly") from error
 
 
-def _refusal(error: WorkflowUpdateFailedError) -> GatewayError:
+def _refusal(error: WorkflowUpdateFailedError) -> Exception:
     cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+        return _AgainError()  # accepted by a run that ended before it was carried out
     if isinstance(cause, ApplicationError) and cause.type in _REFUSALS:
         members = cause.details[0] if cause.details else {}
         return _REFUSALS[cause.type](cause.message, **members)
-    raise error
+    return error
 
 
 def _the_one_asked_for(found: Conversation, conversation_id: str) -> Conversation:

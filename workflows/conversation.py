@@ -6,14 +6,11 @@ drains the outbox, another keeps the time. Whoever waits, waits for a change of 
 
 import asyncio
 import functools
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy, VersioningBehavior
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.turns import Turns
@@ -25,25 +22,19 @@ with workflow.unsafe.imports_passed_through():
         Answer,
         Ask,
         ContactLookup,
-        DeliverAndPublish,
-        DeliverAndPublishResult,
-        Publication,
-        Published,
-        SendResult,
     )
     from contracts.guests import GuestProfile
-    from contracts.messages import Author, ChannelType, GuestMessage, Message, Route
+    from contracts.messages import ChannelType, GuestMessage, Message, Route
     from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, workflow_id
     from contracts.problems import GatewayError
     from workflows import policy, transitions
-    from workflows.record import Arrival, PendingSend, Record
+    from workflows.drain import HEARTBEAT_TIMEOUT, Drain
+    from workflows.record import Arrival, Record
     from workflows.search import Transition
+    from workflows.waiting import cause_of, wait
 
 LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
 LOCAL_ENGINE_TIMEOUT = timedelta(seconds=1)
-SEND_TIMEOUT = timedelta(seconds=30)
-SEND_SCHEDULE_TIMEOUT = timedelta(seconds=60)
-HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
 RESTARTS_OF_A_TURN = 3
 """How often a newer message may make a running answer stale; then the guest gets what there is."""
@@ -60,34 +51,21 @@ class ConversationStart(Model):
     carried: Record | None = None
 
 
-@dataclass
-class _Delivery:
-    """The one deliver-and-publish in flight."""
-
-    handle: workflow.ActivityHandle[DeliverAndPublishResult]
-    publication: Publication
-    sends: list[PendingSend]
-
-
 @workflow.defn(name=CONVERSATION_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class ConversationWorkflow:
     @workflow.init
     def __init__(self, start: ConversationStart) -> None:
         self._record = start.carried or _new_record(start)
-        self._delivery: _Delivery | None = None
+        self._drain = Drain(self._record, turn_is_near=self._turn_is_near, changed=self._changed)
         self._asking: list[Arrival] = []
         """The turn whose slow answer is awaited."""
         self._restarts = 0
-        self._offered = 0
-        """Events up to this `seq` are in the hands of an answer or were refused by storage: not new to the drain."""
-        self._storage_failures = 0
-        self._storage_again_at: datetime | None = None
         self._leaving = False
         self._describe()
 
     @workflow.run
     async def run(self, start: ConversationStart) -> None:
-        helpers = [asyncio.create_task(self._drain()), asyncio.create_task(self._keep_time())]
+        helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._keep_time())]
         while True:
             await workflow.wait_condition(
                 lambda: (
@@ -226,8 +204,8 @@ class ConversationWorkflow:
 
     async def _debounce(self) -> None:
         """Lets a burst of messages become one turn; a claim ends the wait."""
-        while (wait := policy.debounce_left(self._record, workflow.now())) > timedelta(0):
-            await _wait(lambda: not self._ai_has_work(), wait, "Debounce")
+        while (left := policy.debounce_left(self._record, workflow.now())) > timedelta(0):
+            await wait(lambda: not self._ai_has_work(), left, "Debounce")
             if not self._ai_has_work():
                 return
 
@@ -272,10 +250,10 @@ class ConversationWorkflow:
         try:
             answer = await handle
         except ActivityError as error:
-            self._answer_published(ask, None)
-            return None if stale else _cause(error)
+            self._drain.take_back(ask.publication, None)
+            return None if stale else cause_of(error)
         else:
-            self._answer_published(ask, answer.published)
+            self._drain.take_back(ask.publication, answer.published)
             return answer
         finally:
             self._asking = []
@@ -298,9 +276,7 @@ class ConversationWorkflow:
     def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
         """A slow engine. What is unpublished goes along, so that staff read the guest while the AI thinks."""
         record = self._record
-        if self._delivery is None and not record.sends and record.outbox:
-            ask.publication = record.publication()
-            self._offered = ask.publication.events[-1].seq
+        ask.publication = self._drain.lend()
         return workflow.start_activity_method(
             Turns.answer,
             ask,
@@ -316,126 +292,9 @@ class ConversationWorkflow:
             summary=ClearText("Answer"),
         )
 
-    def _answer_published(self, ask: Ask, published: Published | None) -> None:
-        if ask.publication is not None:
-            if published is None:
-                self._offered = 0  # nobody knows whether it went out; the drain brings it again
-            else:
-                self._note_published(ask.publication, published)
-
-    # --- the outbox ------------------------------------------------------------------------------------------------
-
-    async def _drain(self) -> None:
-        """Delivers and publishes, one batch after the other, for as long as the workflow runs."""
-        while True:
-            await self._wait_for_delivery()
-            pending = transitions.due_sends(self._record, workflow.now())
-            # Ownership is asked here, before every attempt: nothing may come between this and the activity.
-            for send in [send for send in pending if not transitions.may_send(self._record, send)]:
-                transitions.withdraw(self._record, send, workflow.now())
-                pending.remove(send)
-            self._delivery = self._start_delivery(pending)
-            try:
-                result = await self._delivery.handle
-            except ActivityError as error:
-                self._delivery_failed(self._delivery, error)
-            else:
-                self._delivered(self._delivery, result)
-            self._delivery = None
-            self._changed()
-
-    async def _wait_for_delivery(self) -> None:
-        while not self._delivery_is_due():
-            wake_at = self._delivery_wakes_at()
-            if wake_at is None:
-                await workflow.wait_condition(lambda: self._delivery_is_due() or self._delivery_wakes_at() is not None)
-            else:
-                await _wait(self._delivery_is_due, wake_at - workflow.now(), "Try again")
-
-    def _delivery_is_due(self) -> bool:
-        if self._leaving:
-            return False
-        record, now = self._record, workflow.now()
-        if transitions.due_sends(record, now):
-            return True
-        if self._ai_has_work() and not (self._asking and not self._is_stale(self._asking)):
-            return False  # a turn is about to begin: what it says goes out in the same batch
-        fresh = bool(record.outbox) and record.outbox[-1].seq > self._offered
-        settled = bool(record.unstored_outcomes or record.unstored_deliveries) and not record.outbox
-        again_at = self._storage_again_at
-        if again_at is not None:
-            return fresh or now >= again_at
-        return fresh or (settled and not self._asking)
-
-    def _delivery_wakes_at(self) -> datetime | None:
-        """When a delivery falls due by time alone."""
-        moments = [send.not_before for send in self._record.sends[:1] if send.not_before is not None]
-        if self._storage_again_at is not None:
-            moments.append(self._storage_again_at)
-        later = [moment for moment in moments if moment > workflow.now()]
-        return min(later, default=None)
-
-    def _start_delivery(self, pending: list[PendingSend]) -> _Delivery:
-        record, now = self._record, workflow.now()
-        publication = record.publication()
-        sends = [transitions.attempt(record, send, now) for send in pending]
-        outside = any(send.adapter != transitions.WEBCHAT for send in sends)
-        by_staff = any(send.author == Author.STAFF for send in sends)
-        handle = workflow.start_activity_method(
-            Turns.deliver_and_publish,
-            DeliverAndPublish(publication=publication, sends=sends),
-            task_queue=TaskQueue.CHANNELS if outside else TaskQueue.GATEWAY,
-            schedule_to_start_timeout=SEND_SCHEDULE_TIMEOUT,
-            start_to_close_timeout=SEND_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            # One attempt: trying again is decided here, because a person may have taken over meanwhile.
-            retry_policy=RetryPolicy(maximum_attempts=1),
-            # A cancelled send either never began or is seen to its end; only its result says which.
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            priority=Priority(priority_key=1 if by_staff else 3, fairness_key=record.conversation.property_id),
-            summary=ClearText("Deliver and publish" if sends else "Publish"),
-        )
-        return _Delivery(handle, publication, pending)
-
-    def _delivered(self, delivery: _Delivery, result: DeliverAndPublishResult) -> None:
-        self._note_published(delivery.publication, result.published)
-        results = {each.message_id: each for each in result.sends}
-        for send in delivery.sends:
-            transitions.sent(self._record, send, results[send.message.id], workflow.now())
-
-    def _delivery_failed(self, delivery: _Delivery, error: ActivityError) -> None:
-        """The activity never began, or ended without a word: publishing is repeated, sends are judged."""
-        self._note_published(delivery.publication, Published(stored=False, told=False))
-        never_began = isinstance(error.cause, CancelledError) or (
-            isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START
-        )
-        for send in delivery.sends:
-            result = SendResult(
-                message_id=send.message.id, result="retry", reason=_cause(error), unsure=not never_began, retry_after=0
-            )
-            transitions.sent(self._record, send, result, workflow.now())
-
-    def _note_published(self, publication: Publication, published: Published) -> None:
-        last = publication.events[-1].seq if publication.events else 0
-        if published.told:
-            self._record.told = max(self._record.told, last)
-        if published.stored:
-            self._record.stored(publication)
-            self._storage_failures, self._storage_again_at = 0, None
-        else:
-            self._offered = max(self._offered, last)
-            self._storage_failures += 1
-            self._storage_again_at = workflow.now() + policy.storage_backoff(self._storage_failures)
-
-    def _recall_ai_sends(self) -> None:
-        """A person took over: what the AI has not begun to send is not sent; what has begun comes to its end."""
-        delivery = self._delivery
-        flying = delivery.sends if delivery is not None else []
-        for send in list(self._record.sends):
-            if send not in flying and not transitions.may_send(self._record, send):
-                transitions.withdraw(self._record, send, workflow.now())
-        if delivery is not None and any(not transitions.may_send(self._record, send) for send in flying):
-            delivery.handle.cancel()
+    def _turn_is_near(self) -> bool:
+        """A turn is about to begin: what it says goes out in the same batch as what the guest said."""
+        return self._ai_has_work() and not (self._asking and not self._is_stale(self._asking))
 
     # --- time, the end, and going on in a new run ------------------------------------------------------------------
 
@@ -446,7 +305,7 @@ class ConversationWorkflow:
             armed = self._deadline()
             if armed is None:
                 continue
-            await _wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
+            await wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
             if policy.is_idle(self._record, workflow.now()):
                 self._record.resolve("Nobody wrote for a while", workflow.now())
                 self._changed()
@@ -462,7 +321,7 @@ class ConversationWorkflow:
     def _is_over(self) -> bool:
         """Resolved, its window over, and nothing owed to anybody."""
         record = self._record
-        if record.unchecked or record.queue or record.sends or not record.all_stored or self._delivery is not None:
+        if record.unchecked or record.queue or record.sends or not record.all_stored or self._drain.is_flying:
             return False
         if record.looked_up and record.conversation.seq == 0:
             return True  # storage had all of it: there is no conversation here
@@ -475,11 +334,11 @@ class ConversationWorkflow:
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
         """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
-        self._leaving = True
+        self._leaving = self._drain.paused = True
         await workflow.wait_condition(
             lambda: (
                 workflow.all_handlers_finished()
-                and (self._delivery is None or workflow.info().get_current_history_length() > HISTORY_CEILING)
+                and (not self._drain.is_flying or workflow.info().get_current_history_length() > HISTORY_CEILING)
             )
         )
         workflow.continue_as_new(start.model_copy(update={"carried": self._record}))
@@ -488,7 +347,7 @@ class ConversationWorkflow:
 
     def _changed(self) -> Conversation:
         """Everything that follows from a change of the record, whoever made it."""
-        self._recall_ai_sends()
+        self._drain.recall_ai_sends()
         self._describe()
         return self._record.snapshot()
 
@@ -522,21 +381,5 @@ def _new_record(start: ConversationStart) -> Record:
     )
 
 
-async def _wait(condition: Callable[[], bool], longest: timedelta, summary: str) -> None:
-    """Until the condition holds, but no longer than `longest`."""
-    with suppress(asyncio.TimeoutError):
-        await workflow.wait_condition(condition, timeout=longest, timeout_summary=ClearText(summary))
-
-
 def _as_application_error(refusal: GatewayError) -> ApplicationError:
     return ApplicationError(refusal.detail, refusal.members, type=refusal.code, non_retryable=True)
-
-
-def _cause(error: ActivityError) -> str:
-    """Words for staff; what an engine or a channel said itself may hold a guest's words and stays out."""
-    cause = error.cause
-    if isinstance(cause, TimeoutError):
-        return "no answer in time"
-    if isinstance(cause, ApplicationError) and cause.type is not None:
-        return f"error: {cause.type}"
-    return type(cause).__name__ if cause is not None else "unknown"

@@ -1,0 +1,155 @@
+"""Real servers for the whole suite: Temporal, PostgreSQL and Redis are started once, on free ports and sockets."""
+
+import base64
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from temporalio.client import Client
+
+import settings as configuration
+from activities.storage.database import Database
+from activities.storage.redis_client import open_redis
+from embedded import PostgresServer, RedisServer, TemporalServer
+from settings import Property, Settings, load_settings
+from tests.api import Api, running_api
+from tests.fakes.ai import FakeAI
+from tests.fakes.callback import SECRET, FakeCallback
+from tests.fakes.server import serving
+from tests.support import Stack
+from workflows.client import Conversations, connect
+from workflows.search import register_search_attributes
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+async def temporal(data_dir: Path) -> AsyncIterator[TemporalServer]:
+    async with TemporalServer(data_dir / "temporal") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def postgres(data_dir: Path) -> AsyncIterator[PostgresServer]:
+    async with PostgresServer(data_dir / "postgres") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def redis_server(data_dir: Path) -> AsyncIterator[RedisServer]:
+    async with RedisServer(data_dir / "redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clean_environment() -> Iterator[None]:
+    """The developer's own GATEWAY_ settings do not reach the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(configuration.os.environ):
+            if name.startswith(configuration.ENV_PREFIX):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+async def base_settings(
+    clean_environment: None,
+    data_dir: Path,
+    temporal: TemporalServer,
+    postgres: PostgresServer,
+    redis_server: RedisServer,
+) -> Settings:
+    settings = load_settings(
+        temporal={
+            "address": temporal.address,
+            "codec_keys": {"test": base64.b64encode(b"a test key of thirty-two bytes!!").decode()},
+            "codec_key_id": "test",
+        },
+        database={"url": postgres.url},
+        redis={"url": redis_server.url},
+        conversation={"debounce": 0},
+        channels={"messages": {"secret": SECRET}},
+        security={"identity_secret": "identity", "jwt_secret": "a signing secret of at least 32 bytes"},
+        data_dir=data_dir,
+    )
+    database = Database(settings.database)
+    await database.migrate()
+    await database.close()
+    return settings
+
+
+@pytest.fixture
+def settings(base_settings: Settings) -> Settings:
+    """Settings of one test, which may change them."""
+    return base_settings.model_copy(deep=True)
+
+
+@pytest.fixture
+def hotel(settings: Settings) -> str:
+    """A property of this test alone, so that no test sees another's conversations."""
+    property_id = f"hotel-{uuid.uuid4().hex[:12]}"
+    settings.properties[property_id] = Property(name="Test Hotel", time_zone="Europe/Lisbon")
+    return property_id
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    client = open_redis(settings.redis)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def client(settings: Settings) -> Client:
+    client = await connect(settings, lazy=False)
+    await register_search_attributes(client)
+    return client
+
+
+@pytest.fixture
+def conversations(client: Client, settings: Settings) -> Conversations:
+    return Conversations(client, settings)
+
+
+@pytest.fixture
+async def ai(settings: Settings) -> AsyncIterator[FakeAI]:
+    """A remote AI engine that this test commands; the settings point to it."""
+    fake = FakeAI()
+    async with serving(fake.app) as url:
+        settings.ai.engine = "http"
+        settings.ai.http.url = f"{url}/answer"
+        yield fake
+
+
+@pytest.fixture
+async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
+    """The hotel's program behind the generic channel."""
+    fake = FakeCallback()
+    async with serving(fake.app) as url:
+        settings.channels.messages.callback_url = f"{url}/callback"
+        yield fake
+
+
+@pytest.fixture
+def stack(settings: Settings, client: Client, conversations: Conversations, hotel: str, database: Database) -> Stack:
+    return Stack(settings, client, conversations, hotel, database)
+
+
+@pytest.fixture
+async def api(settings: Settings, hotel: str) -> AsyncIterator[Api]:
+    """The api for `hotel`, without a limit that tests from one address would reach together."""
+    settings.rate_limit.max_requests = 1_000_000
+    async with running_api(settings) as api:
+        yield api

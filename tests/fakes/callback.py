@@ -1,0 +1,35 @@
+"""A hotel's own program behind the generic channel: checks signatures, keeps what comes, refuses on command."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from contracts.messages import OutboundMessage
+
+SECRET = "the callback's secret"
+
+
+class FakeCallback:
+    """`attempts` is all that came in; `received` has each message once, by its id, as a receiver should keep it."""
+
+    def __init__(self) -> None:
+        self.attempts: list[OutboundMessage] = []
+        self.received: dict[str, OutboundMessage] = {}
+        self.status: Callable[[OutboundMessage], int] = lambda message: 200
+        self.app = Starlette(routes=[Route("/callback", self._take, methods=["POST"])])
+
+    async def _take(self, request: Request) -> Response:
+        body = await request.body()
+        signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        assert request.headers["x-gateway-signature"] == signature, "a callback must be signed"
+        message = OutboundMessage.model_validate_json(body)
+        self.attempts.append(message)
+        status = self.status(message)
+        if status == 200:
+            self.received.setdefault(message.message_id, message)
+        return Response(status_code=status)

@@ -1,0 +1,98 @@
+"""The folders tell the architecture: what may import what."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROOMS = (
+    "activities",
+    "api",
+    "bench",
+    "cli",
+    "console",
+    "contracts",
+    "embedded",
+    "settings",
+    "tests",
+    "worker",
+    "workflows",
+)
+
+# Each module or package, most particular first, and the prefixes of ours that it may import.
+ALLOWED: list[tuple[str, tuple[str, ...]]] = [
+    ("contracts", ("contracts",)),
+    ("settings", ("contracts", "settings")),
+    ("workflows.record", ("contracts",)),
+    ("workflows.policy", ("contracts", "workflows.record")),
+    ("workflows.transitions", ("contracts", "workflows.policy", "workflows.record")),
+    ("workflows.search", ("contracts",)),
+    ("workflows.waiting", ("contracts",)),
+    ("workflows.codec", ("contracts", "settings")),
+    ("workflows.drain", ("contracts", "activities.turns", "workflows")),
+    ("workflows.conversation", ("contracts", "activities.turns", "workflows")),
+    ("workflows.client", ("contracts", "settings", "workflows")),
+    ("activities", ("activities", "contracts", "settings")),
+    ("api", ("api", "workflows.client", "activities.storage", "activities.channels", "contracts", "settings")),
+    ("console", ("contracts", "settings")),
+    ("bench", ROOMS),
+    ("cli", ROOMS),
+    ("embedded", ROOMS),
+    ("tests", ROOMS),
+    ("worker", ROOMS),
+]
+IMPORT_API = ("api", "bench", "cli", "embedded", "tests", "worker")
+
+
+def test_no_module_imports_against_the_direction() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imported in _imports()
+        if not _begins_with(imported, _allowed(module))
+        or (_begins_with(imported, ("api",)) and not _begins_with(module, IMPORT_API))
+    ]
+    assert wrong == []
+
+
+def test_a_wrong_arrow_would_be_seen() -> None:
+    assert not _begins_with("workflows.conversation", _allowed("contracts.messages"))
+    assert not _begins_with("activities.ai.embedded", _allowed("workflows.conversation"))
+    assert not _begins_with("settings", _allowed("workflows.conversation"))
+    assert not _begins_with("activities.ai", _allowed("api.conversations"))
+
+
+def test_policy_knows_nothing_of_temporal() -> None:
+    for module in ("policy", "record", "transitions"):
+        assert "temporalio" not in (ROOT / "workflows" / f"{module}.py").read_text().replace("no temporalio", "")
+
+
+def _allowed(module: str) -> tuple[str, ...]:
+    return next(allowed for prefix, allowed in ALLOWED if _begins_with(module, (prefix,)))
+
+
+def _begins_with(module: str, prefixes: tuple[str, ...]) -> bool:
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _imports() -> Iterator[tuple[str, str]]:
+    """Every import of ours at run time; those for types alone are no arrows."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[0] not in ROOMS:
+            continue
+        module = ".".join(part for part in parts if part != "__init__")
+        for node in _at_run_time(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((module, name) for name in names if name.split(".")[0] in ROOMS)
+
+
+def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _at_run_time(node)
