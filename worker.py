@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import hashlib
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.ai.engines import build_engine
+from activities.ai.port import Engine
 from activities.channels.messages_sender import MessagesCallback
 from activities.channels.port import Channel
 from activities.channels.webchat import Webchat
@@ -38,7 +39,7 @@ GRACE = timedelta(seconds=30)
 READY = "worker ready"
 
 
-async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)) -> None:
+async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
     """Serves the queues until SIGTERM or SIGINT, then drains. Prints `worker ready` once first tasks would start."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +47,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     if settings.temporal.metrics_port:
         start_http_server(settings.temporal.metrics_port)
     client = await connect(settings, lazy=False)
-    async with dependencies(settings) as turns, contextlib.AsyncExitStack() as workers:
+    async with dependencies(settings, engine) as turns, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
         for queue in queues:
             await workers.enter_async_context(build_worker(client, queue, turns))
@@ -56,9 +57,10 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
 
 
 @contextlib.asynccontextmanager
-async def dependencies(settings: Settings) -> AsyncIterator[Turns]:
-    """Everything that activities need, closed at the end."""
-    database, redis, engine = Database(settings.database), open_redis(settings.redis), build_engine(settings)
+async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Turns]:
+    """Everything that activities need, closed at the end; the engine is the one that the settings name."""
+    database, redis = Database(settings.database), open_redis(settings.redis)
+    engine = engine or build_engine(settings)
     channels: dict[str, Channel] = {"webchat": Webchat(), "messages": MessagesCallback(settings)}
     try:
         yield Turns(engine, channels, Publications(database, LiveStream(redis)), Contacts(database))
@@ -72,7 +74,7 @@ async def dependencies(settings: Settings) -> AsyncIterator[Turns]:
 
 def build_worker(client: Client, queue: TaskQueue, turns: Turns) -> Worker:
     """One worker of one queue; workflows and local activities run on `gateway`."""
-    serves = {
+    serves: dict[TaskQueue, list[Callable[..., object]]] = {
         TaskQueue.GATEWAY: [turns.look_up, turns.answer, turns.deliver_and_publish],
         TaskQueue.AI: [turns.answer],
         TaskQueue.CHANNELS: [turns.deliver_and_publish],

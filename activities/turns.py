@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.ai.port import EngineError
 from contracts.conversations import Conversation
 from contracts.events import (
     Answer,
@@ -71,11 +72,11 @@ class Turns:
             publishing = asyncio.create_task(self._publish(ask.publication))
             try:
                 response = await self._engine.answer(ask.request, turn_id=ask.turn_id)
-            except Exception as error:
-                await publishing
+            except EngineError as error:
                 MESSAGES_ROUTED.labels(*labels, "failed").inc()
-                raise _as_failure(error) from None
-            published = await publishing
+                raise ApplicationError(str(error), type="engine", non_retryable=not error.retryable) from error
+            finally:
+                published = await publishing
         MESSAGES_ROUTED.labels(*labels, "answered").inc()
         return Answer(response=response, published=published)
 
@@ -142,12 +143,6 @@ def _note_results(publication: Publication, results: list[SendResult]) -> None:
 def _state_after(result: SendResult) -> DeliveryState | None:
     """A message that may be tried again stays queued."""
     return {"sent": DeliveryState.SENT, "failed": DeliveryState.FAILED}.get(result.result)
-
-
-def _as_failure(error: Exception) -> ApplicationError:
-    """Only the kind of an error leaves the process: its words may hold a guest's."""
-    retryable = getattr(error, "retryable", True)
-    return ApplicationError(f"the engine failed ({type(error).__name__})", type="engine", non_retryable=not retryable)
 
 
 async def _to_the_end(work: Coroutine[None, None, T]) -> T:

@@ -174,8 +174,11 @@ class Drain:
             self._storage_failures, self._storage_again_at = 0, None
         else:
             self._offered = max(self._offered, last)
-            self._storage_failures += 1
-            self._storage_again_at = workflow.now() + policy.storage_backoff(self._storage_failures)
+            now = workflow.now()
+            if self._storage_again_at is None or now >= self._storage_again_at:
+                # Only tries for storage's own sake lengthen the wait; a busy conversation must not.
+                self._storage_failures += 1
+            self._storage_again_at = now + policy.storage_backoff(self._storage_failures)
 
     def recall_ai_sends(self) -> None:
         """A person took over: what the AI has not begun to send is not sent; what has begun comes to its end."""

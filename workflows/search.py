@@ -56,16 +56,22 @@ class Transition:
         ]
 
 
-async def register_search_attributes(client: Client) -> None:
-    """Adds the attributes that the namespace lacks."""
+def search_attributes(namespace: str) -> AddSearchAttributesRequest:
+    """All attributes that conversations use, as a request to add them."""
     kinds = {
         **dict.fromkeys(SEARCH_KEYWORDS, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
         SEARCH_INT: IndexedValueType.INDEXED_VALUE_TYPE_INT,
         SEARCH_BOOL: IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
     }
+    return AddSearchAttributesRequest(namespace=namespace, search_attributes=kinds)
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Adds the attributes that the namespace lacks."""
     operator = client.operator_service
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
-    missing = {name: kind for name, kind in kinds.items() if name not in known.custom_attributes}
-    if missing:
-        request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+    request = search_attributes(client.namespace)
+    for name in known.custom_attributes:
+        request.search_attributes.pop(name, None)
+    if request.search_attributes:
         await operator.add_search_attributes(request)

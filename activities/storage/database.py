@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -47,8 +48,11 @@ class Database:
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=seconds,
+            hide_parameters=True,  # an error's text would quote guests
             connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000},
         )
+
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -71,6 +75,12 @@ class Database:
         await self._engine.dispose()
 
 
+def _refuse_closed(connection: AdaptedConnection, record: object, proxy: object) -> None:
+    """A connection that a restarted server has closed is replaced, without a round trip to find out."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
 def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -90,3 +100,9 @@ class _away_is_told:
         lost = isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error.orig, _AWAY))
         if lost or isinstance(error, _AWAY):
             raise StorageAway("PostgreSQL does not answer; try again shortly") from error
+        if isinstance(error, ProgrammingError) and isinstance(_driver_error(error), asyncpg.UndefinedTableError):
+            raise StorageAway("PostgreSQL has not been migrated yet; try again shortly") from error
+
+
+def _driver_error(error: DBAPIError) -> BaseException | None:
+    return error.orig.__cause__ if error.orig is not None else None

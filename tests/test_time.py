@@ -1,0 +1,121 @@
+"""What time alone does to a conversation, on the time-skipping server: nobody waits for it."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+import worker
+from activities.storage.database import Database
+from contracts.conversations import ConversationState
+from contracts.messages import Author, DeliveryState
+from contracts.names import TaskQueue
+from settings import Settings
+from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback
+from tests.support import Stack, command
+from workflows.client import Conversations
+from workflows.codec import data_converter
+from workflows.conversation import ConversationWorkflow
+from workflows.search import search_attributes
+
+
+@pytest.fixture
+async def skipping(
+    settings: Settings, hotel: str, database: Database, ai: FakeAI
+) -> AsyncIterator[tuple[Stack, WorkflowEnvironment]]:
+    """The stack on a server whose time is skipped, with workers. That server knows no deployments."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        data_converter=data_converter(settings.temporal),
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+    )
+    async with environment, worker.dependencies(settings) as turns, AsyncExitStack() as running:
+        client = environment.client
+        operator = client.operator_service
+        await operator.add_search_attributes(search_attributes(client.namespace))
+        activities = [turns.look_up, turns.answer, turns.deliver_and_publish]
+        for queue in TaskQueue:
+            each = Worker(
+                client,
+                task_queue=queue,
+                workflows=[ConversationWorkflow] if queue is TaskQueue.GATEWAY else [],
+                activities=activities,
+                workflow_runner=worker.workflow_runner(),
+            )
+            await running.enter_async_context(each)
+        yield Stack(settings, client, Conversations(client, settings), hotel, database), environment
+
+
+async def test_an_idle_conversation_closes_once(skipping: tuple[Stack, WorkflowEnvironment]) -> None:
+    stack, environment = skipping
+    guest = stack.guest()
+    await guest.ask("Hello?")
+    await environment.sleep(timedelta(hours=20))
+    await guest.ask("Still here")
+    await environment.sleep(timedelta(hours=23))
+    assert (await guest.conversation()).state is ConversationState.ACTIVE
+    await environment.sleep(timedelta(hours=2))
+    await guest.handle.result()
+    rows = await stack.rows("SELECT state FROM conversations WHERE contact_key = :key", key=guest.contact_key)
+    assert rows == [{"state": "resolved"}]
+    history = await guest.handle.fetch_history()
+    timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
+    assert len(timers) == 2  # it slept once, looked again, and slept the rest
+
+
+async def test_an_escalated_conversation_does_not_close_by_itself(skipping: tuple[Stack, WorkflowEnvironment]) -> None:
+    stack, environment = skipping
+    guest = stack.guest()
+    await guest.ask("I want to talk to a person")
+    await stack.stored(await guest.conversation())
+    await environment.sleep(timedelta(minutes=1))  # the last publish is noted
+    before = len((await guest.handle.fetch_history()).events)
+    await environment.sleep(timedelta(days=30))
+    assert (await guest.conversation()).state is ConversationState.ESCALATED
+    assert len((await guest.handle.fetch_history()).events) == before
+
+
+async def test_a_resolved_conversation_stays_open_for_its_window(
+    skipping: tuple[Stack, WorkflowEnvironment],
+) -> None:
+    stack, environment = skipping
+    stack.settings.conversation.resolved_window = 3_600_000
+    guest = stack.guest()
+    await guest.ask("Hello?")
+    conversation = await guest.conversation()
+    await stack.conversations.resolve(command(conversation))
+    await environment.sleep(timedelta(minutes=50))
+    assert (await guest.ask("One more thing")).outcome == "answered"
+    again = await guest.conversation()
+    assert (again.conversation_id, again.state) == (conversation.conversation_id, ConversationState.ACTIVE)
+    await stack.conversations.resolve(command(again))
+    await environment.sleep(timedelta(minutes=61))
+    await guest.handle.result()
+
+
+async def test_a_channel_that_never_heals_is_given_up_after_a_quarter_of_an_hour(
+    skipping: tuple[Stack, WorkflowEnvironment], callback: FakeCallback
+) -> None:
+    stack, environment = skipping
+    callback.status = lambda message: 503
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    asked = await guest.write("When is breakfast?")
+    await guest.outcome(asked)
+    await environment.sleep(timedelta(minutes=20))
+    conversation = await guest.reaches(lambda each: each.state is ConversationState.ESCALATED, "a person")
+    outcome = (await guest.outcomes())[asked]
+    assert outcome.outcome == "handed"
+    assert "given up" in outcome.reason
+    message = next(each for each in await guest.messages() if each.author is Author.AI)
+    assert message.delivery.state is DeliveryState.FAILED
+    assert 15 <= len(callback.attempts) <= 30
+    await stack.stored(conversation)
+    rows = await stack.rows(
+        "SELECT count(*) AS n FROM notifications WHERE property_id = :id AND kind = 'delivery_failed'", id=stack.hotel
+    )
+    assert rows == [{"n": 2}]  # once after the first few tries, once when it was given up
