@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import time
 import uuid
 from collections.abc import Awaitable
 from datetime import timedelta
@@ -224,31 +225,26 @@ class Conversations:
         seconds, where a fresh request finds the new run at once.
         """
         update_id = update_id or uuid.uuid4().hex
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                while True:
-                    try:
-                        async with asyncio.timeout(ATTEMPT_SECONDS):
-                            return await self._send(update, command, result, update_id)
-                    except TimeoutError:
-                        continue
-                    except _AgainError:
-                        await asyncio.sleep(PAUSE_SECONDS)
-        except TimeoutError:
-            raise OutcomeUnknown(
-                f"no worker answered within {COMMAND_SECONDS} s; the command may still be carried out"
-            ) from None
+        gives_up = time.monotonic() + COMMAND_SECONDS
+        while time.monotonic() < gives_up:
+            try:
+                return await self._send(update, command, result, update_id)
+            except WorkflowUpdateRPCTimeoutOrCancelledError:
+                # The client says the same of our own cancellation, which must not be swallowed.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError from None
+            except _AgainError:
+                await asyncio.sleep(PAUSE_SECONDS)
+        raise OutcomeUnknown(f"no worker answered within {COMMAND_SECONDS} s; the command may still be carried out")
 
     async def _send(self, update: Any, command: Command, result: type[T], update_id: str) -> T:
-        handle = self._handle(command.conversation_id)
+        sending = self._handle(command.conversation_id).execute_update(
+            update, command, id=update_id, result_type=result, rpc_timeout=timedelta(seconds=ATTEMPT_SECONDS)
+        )
         try:
-            return await _reaching_temporal(
-                handle.execute_update(update, command, id=update_id, result_type=result), again=_AGAIN
-            )
+            return await _reaching_temporal(sending, again=_AGAIN)
         except WorkflowUpdateFailedError as error:
             raise _refusal(error) from None
-        except WorkflowUpdateRPCTimeoutOrCancelledError:
-            raise TimeoutError from None
         except _GoneError:
             raise await self._why_gone(command.conversation_id) from None
 

@@ -184,21 +184,25 @@ class ConversationWorkflow:
     async def _look_up(self) -> None:
         """Asks storage once what it knows of the contact; where it has all messages already, nothing is left to do."""
         record = self._record
-        facts = await workflow.execute_local_activity_method(
-            Turns.look_up,
-            ContactLookup(
-                property_id=record.conversation.property_id,
-                channel_type=record.conversation.channel_type,
-                sender_id=record.route.sender_id,
-                contact_key=record.contact_key,
-                conversation_id=record.conversation.conversation_id,
-                message_ids=[message.id for message in record.unchecked],
-            ),
-            start_to_close_timeout=LOOK_UP_TIMEOUT,
-            schedule_to_close_timeout=2 * LOOK_UP_TIMEOUT,
-            retry_policy=RetryPolicy(maximum_attempts=1),
-            summary=ClearText("Look up the contact"),
+        lookup = ContactLookup(
+            property_id=record.conversation.property_id,
+            channel_type=record.conversation.channel_type,
+            sender_id=record.route.sender_id,
+            contact_key=record.contact_key,
+            conversation_id=record.conversation.conversation_id,
+            message_ids=[message.id for message in record.unchecked],
         )
+        try:
+            facts = await workflow.execute_local_activity_method(
+                Turns.look_up,
+                lookup,
+                start_to_close_timeout=LOOK_UP_TIMEOUT,
+                schedule_to_close_timeout=2 * LOOK_UP_TIMEOUT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary=ClearText("Look up the contact"),
+            )
+        except ActivityError:
+            facts = None  # too slow is as good as away
         transitions.looked_up(record, facts, workflow.now())
         self._changed()
 

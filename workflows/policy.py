@@ -24,7 +24,7 @@ SEND_GIVES_UP_AFTER = timedelta(minutes=15)
 STORAGE_FIRST_BACKOFF = timedelta(seconds=1)
 STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 
-_PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front desk|operator|colleague)"
+_PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front\ desk|operator|colleague)"
 _ASKS_FOR_PERSON = re.compile(
     rf"""
     \b(speak|talk|chat|connect\ me|put\ me\ through|transfer\ me|get\ me|want|need|prefer)\b[^.?!]{{0,40}}
@@ -160,7 +160,8 @@ def after_attempt(send: PendingSend, result: SendResult, policy: ConversationPol
         return SendVerdict(failed=f"given up after {send.attempts} tries: {reason}", tell_staff=True)
     wait = _exponential(SEND_FIRST_BACKOFF, SEND_LONGEST_BACKOFF, send.attempts)
     if result.retry_after is not None:
-        wait = max(wait, timedelta(seconds=result.retry_after))
+        # A channel may name any number; what is longer than we try for would only leave the message hanging.
+        wait = max(wait, timedelta(seconds=min(SEND_GIVES_UP_AFTER.total_seconds(), result.retry_after)))
     return SendVerdict(again_at=now + wait, tell_staff=send.attempts > policy.max_retries and not send.told_staff)
 
 
