@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -11,8 +12,8 @@ import typer
 
 from contracts.names import TaskQueue
 from contracts.problems import GatewayError
-from contracts.staff import Role, Staff
-from settings import Database, SettingsError, load_settings
+from contracts.staff import DEMO_PROPERTY, Role, Staff
+from settings import Database, Settings, SettingsError, load_settings
 
 app = typer.Typer(
     help="Hotel guests write, an AI butler answers, a person takes over.",
@@ -25,8 +26,6 @@ app.add_typer(staff, name="staff")
 
 GRACEFUL_SECONDS = 10
 """How long requests that are being answered may take once api is asked to end."""
-LONGEST_FRAME = 64 * 1024
-"""Most bytes of a frame on a socket; what clients may send fits many times over."""
 
 
 @app.command()
@@ -48,22 +47,35 @@ def dev() -> None:
 @app.command()
 def api() -> None:
     """Serve the HTTP and WebSocket API."""
+    import uvloop
+
+    uvloop.run(_serve(load_settings()))
+
+
+async def _serve(settings: Settings) -> None:
     import uvicorn
 
+    from api.live.protocol import protocol_options
     from api.main import create_app
 
-    settings = load_settings()
-    uvicorn.run(
-        create_app(settings),
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
         host=settings.server.host,
         port=settings.server.port,
-        loop="uvloop",
         access_log=False,  # addresses and contact ids belong in no log
         log_level="warning",
         server_header=False,
-        ws_max_size=LONGEST_FRAME,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        lifespan="off",
+        **protocol_options(settings.websocket),
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn takes the signal, shuts down, and raises it once more: what is held must still be let go.
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    # Entered here and not by uvicorn, which would log a traceback about a setting that is missing.
+    async with application.router.lifespan_context(application):
+        await uvicorn.Server(config).serve()
 
 
 @app.command()
@@ -133,7 +145,6 @@ def add(
     settings = load_settings()
     database_settings, known = settings.database, set(settings.properties)
     if not database_settings.url and (settings.data_dir / "postgres").is_dir():
-        from activities.storage.staff import DEMO_PROPERTY
         from embedded.postgres import PostgresServer
 
         url = PostgresServer(settings.data_dir / "postgres").url

@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from contracts.messages import ChannelType
 
@@ -235,12 +237,20 @@ class _SettingsFile(YamlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         path = Path(os.environ.get("GATEWAY_CONFIG", "gateway.yaml"))
-        super().__init__(settings_cls, yaml_file=path)
+        if "GATEWAY_CONFIG" in os.environ and not path.is_file():
+            raise SettingsError(f"GATEWAY_CONFIG: there is no file {path}")
+        try:
+            super().__init__(settings_cls, yaml_file=path)
+        except (yaml.YAMLError, ValueError, TypeError, OSError) as error:
+            raise SettingsError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
         content: dict[str, Any] = dict(self.yaml_data)
         if content and set(content) != {"gateway"}:
             other = ", ".join(sorted(map(str, set(content) - {"gateway"})))
             raise SettingsError(f"{path}: the root key must be `gateway`" + (f", found: {other}" if other else ""))
-        self.init_kwargs = _snake(content.get("gateway") or {})
+        sections = content.get("gateway") or {}
+        if not isinstance(sections, dict):
+            raise SettingsError(f"{path}: `gateway` must hold sections, such as `server`, and not {sections!r}")
+        self.init_kwargs = _snake(sections)
 
 
 def _snake(node: dict[str, Any], *, keep: bool = False) -> dict[str, Any]:
@@ -262,6 +272,8 @@ def load_settings(**overrides: Any) -> Settings:
             raise SettingsError(f"{name}: no such setting; names begin with one of {sections}")
     try:
         return Settings(**overrides)
+    except UnreadableVariable as error:
+        raise SettingsError(f"{error}; a variable that sets a whole section holds it as JSON") from error
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(dict(each)) for each in error.errors())) from error
 

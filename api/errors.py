@@ -5,8 +5,10 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from contracts.problems import GatewayError, Invalid, Malformed, NotFound, Problem, TooLarge
 
@@ -53,11 +55,23 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             return problem_response(Malformed("The body cannot be read"))
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return problem_response(TooLarge("The body is too large"))
-    status = HTTPStatus(error.status_code)
+    status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     problem = Problem(
         title=status.phrase, status=status, code=status.name.lower(), detail=f"{request.method}: {status.description}"
     )
-    return _respond(problem, dict(error.headers or {}))
+    return _respond(problem, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be asked of the address of a request; routing itself tells the methods of one route only."""
+    return {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.methods and compile_path(route.path or "")[0].match(request.url.path)
+        for method in route.methods
+    }
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -3,14 +3,14 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from limits import RateLimitItem, RateLimitItemPerSecond, WindowStats
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 
-from activities.storage.redis_client import REDIS_AWAY
+from activities.storage.redis_client import REDIS_AWAY, Fuse
 from settings import RateLimit
 
 KEY_PREFIX: Final = "gateway:limits"
@@ -45,15 +45,13 @@ class Limit:
     """At most so many in a sliding window, for each caller."""
 
     def __init__(self, redis: Redis, name: str, *, amount: int, seconds: int) -> None:
-        # The URL is not used: the connections are those of `redis`.
+        connections: dict[str, Any] = {"connection_pool": redis.connection_pool}  # in place of the URL's own
         storage = RedisStorage(
-            "async+redis://",
-            implementation="redispy",
-            key_prefix=f"{KEY_PREFIX}:{name}",
-            connection_pool=redis.connection_pool,
+            "async+redis://", implementation="redispy", key_prefix=f"{KEY_PREFIX}:{name}", **connections
         )
         self._item = RateLimitItemPerSecond(amount, seconds)
         self._shared = SlidingWindowCounterRateLimiter(storage)
+        self._fuse = Fuse()
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     @classmethod
@@ -65,14 +63,16 @@ class Limit:
     async def take(self, caller: str) -> Quota:
         """Counts one, if there is one left."""
         try:
-            return await self._take(self._shared, caller)
+            with self._fuse:
+                return await self._take(self._shared, caller)
         except REDIS_AWAY:
             return await self._take(self._own, caller)
 
     async def look(self, caller: str) -> Quota:
         """What is left, without counting."""
         try:
-            return await self._look(self._shared, caller)
+            with self._fuse:
+                return await self._look(self._shared, caller)
         except REDIS_AWAY:
             return await self._look(self._own, caller)
 

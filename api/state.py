@@ -38,6 +38,7 @@ class State:
     guests: Guests
     tasks: Tasks
     notifications: Notifications
+    staff: StaffAccounts
     sessions: Sessions
     tokens: Tokens
     sign_in: SignIn

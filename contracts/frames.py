@@ -3,9 +3,9 @@
 from enum import IntEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from contracts.base import Model
+from contracts.base import Body, Model
 from contracts.conversations import Conversation, GuestConversation
 from contracts.events import Notification
 from contracts.messages import ChannelType, Message
@@ -38,8 +38,10 @@ class CloseCode(IntEnum):
     FULL = 4429
 
 
-class ClientPayload(Model):
-    """What a client frame may carry; each type reads its own part."""
+class ClientPayload(Body):
+    """What a client frame may carry; each type reads its own part and passes over the rest."""
+
+    model_config = ConfigDict(extra="ignore")
 
     token: str | None = None
     identity: str | None = None

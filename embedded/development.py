@@ -6,7 +6,7 @@ import secrets
 from base64 import b64encode
 from pathlib import Path
 
-from activities.storage.staff import DEMO_PROPERTY
+from contracts.staff import DEMO_PROPERTY
 from settings import Settings
 
 DEMO_HOTEL = {"name": "Seaview Hotel", "time_zone": "Europe/Lisbon"}

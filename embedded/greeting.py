@@ -5,8 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from activities.storage.staff import DEMO_PASSWORD
-from contracts.staff import Staff
+from contracts.staff import DEMO_PASSWORD, Staff
 
 
 def greeting(api_url: str, temporal_ui: str | None, folder: Path, team: list[Staff], seconds: float) -> str:

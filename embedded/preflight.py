@@ -1,5 +1,6 @@
 """What must hold before anything is started: a folder that is ours alone, and free ports."""
 
+import errno
 import fcntl
 import socket
 import time
@@ -18,7 +19,7 @@ def held(data_dir: Path, pid: int) -> Iterator[Path]:
     """The data folder, made if need be and held for this process. Raises StackError if it is held or unusable."""
     folder = data_dir.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
     except OSError as error:
         reason = error.strerror or str(error)
@@ -53,10 +54,10 @@ def _free(host: str, port: int, setting: str) -> bool:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections are no bar
             probe.bind(address)
-    except PermissionError as error:
-        raise StackError(f"port {port} may not be opened by this user; set {setting} to one above 1023") from error
-    except socket.gaierror as error:
-        raise StackError(f"server.host: {host} is no address of this machine; set GATEWAY_SERVER__HOST") from error
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        if error.errno == errno.EACCES:
+            raise StackError(f"port {port} may not be opened by this user; set {setting} to one above 1023") from error
+        raise StackError(f"server.host: {host}: {error.strerror}; set GATEWAY_SERVER__HOST to another") from error
     return True

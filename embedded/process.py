@@ -84,12 +84,16 @@ class Process:
 
     async def ready(self, answers: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
         """Waits until `answers` is true. Raises StackError if it ends before, or takes longer and is stopped."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.alive():
-                    if await answers():
-                        return
-                    await asyncio.sleep(POLL_SECONDS)
+        answered = asyncio.create_task(_until(answers))
+        ended = asyncio.create_task(self.wait())
+        try:
+            await asyncio.wait((answered, ended), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            answered.cancel()
+            await asyncio.wait((answered, ended))
+        if not answered.cancelled():
+            return answered.result()
         what = f"did not answer within {seconds:.0f} s" if self.alive() else f"ended with code {self.returncode}"
         await self.stop(seconds=1)
         raise StackError(f"{self.name} {what}: {self.complaint()} (log: {self.log})")
@@ -129,3 +133,10 @@ class Process:
     def tail(self) -> str:
         """Where its log is and, indented, the last lines of it."""
         return "\n  ".join([f"the end of {self.log}:", *self.output()[-TAIL_LINES:]])
+
+
+async def _until(answers: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        if await answers():
+            return
+        await asyncio.sleep(POLL_SECONDS)

@@ -26,5 +26,6 @@ class Program(Service):
         self._answers = answers
 
     async def start(self) -> None:
-        await self.process.spawn(sys.executable, "-m", "cli", self.name, env=self._environment)
+        # -P: whatever `cli.py` may lie in the folder we were called in, it is not ours.
+        await self.process.spawn(sys.executable, "-P", "-m", "cli", self.name, env=self._environment)
         await self.process.ready(lambda: self._answers(self.process), seconds=START_SECONDS)

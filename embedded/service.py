@@ -5,15 +5,19 @@ Each is started and stopped by hand or by `async with`, can be started again, an
 
 import hashlib
 import os
+import secrets
 import socket
 import tempfile
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from embedded.process import Process, StackError
 
 START_SECONDS = 60
+PORTS = range(10_000, 32_768)
+"""Below what systems take ports from for connections and for whoever asks for any."""
 SOCKET_PATH_LIMIT = 100
 """A unix socket's path may have 104 to 108 bytes, depending on the system."""
 
@@ -55,11 +59,12 @@ class Service(ABC):
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody listens on now, and that no outgoing connection will be given."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def socket_folder(folder: Path, name: str) -> Path:

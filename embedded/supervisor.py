@@ -9,13 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
-from activities.storage.database import Database
-from activities.storage.staff import StaffAccounts
 from contracts.problems import GatewayError
 from contracts.staff import Staff
-
 from embedded.development import environment
 from embedded.greeting import greeting
 from embedded.postgres import PostgresServer
@@ -58,7 +54,12 @@ class Supervisor:
         self._api_url = f"http://{host}:{self._port}"
         temporal = settings.temporal
         self._temporal = TemporalServer(
-            folder / "temporal", temporal.port, temporal.ui_port, temporal.cli, self._logs / "temporal.log"
+            folder / "temporal",
+            temporal.port,
+            temporal.ui_port,
+            temporal.cli,
+            self._logs / "temporal.log",
+            namespace=temporal.namespace,
         )
         self._postgres = PostgresServer(folder / "postgres", self._logs / "postgres.log")
         self._redis = RedisServer(folder / "redis", self._logs / "redis.log")
@@ -89,6 +90,7 @@ class Supervisor:
             stack.cancel()
             await asyncio.wait((stack,))
             await self._stop()
+            self._say("stopped")
         if not stack.cancelled():
             stack.result()
 
@@ -103,7 +105,8 @@ class Supervisor:
     async def _run_stack(self) -> None:
         """Starts everything, tells that it is ready, and keeps it running until cancelled."""
         began = time.monotonic()
-        await _together(*(self._start(server) for server in self._servers))
+        self._say(f"starting the gateway, with its data in {self._folder}")
+        await _together(*(_start(server) for server in self._servers))
         variables = self._environment()
         self._programs = [
             Program(
@@ -121,10 +124,10 @@ class Supervisor:
                 stop_seconds=40,  # it gives its own activities 30
             ),
         ]
-        await _together(self._seed(), *(self._start(program) for program in self._programs))
+        await _together(*(_start(program) for program in self._programs), self._seed())
         ui = None if self._settings.temporal.address else self._temporal.ui_url
         self._say(greeting(self._api_url, ui, self._folder, self._team, time.monotonic() - began))
-        await _together(*(self._keep(service) for service in (*self._servers, *self._programs)))
+        await _together(*(keep(service, self._say) for service in (*self._servers, *self._programs)))
 
     def _environment(self) -> dict[str, str]:
         """The environment of api and worker: ours, where the servers are, and what exists only in development."""
@@ -143,6 +146,12 @@ class Supervisor:
 
     async def _seed(self) -> None:
         """Brings the schema up to date and adds the demo staff that is missing."""
+        # Imported while the programs import theirs, and not before they are started.
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from activities.storage.database import Database
+        from activities.storage.staff import StaffAccounts
+
         database = Database(self._settings.database.model_copy(update={"url": self._database_url()}))
         try:
             await database.migrate()
@@ -151,26 +160,6 @@ class Supervisor:
             raise StackError(f"database: {error}") from error
         finally:
             await database.close()
-
-    async def _start(self, service: Service) -> None:
-        try:
-            await service.start()
-        except OSError as error:
-            raise StackError(f"{service.name} cannot start: {error.strerror} ({error.filename})") from error
-
-    async def _keep(self, service: Service) -> None:
-        """Starts the service again whenever it ends. Raises StackError once it ends again and again."""
-        ends = 0
-        while True:
-            started = time.monotonic()
-            code = await service.wait()
-            ends = 1 if time.monotonic() - started > STEADY_SECONDS else ends + 1
-            if ends > len(PAUSES):
-                raise StackError(f"{service.name} keeps ending, now with code {code}; {service.process.tail()}")
-            await asyncio.sleep(PAUSES[ends - 1])
-            with suppress(StackError):
-                await self._start(service)
-                self._say(f"{service.name} ended with code {code}; started again")
 
     async def _api_answers(self, _: Process) -> bool:
         try:
@@ -184,6 +173,28 @@ class Supervisor:
         for program in self._programs:
             await program.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
+
+
+async def keep(service: Service, say: Say) -> None:
+    """Starts the service again whenever it ends. Raises StackError once it ends again and again."""
+    ends = 0
+    while True:
+        started = time.monotonic()
+        code = await service.wait()
+        ends = 1 if time.monotonic() - started > STEADY_SECONDS else ends + 1
+        if ends > len(PAUSES):
+            raise StackError(f"{service.name} keeps ending, now with code {code}; {service.process.tail()}")
+        await asyncio.sleep(PAUSES[ends - 1])
+        with suppress(StackError):
+            await _start(service)
+            say(f"{service.name} ended with code {code}; started again")
+
+
+async def _start(service: Service) -> None:
+    try:
+        await service.start()
+    except OSError as error:
+        raise StackError(f"{service.name} cannot start: {error.strerror} ({error.filename})") from error
 
 
 async def _worker_answers(process: Process) -> bool:

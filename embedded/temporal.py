@@ -4,16 +4,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from contracts.names import SEARCH_BOOL, SEARCH_INT, SEARCH_KEYWORDS
 from embedded.process import Process, StackError
 from embedded.service import START_SECONDS, Service, free_port
+from workflows.search import register_search_attributes
 
 SEARCH_ATTRIBUTES = {**dict.fromkeys(SEARCH_KEYWORDS, "Keyword"), SEARCH_INT: "Int", SEARCH_BOOL: "Bool"}
+ATTEMPTS = 3
+PORT_TAKEN = "address already in use"
+"""The server chooses its inner ports and then opens them; somebody else may open one in between."""
 
 
 class TemporalServer(Service):
@@ -29,10 +31,13 @@ class TemporalServer(Service):
         ui_port: int | None = None,
         cli: str | None = None,
         log: Path | None = None,
+        *,
+        namespace: str = "default",
     ) -> None:
         self._file = data_dir / "temporal.sqlite" if data_dir else None
         self._port = port
         self._ui_port = ui_port
+        self._namespace = namespace
         self._cli = Path(cli) if cli else Path(sys.executable).with_name("temporal")
         self.process = Process(
             "Temporal", log or (data_dir or Path(tempfile.mkdtemp(prefix="gateway-"))) / "temporal.log"
@@ -55,8 +60,15 @@ class TemporalServer(Service):
             self._ui_port = free_port()
         if self._file:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-        await self.process.spawn(self._cli, *self._arguments())
-        await self.process.ready(self._answers, seconds=START_SECONDS)
+        for attempt in range(1, ATTEMPTS + 1):
+            await self.process.spawn(self._cli, *self._arguments())
+            try:
+                await self.process.ready(self._answers, seconds=START_SECONDS)
+            except StackError:
+                if attempt == ATTEMPTS or not any(PORT_TAKEN in line for line in self.process.output()):
+                    raise
+            else:
+                return
 
     def _arguments(self) -> list[str]:
         attributes = [f"{name}={kind}" for name, kind in SEARCH_ATTRIBUTES.items()]
@@ -70,28 +82,14 @@ class TemporalServer(Service):
             *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
             *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
             *(("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL") if self._file else ()),
+            *("--namespace", self._namespace),
             *(part for each in attributes for part in ("--search-attribute", each)),
         ]
 
     async def _answers(self) -> bool:
         try:
-            client = await Client.connect(self.address)
-            await register_search_attributes(client)
+            # The option for search attributes does nothing for a namespace that exists already.
+            await register_search_attributes(await Client.connect(self.address, namespace=self._namespace))
         except (RuntimeError, RPCError):
             return False
         return True
-
-
-async def register_search_attributes(client: Client) -> None:
-    """Adds those that the namespace lacks: the server's own option does nothing for one that exists already."""
-    operator = client.operator_service
-    known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
-    missing = {
-        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
-        for name, kind in SEARCH_ATTRIBUTES.items()
-        if name not in known.custom_attributes
-    }
-    if missing:
-        await operator.add_search_attributes(
-            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
-        )

@@ -12,6 +12,8 @@ from pydantic import BaseModel, JsonValue
 
 from settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
 FILE = Path(__file__).parent.parent / "docker-compose.yml"
 TEXT = FILE.read_text()
 

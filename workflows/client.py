@@ -97,7 +97,10 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
 
 
 class Conversations:
-    """All conversations. Every method raises Unavailable while Temporal is away."""
+    """All conversations. Every method raises Unavailable while Temporal is away.
+
+    A command that is repeated under one `update_id` is the same command, and gives what it gave first.
+    """
 
     def __init__(self, client: Client, settings: Settings) -> None:
         if settings.security.identity_secret is None:
@@ -139,17 +142,17 @@ class Conversations:
         """A staff message or note; the same `message_id` again gives the same message."""
         return await self._command(ConversationWorkflow.reply, command, Message, command.message_id)
 
-    async def claim(self, command: Command) -> Conversation:
-        return await self._command(ConversationWorkflow.claim, command, Conversation)
+    async def claim(self, command: Command, update_id: str | None = None) -> Conversation:
+        return await self._command(ConversationWorkflow.claim, command, Conversation, update_id)
 
-    async def escalate(self, command: Command) -> Conversation:
-        return await self._command(ConversationWorkflow.escalate, command, Conversation)
+    async def escalate(self, command: Command, update_id: str | None = None) -> Conversation:
+        return await self._command(ConversationWorkflow.escalate, command, Conversation, update_id)
 
-    async def return_to_ai(self, command: Command) -> Conversation:
-        return await self._command(ConversationWorkflow.return_to_ai, command, Conversation)
+    async def return_to_ai(self, command: Command, update_id: str | None = None) -> Conversation:
+        return await self._command(ConversationWorkflow.return_to_ai, command, Conversation, update_id)
 
-    async def resolve(self, command: Command) -> Conversation:
-        return await self._command(ConversationWorkflow.resolve, command, Conversation)
+    async def resolve(self, command: Command, update_id: str | None = None) -> Conversation:
+        return await self._command(ConversationWorkflow.resolve, command, Conversation, update_id)
 
     async def get(self, conversation_id: str) -> Conversation:
         """The conversation as its workflow knows it. Raises NotFound where the id names none that Temporal holds."""

@@ -56,7 +56,7 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
         )
     repeated = record.last_command == (command, by)
     if conversation.state is ConversationState.RESOLVED:
-        if command == "resolve" and repeated:
+        if command == "note" or (command == "resolve" and repeated):
             return None
         return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
     holder = conversation.assigned_to

@@ -94,7 +94,7 @@ class Record(Model):
         events: list[Event] = []
         size = 0
         for event in self.outbox:
-            size += len(event.model_dump_json())
+            size += len(event.model_dump_json().encode())
             if events and size > BATCH_BYTES:
                 break
             events.append(event)

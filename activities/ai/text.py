@@ -6,9 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import snowballstemmer
-import yaml
 from pydantic import BaseModel
 
+from activities.ai.yaml_text import parse_yaml
+
+Stems = tuple[str, ...]
 TIME, NUMBER = "TIME", "NUMBER"
 """Stand for any hour and any other number; capitals, because no word of a guest has them."""
 
@@ -19,7 +21,7 @@ class _Spelling(BaseModel):
     emoji: dict[str, str]
 
 
-_SPELLING = _Spelling.model_validate(yaml.safe_load((Path(__file__).parent / "spelling.yaml").read_text("utf-8")))
+_SPELLING = _Spelling.model_validate(parse_yaml((Path(__file__).parent / "spelling.yaml").read_text("utf-8")))
 _ONE_SPELLING = [
     (re.compile(pattern), f" {spelling} ")
     for pattern, spelling in (
@@ -42,7 +44,7 @@ _ONE_SPELLING = [
 _APOSTROPHES = re.compile(r"[’‘`´]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
-_TOKEN = re.compile(rf"{_TIME}|\d+|[a-z]+(?:'[a-z]+)*")
+_TOKEN = re.compile(rf"{_TIME}|[a-z0-9]+(?:'[a-z]+)*")
 _stemmer = snowballstemmer.stemmer("english")
 
 
@@ -62,15 +64,21 @@ def words(text: str) -> list[str]:
 
 
 def _spelled(token: str) -> list[str]:
-    if token[0].isdigit():
-        return [TIME if re.fullmatch(_TIME, token) else NUMBER]
+    if re.fullmatch(_TIME, token):
+        return [TIME]
     bare = token.replace("'", "")
     if bare in _SPELLING.contractions:
         return _SPELLING.contractions[bare].split()
     token = token.removesuffix("'s")
-    return _SPELLING.slang.get(token, token).replace("'", " ").split()
+    if token in _SPELLING.slang:
+        return _SPELLING.slang[token].split()
+    return [NUMBER] if token[0].isdigit() else token.split("'")
 
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     return word if word.isupper() else str(_stemmer.stemWord(word))
+
+
+def stems_of(text: str) -> Stems:
+    return tuple(map(stem, words(text)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Text, func, insert, literal_column, or_, select, update
 from sqlmodel import col
 
 from activities.storage.database import Database
@@ -188,7 +188,7 @@ def _conditions(wanted: ConversationFilter) -> list[ColumnElement[bool]]:
         said = select(col(MessageRow.conversation_id)).where(
             MESSAGE_WORDS.op("@@")(func.websearch_to_tsquery("simple", wanted.words))
         )
-        guest_name = col(ConversationRow.snapshot).op("->>")("guestName")
+        guest_name = col(ConversationRow.snapshot).op("->>", return_type=Text())("guestName")
         conditions.append(or_(col(ConversationRow.id).in_(said), guest_name.icontains(wanted.words, autoescape=True)))
     return conditions
 

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.storage.redis_client import REDIS_AWAY
+from activities.storage.redis_client import REDIS_AWAY, Fuse
 from activities.storage.tables import LogRow
 from contracts.events import LogEntry, live_stream
 from contracts.tasks import Task
@@ -61,13 +61,15 @@ class LiveStream:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._fuse = Fuse()
 
     async def add(self, entries: Sequence[LogEntry]) -> bool:
         """Tells the entries to who listens, in order; False while Redis is away."""
         if not entries:
             return True
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
+            with self._fuse:
+                pipeline = self._redis.pipeline(transaction=False)
                 for entry in entries:
                     key = live_stream(entry.property_id)
                     pipeline.xadd(key, {"entry": entry.model_dump_json(exclude_none=True)}, maxlen=LIVE_LENGTH)

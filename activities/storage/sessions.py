@@ -16,7 +16,7 @@ from sqlmodel import col
 
 import settings as configuration
 from activities.storage.database import Database
-from activities.storage.redis_client import REDIS_AWAY
+from activities.storage.redis_client import REDIS_AWAY, Fuse
 from activities.storage.tables import RevokedSessionRow
 from contracts.problems import StorageAway
 
@@ -47,6 +47,7 @@ class Sessions:
         self._redis = redis
         self._ttl = timedelta(seconds=settings.ttl)
         self._renewal_threshold = timedelta(seconds=settings.renewal_threshold)
+        self._fuse = Fuse()
         self._unsaid: dict[str, datetime] = {}
         self._watched: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
@@ -54,7 +55,8 @@ class Sessions:
         """Starts a session that lasts until `ends_at` at the most, and its ttl after its last renewal."""
         lasts = self._lasts(ends_at)
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
+            with self._fuse:
+                pipeline = self._redis.pipeline(transaction=False)
                 pipeline.set(SINCE, int(time.time()), nx=True)
                 pipeline.set(_key(session_id), OPEN, px=lasts)
                 await pipeline.execute()
@@ -70,14 +72,15 @@ class Sessions:
         if session_id in self._unsaid:
             return None
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
+            with self._fuse:
+                pipeline = self._redis.pipeline(transaction=False)
                 pipeline.get(_key(session_id))
                 pipeline.pttl(_key(session_id))
                 state, left_ms = await pipeline.execute()
-            if state == OPEN and left_ms > 0:
-                return await self._renewed(session_id, timedelta(milliseconds=left_ms), ends_at)
-            if state is None and not (recorded and await self._remembers(started_at)):
-                return await self._recovered(session_id, ends_at)
+                if state == OPEN and left_ms > 0:
+                    return await self._renewed(session_id, timedelta(milliseconds=left_ms), ends_at)
+                if state is None and not (recorded and await self._remembers(started_at)):
+                    return await self._recovered(session_id, ends_at)
         except REDIS_AWAY:
             return None if await self._revoked(session_id) else Lease(ends_at, recorded=False)
         return None

@@ -15,11 +15,9 @@ from sqlmodel import col
 from activities.storage.database import Database
 from activities.storage.tables import StaffRow
 from contracts.problems import Invalid
-from contracts.staff import Role, Staff
+from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY, Role, Staff
 
 PASSWORD_LENGTH: Final = range(8, 1025)
-DEMO_PROPERTY: Final = "seaview"
-DEMO_PASSWORD: Final = "seaview"  # noqa: S105 - published with the demo data, which `gateway dev` alone makes
 DEMO_ROLES: Final[tuple[Role, ...]] = ("admin", "manager", "agent")
 PASSWORDS: Final = PasswordHash.recommended()
 

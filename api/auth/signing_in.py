@@ -12,7 +12,7 @@ from activities.storage.staff import PASSWORDS, Account, StaffAccounts, normal_e
 from api.auth.sessions import Session
 from api.auth.tokens import Claims, Tokens
 from api.limits import Limit
-from contracts.problems import StorageAway, TooManyRequests, Unauthenticated
+from contracts.problems import BadCredentials, StorageAway, TooManyRequests, Unauthenticated
 from contracts.staff import Staff
 
 SESSION_LASTS: Final = timedelta(hours=12)
@@ -21,12 +21,6 @@ FAILURES: Final = 10
 FAILURE_WINDOW_SECONDS: Final = 15 * 60
 VERIFICATIONS_AT_ONCE: Final = 4
 """A password hash is made to take memory and time, so few are computed at once."""
-UNKNOWN_ACCOUNT: Final = PASSWORDS.hash(uuid4().hex)
-"""Verified in place of an account that does not exist, so that it takes as long to refuse."""
-
-
-class BadCredentials(Unauthenticated):
-    code, title = "bad_credentials", "The e-mail address or the password is wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,8 @@ class SignIn:
         self._tokens = tokens
         self._failures = failures
         self._verifications = asyncio.Semaphore(VERIFICATIONS_AT_ONCE)
+        # Verified in place of an account that does not exist, so that it takes as long to refuse.
+        self._nobodys_hash = PASSWORDS.hash(uuid4().hex)
 
     async def by_password(self, email: str, password: str, address: str) -> SignedIn:
         """Opens a session.
@@ -83,7 +79,7 @@ class SignIn:
                 raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=left.reset_seconds)
             account = await self._accounts.by_email(email)
             known = account is not None and not account.disabled
-            password_hash = account.password_hash if account is not None and known else UNKNOWN_ACCOUNT
+            password_hash = account.password_hash if account is not None and known else self._nobodys_hash
             right = await asyncio.to_thread(PASSWORDS.verify, password, password_hash)
             if account is not None and known and right:
                 return account

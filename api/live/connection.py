@@ -19,6 +19,8 @@ from contracts.problems import GatewayError, Invalid, Malformed, StorageAway
 
 QUEUE: Final = 1000
 """Most frames that wait for a reader; one that lags further behind is closed and comes back by its cursor."""
+AUTH_SECONDS: Final = 5.0
+"""How long a new socket has to say whose it is."""
 STORAGE_RETRY: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
 TRY_AGAIN_LATER: Final = 1013
@@ -91,6 +93,10 @@ class Connection:
         self._waiting.append(replay)
         self._more.set()
 
+    def abandon(self) -> None:
+        """Closes the socket because this server cannot serve it now."""
+        self.end(Ended(TRY_AGAIN_LATER, "reconnect with your last cursor"))
+
     def end(self, ending: Ended) -> None:
         """Closes the socket soon, whatever still waits."""
         self._ending = self._ending or ending
@@ -110,10 +116,10 @@ class Connection:
             except GatewayError as problem:
                 self.send_problem(problem, _id_of(text))
 
-    async def receive_auth(self, seconds: float) -> ClientFrame:
+    async def receive_auth(self) -> ClientFrame:
         """The `auth` frame that a socket begins with. Raises Ended where it does not come in time."""
         try:
-            frame = await asyncio.wait_for(self.receive(), seconds)
+            frame = await asyncio.wait_for(self.receive(), AUTH_SECONDS)
         except TimeoutError:
             raise Ended(CloseCode.SESSION_ENDED, "no auth frame came in time") from None
         if frame.type != "auth":
@@ -144,7 +150,7 @@ class Connection:
             async for page in first.pages():
                 for text in page:
                     await self._put(text)
-            self._waiting.remove(first)
+            self._waiting.popleft()
         except StorageAway:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._overtake(), STORAGE_RETRY)
@@ -174,8 +180,24 @@ class Connection:
 
 
 def error_frame(problem: GatewayError, frame_id: str | None) -> ServerFrame:
-    payload = ServerPayload(code=problem.code, detail=problem.detail, field=problem.field)
+    """`messageId` is there where the message may have been sent all the same: sent again under it, it is sent once."""
+    message_id = problem.members.get("clientMessageId")
+    payload = ServerPayload(
+        code=problem.code,
+        detail=problem.detail,
+        field=problem.field,
+        message_id=message_id if isinstance(message_id, str) else None,
+    )
     return ServerFrame(type="error", id=frame_id, payload=payload)
+
+
+def refusal(error: ValidationError) -> GatewayError:
+    """What to tell the sender of something that is not what it should be. The value itself is not repeated."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid" or not first["loc"]:
+        return Malformed(f"A frame is a JSON object: {first['msg']}")
+    field = to_camel(str(first["loc"][-1]))
+    return Invalid(f"{field}: {first['msg']}", field=field)
 
 
 class _Identified(Model):
@@ -189,11 +211,7 @@ def _parse(text: str | None) -> ClientFrame:
     try:
         return ClientFrame.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid" or not first["loc"]:
-            raise Malformed(f"A frame is a JSON object: {first['msg']}") from None
-        field = to_camel(str(first["loc"][-1]))
-        raise Invalid(f"{field}: {first['msg']}", field=field) from None
+        raise refusal(error) from None
 
 
 def _id_of(text: str | None) -> str | None:

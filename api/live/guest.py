@@ -1,17 +1,14 @@
 """The guest's socket: one visitor of one property's web chat."""
 
 import hashlib
-import time
 from datetime import UTC, datetime
-from typing import Final
 
 from api.live.connection import Connection, Ended
-from api.live.content import checked
 from api.live.cursors import decode
-from api.live.hub import LiveHub
 from api.live.replay import History, Missed
 from api.live.tail import Subscription, Tail
 from api.live.telling import Telling
+from api.live.typing_pace import TypingPace
 from api.live.visitors import Visitor, VisitorTokens
 from api.state import State
 from contracts.conversations import Conversation, ConversationState
@@ -19,56 +16,48 @@ from contracts.events import LogEntry, Typing
 from contracts.frames import ClientFrame, CloseCode, ServerFrame, ServerPayload
 from contracts.messages import Author, GuestMessage, Route
 from contracts.metrics import MESSAGES_INBOUND
-from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway
+from contracts.names import CONTENT_LIMIT
+from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests
 
-AUTH_SECONDS: Final = 5.0
-TYPING_SECONDS: Final = 0.5
-"""A guest's typing is passed on no more often than this."""
+
+async def serve_guest(connection: Connection, state: State, property_id: str) -> None:
+    """Serves one visitor until the socket ends. Raises Ended where there is no such property."""
+    if property_id not in state.settings.properties:
+        raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
+    hello = await connection.receive_auth()
+    tokens = VisitorTokens(state.tokens.secret)
+    visitor = tokens.visitor(hello.payload.token, property_id)
+    await GuestSocket(connection, state, property_id, visitor).run(hello, tokens.sign(visitor, property_id))
 
 
 class GuestSocket:
-    def __init__(self, connection: Connection, state: State, hub: LiveHub, property_id: str) -> None:
+    def __init__(self, connection: Connection, state: State, property_id: str, visitor: Visitor) -> None:
         self._connection = connection
         self._state = state
-        self._hub = hub
         self._property_id = property_id
-        self._visitor = Visitor("", known=False)
-        self._contact_key = ""
+        self._visitor = visitor
+        self._contact_key = state.conversations.contact_key(property_id, "webchat", visitor.id)
         self._conversation_id: str | None = None
         self._with_staff = False
         self._answers = 0
-        self._typed_at = 0.0
+        self._typing = TypingPace()
 
-    async def run(self) -> None:
-        """Serves the guest until the socket ends."""
-        if self._property_id not in self._state.settings.properties:
-            raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
-        hello = await self._connection.receive_auth(AUTH_SECONDS)
-        tokens = VisitorTokens(self._state.tokens.secret)
-        self._visitor = tokens.visitor(hello.payload.token, self._property_id)
-        self._contact_key = self._state.conversations.contact_key(self._property_id, "webchat", self._visitor.id)
+    async def run(self, hello: ClientFrame, token: str) -> None:
         conversation = await self._open_conversation()
-        self._connection.send(
-            ServerFrame(
-                type="session",
-                id=hello.id,
-                payload=ServerPayload(
-                    token=tokens.sign(self._visitor, self._property_id),
-                    visitor_id=self._visitor.id,
-                    conversation=conversation.for_guest() if conversation is not None else None,
-                ),
-            )
-        )
-        tail = await self._hub.open(self._property_id)
+        payload = ServerPayload(token=token, visitor_id=self._visitor.id)
+        payload.conversation = conversation.for_guest() if conversation is not None else None
+        self._connection.send(ServerFrame(type="session", id=hello.id, payload=payload))
+        tail = self._state.hub.open(self._property_id)
         subscription = Subscription("guest", self, contact_key=self._contact_key)
-        tail.join(subscription)
         try:
+            await tail.ready.wait()
+            tail.join(subscription)
             self._replay(tail, subscription, hello.payload.after)
             while True:
                 await self._handle(await self._connection.receive())
         finally:
             tail.leave(subscription)
-            self._hub.close(tail)
+            self._state.hub.close(tail)
 
     # --- what the guest is told ------------------------------------------------------------------------------------
 
@@ -85,10 +74,13 @@ class GuestSocket:
     def notice(self, text: str) -> None:
         self._connection.send_text(text, in_order=False)
 
+    def abandon(self) -> None:
+        self._connection.abandon()
+
     def _replay(self, tail: Tail, subscription: Subscription, after: str | None) -> None:
         if after is not None:
             self._connection.replay(Missed(tail, subscription, decode(after, self._property_id)))
-        elif self._visitor.known:
+        elif self._visitor.known or subscription.start is None:
             self._connection.replay(History(tail, subscription, self._contact_key))
 
     async def _open_conversation(self) -> Conversation | None:
@@ -96,7 +88,7 @@ class GuestSocket:
         if not self._visitor.known:
             return None
         try:
-            conversation = await self._hub.log.open_conversation(self._contact_key)
+            conversation = await self._state.hub.log.open_conversation(self._contact_key)
         except StorageAway:
             return None
         if conversation is not None:
@@ -121,8 +113,10 @@ class GuestSocket:
     async def _send_message(self, frame: ClientFrame) -> None:
         if frame.id is None:
             raise Invalid("id: a message needs an id of its own, best a UUID", field="id")
-        content = checked(frame.payload.content)
-        self._hub.visitor_limit.count(self._visitor.id)
+        content = _said(frame.payload.content)
+        quota = await self._state.requests.take(f"visitor:{self._visitor.id}")
+        if quota.exceeded:
+            raise TooManyRequests(f"Too many messages; try again in {quota.reset_seconds} s")
         message_id = guest_message_id(self._visitor.id, frame.id, content)
         now = datetime.now(UTC)
         message = GuestMessage(
@@ -140,10 +134,8 @@ class GuestSocket:
             self._connection.send(ServerFrame(type="typing", payload=ServerPayload(author=Author.AI, typing=True)))
 
     async def _pass_typing(self, typing: bool) -> None:
-        now = time.monotonic()
-        if self._conversation_id is None or (typing and now - self._typed_at < TYPING_SECONDS):
+        if self._conversation_id is None or not self._typing.passes(typing):
             return
-        self._typed_at = now
         entry = LogEntry(
             property_id=self._property_id,
             type="typing",
@@ -153,6 +145,15 @@ class GuestSocket:
             typing=Typing(author=Author.GUEST, typing=typing),
         )
         await self._state.live_stream.add([entry])
+
+
+def _said(content: str | None) -> str:
+    """What a guest says. Raises Invalid where it is empty or over-long."""
+    if content is None or not content.strip():
+        raise Invalid("content: must not be empty", field="content")
+    if len(content) > CONTENT_LIMIT:
+        raise Invalid(f"content: must have at most {CONTENT_LIMIT} characters, not {len(content)}", field="content")
+    return content
 
 
 def guest_message_id(visitor_id: str, frame_id: str, content: str) -> str:

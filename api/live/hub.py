@@ -1,18 +1,29 @@
 """The live side of one api process: the properties it follows and the sockets it holds."""
 
 import asyncio
-from collections import defaultdict
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from activities.storage.database import Database
 from activities.storage.log import Log
 from activities.storage.redis_client import open_redis
+from api.live.connection import Ended
 from api.live.tail import BLOCK, Tail
 from api.live.telling import Audience
+from contracts.frames import CloseCode
 from contracts.metrics import WS_CONNECTIONS
-from contracts.problems import TooManyRequests
 from settings import Settings
+
+logger = logging.getLogger("gateway.live")
+
+
+@dataclass
+class _Followed:
+    tail: Tail
+    task: asyncio.Task[None]
+    users: int = 0
 
 
 class LiveHub:
@@ -25,15 +36,13 @@ class LiveHub:
         self._redis = open_redis(patient)
         self._most = settings.websocket.max_connections
         self._connections = 0
-        self._tails: dict[str, Tail] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._users: defaultdict[str, int] = defaultdict(int)
+        self._followed: dict[str, _Followed] = {}
 
     @contextmanager
     def admit(self, audience: Audience) -> Iterator[None]:
-        """Counts a socket for as long as the block runs. Raises TooManyRequests where there is no room for it."""
+        """Counts a socket for as long as the block runs. Raises Ended where there is no room for it."""
         if self._connections >= self._most:
-            raise TooManyRequests("There are too many connections to this server; try again shortly")
+            raise Ended(CloseCode.FULL, "full; try again shortly")
         self._connections += 1
         try:
             with WS_CONNECTIONS.labels(audience).track_inprogress():
@@ -41,32 +50,46 @@ class LiveHub:
         finally:
             self._connections -= 1
 
-    async def open(self, property_id: str) -> Tail:
-        """The tail of a property, for one who gives it back with `close`."""
-        self._users[property_id] += 1
-        if property_id not in self._tails:
-            self._tails[property_id] = tail = Tail(property_id, self.log, self._redis)
-            self._tasks[property_id] = asyncio.create_task(tail.run(), name=f"tail of {property_id}")
-        tail = self._tails[property_id]
-        try:
-            await tail.ready.wait()
-        except asyncio.CancelledError:
-            self.close(tail)
-            raise
-        return tail
+    def open(self, property_id: str) -> Tail:
+        """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""
+        followed = self._followed.get(property_id)
+        if followed is None:
+            tail = Tail(property_id, self.log, self._redis)
+            task = asyncio.create_task(tail.run(), name=f"tail of {property_id}")
+            followed = self._followed[property_id] = _Followed(tail, task)
+            task.add_done_callback(lambda ended: self._check(tail, ended))
+        followed.users += 1
+        return followed.tail
 
     def close(self, tail: Tail) -> None:
-        property_id = tail.property_id
-        self._users[property_id] -= 1
-        if not self._users[property_id]:
-            del self._users[property_id], self._tails[property_id]
-            self._tasks.pop(property_id).cancel()
+        followed = self._followed.get(tail.property_id)
+        if followed is None or followed.tail is not tail:
+            return
+        followed.users -= 1
+        if not followed.users:
+            del self._followed[tail.property_id]
+            followed.task.cancel()
 
     async def stop(self) -> None:
         """Follows nothing any more."""
-        for task in self._tasks.values():
+        tasks = [followed.task for followed in self._followed.values()]
+        self._followed.clear()
+        for task in tasks:
             task.cancel()
-        for task in self._tasks.values():
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._redis.aclose()
+
+    def _check(self, tail: Tail, ended: asyncio.Task[None]) -> None:
+        """A tail that broke must not leave sockets that look alive; they come back to a new one."""
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            del self._followed[tail.property_id]
+            tail.abandon()
+            logger.error("following %s broke: %s", tail.property_id, _kinds(error))
+
+
+def _kinds(error: BaseException) -> str:
+    """What went wrong by its types alone; the text may quote a guest."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(_kinds(each) for each in error.exceptions)
+    return type(error).__qualname__

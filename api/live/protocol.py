@@ -14,6 +14,9 @@ LINGER = 15.0
 FRAME_BYTES = 64 * 1024
 """Most bytes of a client's frame."""
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept, longer than proxies keep theirs: closing first would break their requests."""
+
 
 class LiveProtocol(WebSocketsSansIOProtocol):
     """uvicorn's own, but a missed pong and a slow reader are told by our codes and cannot hold a socket open."""
@@ -40,6 +43,7 @@ class ProtocolOptions(TypedDict):
     ws_ping_timeout: float
     ws_max_size: int
     ws_per_message_deflate: bool
+    timeout_keep_alive: int
 
 
 def protocol_options(settings: Websocket) -> ProtocolOptions:
@@ -50,4 +54,5 @@ def protocol_options(settings: Websocket) -> ProtocolOptions:
         "ws_ping_timeout": settings.ping_timeout / 1000,
         "ws_max_size": FRAME_BYTES,
         "ws_per_message_deflate": False,
+        "timeout_keep_alive": KEEP_ALIVE,
     }

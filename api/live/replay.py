@@ -53,7 +53,7 @@ class Missed:
 
 @dataclass
 class History:
-    """The newest messages of the conversation that a guest is in."""
+    """The newest messages of the conversation that a guest is in, and the state it is in."""
 
     tail: Tail
     subscription: Subscription
@@ -64,10 +64,10 @@ class History:
         log = self.tail.log
         conversation = await log.open_conversation(self.contact_key)
         if conversation is not None:
-            entries = await log.history(
-                self.tail.property_id, conversation.conversation_id, up_to=start, limit=HISTORY
-            )
-            yield _texts(self.tail, self.subscription, entries)
+            entries = await log.history(self.tail.property_id, conversation.conversation_id, up_to=start, limit=HISTORY)
+            payload = ServerPayload(conversation_id=conversation.conversation_id, conversation=conversation.for_guest())
+            state = ServerFrame(type="conversation_update", payload=payload, seq=conversation.seq)
+            yield [*_texts(self.tail, self.subscription, entries), render(state)]
 
 
 def _start(tail: Tail, subscription: Subscription) -> int:

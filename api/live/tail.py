@@ -48,6 +48,9 @@ class Listener(Protocol):
     def notice(self, text: str) -> None:
         """Takes a frame that stands outside the log."""
 
+    def abandon(self) -> None:
+        """Learns that it will be told nothing more."""
+
 
 @dataclass(eq=False)
 class Subscription:
@@ -84,6 +87,7 @@ class Tail:
         self.live = True
         """Whether Redis answers: then entries come at once, and by the next look at the log otherwise."""
         self.ready = asyncio.Event()
+        self.over = False
         self._redis = redis
         self._behind = asyncio.Event()
         self._ahead: dict[int, LogEntry] = {}
@@ -95,14 +99,23 @@ class Tail:
         """Tells the subscription everything after the position that it is given here."""
         subscription.start, subscription.joined = self.position, self._count
         self._listeners[subscription.contact_key].add(subscription)
-        if not self.live:
+        if self.over:
+            subscription.listener.abandon()
+        elif not self.live:
             subscription.listener.notice(self._pace())
 
     def leave(self, subscription: Subscription) -> None:
         listeners = self._listeners[subscription.contact_key]
         listeners.discard(subscription)
-        if not listeners:
+        if not listeners:  # or a property would remember every guest who ever wrote
             del self._listeners[subscription.contact_key]
+
+    def abandon(self) -> None:
+        """Lets everybody know that this tail tells nothing any more, those who wait for it included."""
+        self.ready.set()
+        self.over = True
+        for subscription in self._everybody():
+            subscription.listener.abandon()
 
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
         """Whether the subscription was told of a stored entry before, when it was not stored yet."""
@@ -162,9 +175,7 @@ class Tail:
                 subscription.listener.notice(self._pace())
 
     def _pace(self) -> str:
-        return render(
-            ServerFrame(type="session", payload=ServerPayload(property_id=self.property_id, live=self.live))
-        )
+        return render(ServerFrame(type="session", payload=ServerPayload(property_id=self.property_id, live=self.live)))
 
     def _everybody(self) -> list[Subscription]:
         return [subscription for listeners in self._listeners.values() for subscription in listeners]

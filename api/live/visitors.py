@@ -1,16 +1,11 @@
-"""Guests of the web chat: the token that a browser keeps, and how much one may send."""
+"""Guests of the web chat, and the token that their browser keeps."""
 
-import time
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 import jwt
-
-from contracts.problems import TooManyRequests
-from settings import RateLimit
 
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "gateway"
@@ -54,24 +49,3 @@ class VisitorTokens:
         if claims.get("property") != property_id:
             return Visitor(str(uuid4()), known=False)
         return Visitor(str(claims["sub"]), known=True)
-
-
-class VisitorLimit:
-    """So many messages a window from each visitor, as this process counts them."""
-
-    def __init__(self, settings: RateLimit) -> None:
-        self._window = settings.window_ms / 1000
-        self._most = settings.max_requests
-        self._began = 0.0
-        self._sent: Counter[str] = Counter()
-
-    def count(self, visitor_id: str) -> None:
-        """Raises TooManyRequests for a message above the limit."""
-        now = time.monotonic()
-        if now - self._began >= self._window:
-            self._began = now
-            self._sent.clear()
-        if self._sent[visitor_id] >= self._most:
-            seconds = int(self._began + self._window - now) + 1
-            raise TooManyRequests(f"Too many messages; try again in {seconds} s", retryAfter=seconds)
-        self._sent[visitor_id] += 1

@@ -9,9 +9,9 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
-    """Serves an ASGI app; gives its base URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on", **options)
+async def serving(app: Any, *, port: int = 0, **options: Any) -> AsyncIterator[str]:
+    """Serves an ASGI app, on a free port unless one is given; gives its base URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on", **options)
     server = uvicorn.Server(config)
     server.config.load()
     task = asyncio.create_task(server.serve())
@@ -19,9 +19,9 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
         if task.done():
             task.result()
         await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    bound = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{bound}"
     finally:
         server.should_exit = True
         await task

@@ -1,0 +1,92 @@
+"""Turns a reading's scores into a probability that answering from its best article is right.
+
+Two logistic regressions, multiplied: is this a question that the hotel's articles answer, and if so, is the best
+article the right one. Their weights are fitted to labelled messages and kept in calibration.json;
+`python -m activities.ai.calibrate` fits them anew.
+"""
+
+from collections.abc import Sequence
+from itertools import chain, islice
+from math import exp, log
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from activities.ai.acts import QUESTION, Act
+from activities.ai.reader import Reading
+
+WEIGHTS = Path(__file__).parent / "calibration.json"
+_PULL = 0.0005
+"""Pull of the weights towards zero when fitted, for each message, so that few messages do not make extreme ones."""
+_STEPS = 50
+_LEAST = 0.01
+"""Scores below it say nothing."""
+
+Weights = dict[str, float]
+
+
+class Evidence(NamedTuple):
+    """What speaks for and against an answer, by name."""
+
+    answerable: dict[str, float]
+    right: dict[str, float]
+
+
+class Calibration(BaseModel):
+    answerable: Weights
+    right: Weights
+
+    def confidence(self, evidence: Evidence) -> float:
+        """From 0 to 1."""
+        return _chance(self.answerable, evidence.answerable) * _chance(self.right, evidence.right)
+
+
+def _chance(weights: Weights, evidence: dict[str, float]) -> float:
+    return 1 / (1 + exp(-sum(weights[name] * value for name, value in evidence.items())))
+
+
+def load_calibration() -> Calibration:
+    return Calibration.model_validate_json(WEIGHTS.read_bytes())
+
+
+def evidence(reading: Reading, acts: dict[str, Act]) -> Evidence:
+    best, second = (max(score, _LEAST) for score in islice(chain(reading.articles.values(), [0.0]), 2))
+    rival = max(score for act, score in reading.acts.items() if acts[act].kind in ("person", "work"))
+    clear = log(best)
+    return Evidence(
+        answerable={
+            "constant": 1.0,
+            "question": reading.acts[QUESTION] - rival,
+            "grave": max(score for act, score in reading.acts.items() if acts[act].grave),
+            "article": clear,
+            "strange": reading.strange,
+        },
+        right={"constant": 1.0, "article": clear, "lead": (best - second) / best, "strange": reading.strange},
+    )
+
+
+def fit(rows: Sequence[tuple[Evidence, bool, bool]]) -> Calibration:
+    """Fits to messages, each with whether it was answerable and whether its best article was the right one."""
+    return Calibration(
+        answerable=_fit([(found.answerable, answerable) for found, answerable, _ in rows]),
+        right=_fit([(found.right, right) for found, answerable, right in rows if answerable]),
+    )
+
+
+def _fit(rows: Sequence[tuple[dict[str, float], bool]]) -> Weights:
+    """The weights under which the outcomes are most likely, by Newton's method."""
+    names = list(rows[0][0])
+    inputs = np.array([[row[name] for name in names] for row, _ in rows])
+    outcomes = np.array([outcome for _, outcome in rows], dtype=float)
+    pull = np.eye(len(names)) * _PULL * len(rows)
+    pull[0, 0] = 0
+    weights: NDArray[np.float64] = np.zeros(len(names))
+    for _ in range(_STEPS):
+        chances = 1 / (1 + np.exp(-inputs @ weights))
+        slope = inputs.T @ (chances - outcomes) + pull @ weights
+        curve = (inputs * (chances * (1 - chances))[:, None]).T @ inputs + pull
+        weights -= np.linalg.solve(curve, slope)
+    return dict(zip(names, weights.round(4).tolist(), strict=True))

@@ -1,0 +1,20 @@
+"""Chooses the engine that the settings name."""
+
+from activities.ai.embedded import EmbeddedEngine
+from activities.ai.http import HttpEngine
+from activities.ai.port import Engine
+from settings import Settings, SettingsError
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Raises SettingsError for an engine that is not there or not set up."""
+    match settings.ai.engine:
+        case "embedded":
+            return EmbeddedEngine(settings)
+        case "http":
+            url = settings.ai.http.url
+            if url is None:
+                raise SettingsError("ai.http.url: the engine `http` needs the address to post to; it is not set")
+            return HttpEngine(url, settings.ai.http.token)
+        case "llm":
+            raise SettingsError("ai.engine: 'llm' is not available; choose embedded or http")

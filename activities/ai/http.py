@@ -1,0 +1,48 @@
+"""A remote engine: AIRequest posted as JSON, AIResponse back."""
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from activities.ai.port import EngineError
+from contracts.ai import AIRequest, AIResponse
+
+CONNECT_SECONDS = 5.0
+_WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+
+
+class HttpEngine:
+    """Makes one request an answer: retries, and the time an answer may take, are the caller's."""
+
+    name = "http"
+    local = False
+
+    def __init__(self, url: str, token: SecretStr | None = None) -> None:
+        headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        self.url = url
+        self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS))
+
+    async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
+        headers = {"content-type": "application/json", "idempotency-key": turn_id}
+        try:
+            answer = await self._client.post(self.url, content=request.model_dump_json(), headers=headers)
+        except httpx.HTTPError as error:
+            raise EngineError(f"the engine cannot be reached ({type(error).__name__})", retryable=True) from None
+        if not answer.is_success:
+            status = answer.status_code
+            heals = status >= 500 or status in _WORTH_ANOTHER_TRY
+            raise EngineError(f"the engine answered with status {status}", retryable=heals)
+        return _response(answer.content, request.conversation_id)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _response(body: bytes, conversation_id: str) -> AIResponse:
+    try:
+        response = AIResponse.model_validate_json(body)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()}))
+        raise EngineError(f"the engine's answer is no AIResponse (wrong: {wrong})", retryable=True) from None
+    if response.conversation_id != conversation_id:
+        raise EngineError("the engine's answer is for another conversation", retryable=True)
+    return response

@@ -1,0 +1,66 @@
+"""A property's knowledge: a folder of articles, one Markdown file each; the file's name is the article's id.
+
+The text is what a guest is told. The front matter says how guests ask for it: `title`, and lists of `names` (what the
+thing is called), `words` (what belongs to it) and `questions` (whole phrasings).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from yaml import YAMLError
+
+from activities.ai.yaml_text import parse_yaml
+from settings import Settings, SettingsError
+
+SHIPPED = Path(__file__).parent / "properties"
+_FENCE = "---\n"
+
+
+class FrontMatter(BaseModel):
+    """How guests ask for an article."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    names: list[str] = []
+    words: list[str] = []
+    questions: list[str] = []
+
+
+class Article(FrontMatter):
+    """`text` is what a guest is told."""
+
+    id: str
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def knowledge_folder(settings: Settings, property_id: str) -> Path | None:
+    """The folder that a property's settings name, else the shipped one of its id, else None.
+
+    Raises SettingsError for a folder that is not there.
+    """
+    configured = settings.properties[property_id].knowledge
+    if configured is None:
+        shipped = SHIPPED / property_id
+        return shipped if shipped.parent == SHIPPED and shipped.is_dir() else None
+    if not Path(configured).is_dir():
+        raise SettingsError(f"properties.{property_id}.knowledge: no folder {configured!r}; name a folder of articles")
+    return Path(configured)
+
+
+def load_articles(folder: Path) -> list[Article]:
+    """Raises SettingsError for a file that is not an article."""
+    return [_load(path) for path in sorted(folder.glob("*.md"))]
+
+
+def _load(path: Path) -> Article:
+    before, fence, rest = path.read_text("utf-8").partition(_FENCE)
+    front, closing, text = rest.partition(_FENCE)
+    if before.strip() or not fence or not closing:
+        raise SettingsError(f"{path}: an article begins with front matter between two lines of ---")
+    try:
+        matter = FrontMatter.model_validate(parse_yaml(front))
+        return Article(id=path.stem, text=text, **dict(matter))
+    except (ValidationError, YAMLError) as error:
+        raise SettingsError(f"{path}: {error}") from error

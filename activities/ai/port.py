@@ -1,0 +1,28 @@
+"""The port to an AI engine."""
+
+from typing import Protocol
+
+from contracts.ai import AIRequest, AIResponse
+
+
+class EngineError(Exception):
+    """An engine gave no answer. The text holds nothing of the guest's.
+
+    `retryable` says whether asking again may help.
+    """
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Engine(Protocol):
+    name: str
+    local: bool
+    """It answers in milliseconds and only computes, so it may run as a local activity."""
+
+    async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
+        """Answers one turn; the same `turn_id` is the same turn asked again. Raises EngineError."""
+
+    async def close(self) -> None:
+        """Lets go of connections."""

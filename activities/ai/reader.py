@@ -1,0 +1,192 @@
+"""Reads one text with a property's knowledge: what the guest does by it, and which article is meant."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from activities.ai.acts import QUESTION, THING, Act
+from activities.ai.classifier import Classifier, Example, Features
+from activities.ai.knowledge import Article
+from activities.ai.text import Stems, stem, stems_of, words
+from activities.ai.things import SOMETHING, Things
+from activities.ai.vocabulary import Vocabulary
+
+OTHER_TOPIC = "-"
+"""Label of what no article is about."""
+
+_WORD, _PAIR, _TRIPLE, _NAME = 1.0, 0.7, 0.5, 0.5
+"""Weights of features: a word, two and three in a row, a word though a placeholder may stand for it."""
+_OF_NAME, _OF_TEXT, _OF_OTHER_TOPIC = 0.7, 0.3, 0.5
+"""How much examples count beside a whole question: a name or word, a clause of the text, what is no article's."""
+_CLAUSE_END = re.compile(r"[.;:] ")
+_SLOT = re.compile(r"\{\w+\}")
+_FILLINGS = 3
+"""How many objects a phrasing about objects is learned with."""
+_LONGEST_ALARM = 5
+_LONGEST_NAME = 3
+_DETERMINERS = ("the", "a", "an", "your")
+_READINGS_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a text is like: scores of acts and of articles, near 1 where it is like their examples, best first."""
+
+    acts: dict[str, float]
+    articles: dict[str, float]
+    alarms: tuple[str, ...]
+    """Acts of which an alarm word stands in the text."""
+    strange: float
+    """Share of the telling words that nobody uses who asks for the best article, from 0 to 1."""
+    english: float
+    """Share of the words that are English, from 0 to 1."""
+    topical: bool
+    """There are other words in the text than those of any question: `how much is it` asks, but of what?"""
+    names: bool
+    """There is nothing in the text but a few words that are not of this world, as names, and numbers."""
+    empty: bool
+    """There is no word in the text."""
+
+    @property
+    def act(self) -> str:
+        return next(iter(self.acts))
+
+    @property
+    def article(self) -> str:
+        return next(iter(self.articles))
+
+
+class Reader:
+    """Learns from a property's articles and from what guests do in every hotel, in a second or two."""
+
+    def __init__(self, articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]) -> None:
+        self._vocabulary = Vocabulary(_english(articles, acts, objects))
+        self._things = Things(articles, objects)
+        self._own = {each.id: frozenset(stem for text in _texts(each) for stem in stems_of(text)) for each in articles}
+        self._alarms = {tuple(words(alarm)): act.name for act in acts for alarm in act.alarms}
+        self._of_questions = _stems_around_things(act for act in acts if act.name == QUESTION)
+        self._of_no_topic = _stems_around_things(
+            act for act in acts if act.kind in ("question", "smalltalk", "context")
+        )
+        self._articles = Classifier(list(_article_examples(articles, acts)))
+        self._acts = Classifier(list(self._act_examples(articles, acts, objects)))
+        self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
+        """Reads a text. Kept, for a short message is also its only sentence and its only clause."""
+
+    def apart(self, text: str) -> list[str]:
+        """`are the bar and the pool open` as `are the bar open` and `are the pool open`; most texts are one."""
+        spelled = self._vocabulary.corrected(text)
+        named = list(self._things.found(tuple(map(stem, spelled))))
+        for (start, end, first), (next_start, next_end, second) in pairwise(named):
+            between = [word for word in spelled[end:next_start] if word not in _DETERMINERS]
+            if first == second == SOMETHING and between in (["and"], ["or"]):
+                before, after = spelled[:start], spelled[next_end:]
+                names = (spelled[start:end], spelled[next_start:next_end])
+                return [" ".join((*before, *name, *after)) for name in names]
+        return [text]
+
+    def _read(self, text: str) -> Reading:
+        spelled = self._vocabulary.corrected(text)
+        stems = tuple(map(stem, spelled))
+        articles = _best_first(self._articles.scores(_article_features(stems)))
+        own = self._own.get(next(iter(articles)), frozenset())
+        telling = [each for each in stems if each not in self._of_no_topic and not each.isupper()]
+        return Reading(
+            acts=_best_first(self._acts.scores(self._act_features(stems))),
+            articles=articles,
+            alarms=tuple(self._alarms_in(spelled)),
+            strange=sum(each not in own for each in telling) / (len(telling) or 1),
+            english=self._vocabulary.english_share(spelled),
+            topical=not self._of_questions.issuperset(stems),
+            names=len(spelled) <= _LONGEST_NAME and not any(map(self._vocabulary.has_learned, spelled)),
+            empty=not spelled,
+        )
+
+    def _alarms_in(self, spelled: list[str]) -> Iterator[str]:
+        for start in range(len(spelled)):
+            for end in range(start + 1, min(len(spelled), start + _LONGEST_ALARM) + 1):
+                if act := self._alarms.get(tuple(spelled[start:end])):
+                    yield act
+
+    def _act_examples(
+        self, articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]
+    ) -> Iterator[Example]:
+        for act in acts:
+            for phrasing in (*act.phrasings, *act.foreign):
+                for text in _filled(phrasing, objects):
+                    yield Example(self._act_features(_with_something(text)), act.name)
+        asked = {self._things.replaced(stems_of(text)): text for article in articles for text in article.questions}
+        for text in asked.values():
+            yield Example(self._act_features(stems_of(text)), QUESTION)
+
+    def _act_features(self, stems: Stems) -> Features:
+        general = self._things.replaced(stems)
+        framed = ("^", *general, "$")
+        return {
+            **{f"={each}": _NAME for each in stems},
+            **dict.fromkeys(general, _WORD),
+            **{f"{a} {b}": _PAIR for a, b in pairwise(framed)},
+            **{f"{a} {b} {c}": _TRIPLE for a, b, c in zip(framed, framed[1:], framed[2:], strict=False)},
+        }
+
+
+def _article_examples(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Example]:
+    for article in articles:
+        for text in (article.title, *article.questions):
+            yield Example(_article_features(stems_of(text)), article.id)
+        for text in (*article.names, *article.words):
+            yield Example(_article_features(stems_of(text)), article.id, weight=_OF_NAME)
+        for text in _CLAUSE_END.split(article.text):
+            yield Example(_article_features(stems_of(text)), article.id, weight=_OF_TEXT)
+    for act in acts:
+        if act.about == "something else":
+            for phrasing in act.phrasings:
+                yield Example(_article_features(_stems_around(phrasing)), OTHER_TOPIC, weight=_OF_OTHER_TOPIC)
+
+
+def _article_features(stems: Stems) -> Features:
+    return {**dict.fromkeys(stems, _WORD), **{f"{a} {b}": _PAIR for a, b in pairwise(stems)}}
+
+
+def _english(articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]) -> Iterator[str]:
+    """All English that the reader learns from."""
+    for article in articles:
+        yield from _texts(article)
+    for act in acts:
+        if act.about != "another language":
+            yield from (_SLOT.sub(" ", phrasing) for phrasing in (*act.phrasings, *act.alarms))
+    for names in objects.values():
+        yield from names
+
+
+def _texts(article: Article) -> tuple[str, ...]:
+    return (article.title, *article.names, *article.words, *article.questions, article.text)
+
+
+def _filled(phrasing: str, objects: dict[str, list[str]]) -> Iterator[str]:
+    """A phrasing with some of the objects it may be about, the same ones every time."""
+    for slot, names in objects.items():
+        if slot in phrasing:
+            first = sum(map(ord, phrasing))
+            yield from (phrasing.replace(slot, names[(first + 17 * turn) % len(names)]) for turn in range(_FILLINGS))
+            return
+    yield phrasing
+
+
+def _with_something(phrasing: str) -> Stems:
+    before, thing, after = phrasing.partition(THING)
+    return (*stems_of(before), SOMETHING, *stems_of(after)) if thing else stems_of(before)
+
+
+def _stems_around(phrasing: str) -> Stems:
+    return stems_of(_SLOT.sub(" ", phrasing))
+
+
+def _stems_around_things(acts: Iterable[Act]) -> frozenset[str]:
+    return frozenset(each for act in acts for phrasing in act.phrasings for each in _stems_around(phrasing))
+
+
+def _best_first(scores: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda item: -item[1]))

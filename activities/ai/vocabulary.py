@@ -1,0 +1,57 @@
+"""The words a reader has learned, and what a mistyped word probably was."""
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache, lru_cache
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+from spellchecker import SpellChecker
+
+from activities.ai.text import words
+
+_SHORTEST_MISTAKE, _SHORTEST_MEANT, _TWO_MISTAKES_FROM = 4, 3, 6
+"""Letters of a word that may be a mistake, of the one that was meant, and of one that may hold two mistakes."""
+_CANDIDATES = 8
+_CORRECTIONS_KEPT = 10_000
+_COMMON = 500
+"""Times that a word stands in the spell checker's texts to be surely one."""
+
+
+class Vocabulary:
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._counts = Counter(word for text in texts for word in words(text))
+        self._learned = list(self._counts)
+        self._english = _common_english()
+        self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
+
+    def corrected(self, text: str) -> list[str]:
+        """The words of a text, with the learned word where a typing mistake was made."""
+        return [self._corrected(word) for word in words(text)]
+
+    def has_learned(self, word: str) -> bool:
+        return word in self._counts
+
+    def english_share(self, corrected: list[str]) -> float:
+        """The share of words that are English, learned or not, from 0 to 1."""
+        return sum(word in self._counts or word in self._english for word in corrected) / (len(corrected) or 1)
+
+    def _meant(self, word: str) -> str:
+        """A wrong first letter is not taken for a typing mistake: it is mostly another word."""
+        if word in self._counts or word in self._english or word.isupper() or len(word) < _SHORTEST_MISTAKE:
+            return word
+        most = 1 if len(word) < _TWO_MISTAKES_FROM else 2
+        near = process.extract(word, self._learned, scorer=OSA.distance, score_cutoff=most, limit=_CANDIDATES)
+        meant = [
+            (distance, -self._counts[learned], learned)
+            for learned, distance, _ in near
+            if learned[0] == word[0] and len(learned) >= _SHORTEST_MEANT
+        ]
+        return min(meant)[2] if meant else word
+
+
+@cache
+def _common_english() -> frozenset[str]:
+    """Words that are no typing mistakes, whatever they look like."""
+    frequencies = SpellChecker(language="en").word_frequency.dictionary
+    return frozenset(word for word, count in frequencies.items() if count >= _COMMON)

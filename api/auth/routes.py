@@ -1,0 +1,69 @@
+"""Staff sessions: signing in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response, status
+from pydantic import Field
+
+import contracts.base
+from api.auth import signing_in
+from api.deps import GatewayState, SignedIn
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from contracts.base import Model, Timestamp
+from contracts.problems import BadCredentials, StorageAway, TooManyRequests
+from contracts.staff import Staff
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+
+class Credentials(contracts.base.Body):
+    email: Annotated[str, Field(min_length=1, max_length=320)]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Access(Model):
+    """`accessToken` goes into `Authorization: Bearer …`. The session ends at `expiresAt` unless it is used before."""
+
+    access_token: str
+    expires_at: Timestamp
+    staff: Staff
+
+
+@router.post(
+    "/login",
+    summary="Sign in",
+    responses=WITH_BODY | problems(BadCredentials, TooManyRequests, StorageAway),
+)
+async def login(
+    state: GatewayState,
+    request: Request,
+    body: Annotated[
+        Credentials,
+        Body(openapi_examples={"demo": {"value": {"email": "agent@seaview.demo", "password": "seaview"}}}),
+    ],
+) -> Access:
+    """Opens a session of 12 hours at the most. Ten failures in 15 minutes for an e-mail from one address are enough."""
+    address = request.client.host if request.client else "unknown"
+    return _access(await state.sign_in.by_password(body.email, body.password, address))
+
+
+@router.post("/refresh", summary="Renew the session", responses=SIGNED_IN)
+async def refresh(session: SignedIn, state: GatewayState) -> Access:
+    """A token with what you may do by now. The session's last end, 12 hours after signing in, stays where it was."""
+    return _access(await state.sign_in.again(session))
+
+
+@router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT, responses=SIGNED_IN)
+async def logout(session: SignedIn, state: GatewayState) -> Response:
+    """Ends the session at once, its sockets included."""
+    await state.sessions.end(session.id, session.ends_at)
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
+
+
+@router.get("/me", summary="Who am I?", responses=SIGNED_IN)
+async def me(session: SignedIn) -> Staff:
+    return session.staff
+
+
+def _access(signed_in: signing_in.SignedIn) -> Access:
+    return Access(access_token=signed_in.access_token, expires_at=signed_in.expires_at, staff=signed_in.staff)

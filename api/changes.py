@@ -1,0 +1,45 @@
+"""Changing what two people can edit: only what was sent is changed, and only what the sender has seen."""
+
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+
+from contracts.base import Body
+from contracts.problems import StaleVersion
+
+
+def _only_what_is_sent(schema: dict[str, Any]) -> None:
+    """A field that is left out keeps its value, so there are no defaults to tell."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+def unchanged() -> Any:
+    """The default of a field of `Changes`; it only stands for what was not sent, and is never read."""
+    return Field(default=None)
+
+
+class Changes(Body):
+    """A merge patch: what is left out stays as it is. Null empties the fields in `CAN_BE_EMPTY`, no others."""
+
+    CAN_BE_EMPTY: ClassVar[frozenset[str]] = frozenset()
+    model_config = ConfigDict(json_schema_extra=_only_what_is_sent)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_null(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.field_name not in cls.CAN_BE_EMPTY:
+            raise ValueError("must not be null; leave it out to keep it as it is")
+        return value
+
+    def sent(self) -> dict[str, Any]:
+        """The changes by field."""
+        return self.model_dump(include=self.model_fields_set, by_alias=False)
+
+
+def check_version(if_match: str | None, etag: str) -> None:
+    """Raises StaleVersion unless `If-Match` is absent, `*`, or lists the current `ETag`."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    if etag not in (tag.strip() for tag in if_match.split(",")):
+        raise StaleVersion("It has been changed since you read it; read it again and repeat the change", etag=etag)

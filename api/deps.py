@@ -1,0 +1,111 @@
+"""What routes ask for: the state of the process, the caller with a permission, the conversation they name."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.auth.permissions import Permission, require_permission, require_property
+from api.auth.sessions import Session
+from api.gate import SESSION_KEY
+from api.state import State, state_of
+from contracts.conversations import Conversation
+from contracts.problems import NotFound, StorageAway, Unauthenticated
+
+BEARER: Final = HTTPBearer(
+    scheme_name="accessToken", bearerFormat="JWT", description="The `accessToken` of a sign-in.", auto_error=False
+)
+DEGRADED_HEADER: Final = "Gateway-Degraded"
+_CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
+_ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+async def _state(request: Request) -> State:
+    return state_of(request)
+
+
+GatewayState = Annotated[State, Depends(_state)]
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A route's permission: gives the caller's session, or refuses."""
+
+    permission: Permission
+
+    async def __call__(
+        self, request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+    ) -> Session:
+        session: Session | None = request.scope.get(SESSION_KEY)
+        if session is None:
+            raise Unauthenticated("Sign in first")
+        require_permission(session.staff, self.permission)
+        return session
+
+
+SignedIn = Annotated[Session, Depends(Allow(Permission.OWN_SESSION))]
+ReadsConversations = Annotated[Session, Depends(Allow(Permission.READ_CONVERSATIONS))]
+WritesConversations = Annotated[Session, Depends(Allow(Permission.WRITE_CONVERSATIONS))]
+ReadsGuests = Annotated[Session, Depends(Allow(Permission.READ_GUESTS))]
+WritesGuests = Annotated[Session, Depends(Allow(Permission.WRITE_GUESTS))]
+ReadsTasks = Annotated[Session, Depends(Allow(Permission.READ_TASKS))]
+WritesTasks = Annotated[Session, Depends(Allow(Permission.WRITE_TASKS))]
+ReadsNotifications = Annotated[Session, Depends(Allow(Permission.READ_NOTIFICATIONS))]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key again is the same request: it has its effect once.",
+        examples=["5f0c2f7e-5d0b-4b57-9a5e-0c6a3a1d9a11"],
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="The `ETag` that the change is based on. Where it has changed meanwhile, the answer is 412.",
+        examples=['"3"'],
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation that the caller may see. `degraded`: it comes from Temporal, because storage is away."""
+
+    conversation: Conversation
+    degraded: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {DEGRADED_HEADER: "storage"} if self.degraded else {}
+
+
+async def find_conversation(state: State, session: Session, conversation_id: str) -> Found:
+    """The conversation of an id, from storage or, where that is away or does not know it yet, from its workflow.
+
+    Raises NotFound for an unknown id and Forbidden for one of a property that the caller is not assigned to.
+    """
+    if not _CONVERSATION_ID.fullmatch(conversation_id):
+        raise NotFound(f"There is no conversation {conversation_id!a}")
+    stored, degraded = None, False
+    try:
+        stored = await state.stored.get(conversation_id)
+    except StorageAway:
+        degraded = True
+    conversation = stored or await state.conversations.get(conversation_id)
+    require_property(session.staff, conversation.property_id)
+    return Found(conversation, degraded)
+
+
+def known_id(what: str, row_id: str) -> str:
+    """An id from a path as it is. Raises NotFound for what cannot be an id of ours."""
+    if not _ID.fullmatch(row_id):
+        raise NotFound(f"There is no {what} of this id")
+    return row_id

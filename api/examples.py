@@ -1,0 +1,75 @@
+"""Examples of what the interface answers, for its description."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from pydantic import BaseModel
+
+from contracts.conversations import Conversation, ConversationState, Outcome
+from contracts.events import Notification
+from contracts.guests import Guest, GuestContact, Stay
+from contracts.messages import AIInfo, Author, Delivery, DeliveryState, Message
+from contracts.staff import Staff
+from contracts.tasks import Task
+
+CONTACT_KEY: Final = "mzxw6ytboi4dkmrtgaydambqgq"
+CONVERSATION_ID: Final = f"{CONTACT_KEY}-3f0c9a1e"
+GUEST_ID: Final = "guest-9b1f"
+NOW: Final = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+
+MESSAGE: Final = Message(
+    id="5b1f7f0e-3f4e-4c5a-9d43-0f3f9a7f1c11",
+    conversation_id=CONVERSATION_ID,
+    seq=3,
+    author=Author.AI,
+    content="Breakfast is served from 7:00 to 10:30 in the Palm Room.",
+    created_at=NOW,
+    delivery=Delivery(state=DeliveryState.DELIVERED),
+    ai=AIInfo(confidence=0.93, intent="breakfast", sources=["dining/breakfast"]),
+)
+
+EXAMPLES: Final[dict[str, BaseModel]] = {
+    "Message": MESSAGE,
+    "Conversation": Conversation(
+        conversation_id=CONVERSATION_ID,
+        guest_id=GUEST_ID,
+        property_id="seaview",
+        state=ConversationState.ACTIVE,
+        message_count=2,
+        current_intent="breakfast",
+        created_at=NOW - timedelta(minutes=1),
+        last_message_at=NOW,
+        channel_type="webchat",
+        guest_name="Ana Souza",
+        last_message=MESSAGE,
+        seq=3,
+        workflow_id=f"conversation-{CONTACT_KEY}",
+    ),
+    "Outcome": Outcome(
+        message_id="3c8e1f2a", outcome="answered", reply_id=MESSAGE.id, reason="The AI answered", at=NOW
+    ),
+    "Guest": Guest(
+        id=GUEST_ID,
+        name="Ana Souza",
+        language="pt",
+        contacts=[GuestContact(property_id="seaview", channel_type="whatsapp", sender_id="+5511999990000")],
+        stays=[Stay(id="stay-1", room="204", arrival=date(2026, 11, 22), departure=date(2026, 11, 27))],
+        preferences={"pillow": "soft"},
+    ),
+    "Task": Task(
+        id="0d1c5a52-6c0e-4b0e-8f0f-3b8f0a9d7e21",
+        property_id="seaview",
+        conversation_id=CONVERSATION_ID,
+        guest_id=GUEST_ID,
+        department="housekeeping",
+        title="Two more towels for room 204",
+        priority="normal",
+        status="open",
+        created_at=NOW,
+        updated_at=NOW,
+    ),
+    "Notification": Notification(
+        id="7d0c2f8a", kind="escalation", text="A guest asks for a person", conversation_id=CONVERSATION_ID, at=NOW
+    ),
+    "Staff": Staff(id="6f9619ff", email="agent@seaview.demo", name="Demo Agent", role="agent", properties=["seaview"]),
+}

@@ -1,0 +1,1 @@
+"""Live: sockets, and the property logs that they follow."""

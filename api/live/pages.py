@@ -1,0 +1,44 @@
+"""The two plain pages: the guest's chat at `/` and the staff's desk at `/staff`."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from api.deps import GatewayState
+from contracts.problems import NotFound
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "console"
+FILES: Final = frozenset({"chat.js", "staff.js", "style.css", "staff.css"})
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def chat(state: GatewayState, property: str | None = None) -> Response:
+    """The guest's chat with a property; without a name, with the first there is."""
+    if property is None and state.settings.properties:
+        first = next(iter(state.settings.properties))
+        return RedirectResponse(f"/?{urlencode({'property': first})}", headers=HEADERS)
+    return FileResponse(FOLDER / "chat.html", headers=HEADERS)
+
+
+@router.get("/staff")
+async def staff() -> Response:
+    return FileResponse(FOLDER / "staff.html", headers=HEADERS)
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    if name not in FILES:
+        raise NotFound("There is no such file")
+    return FileResponse(FOLDER / name, headers=HEADERS)

@@ -1,0 +1,236 @@
+"""The staff socket: what happens at the properties of one person, and what they say."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+
+from api.auth.permissions import Permission, require_permission, require_property
+from api.auth.sessions import Session, authenticate
+from api.commands import SendMessage, send_message
+from api.deps import find_conversation
+from api.live.connection import Connection, Ended, refusal
+from api.live.cursors import decode, encode
+from api.live.replay import Missed
+from api.live.tail import Subscription, Tail
+from api.live.telling import Telling
+from api.live.typing_pace import TypingPace
+from api.state import State
+from contracts.conversations import Conversation
+from contracts.events import LogEntry, Typing
+from contracts.frames import ClientFrame, ClientPayload, CloseCode, ServerFrame, ServerPayload
+from contracts.messages import Author, ChannelType
+from contracts.names import contact_key_of
+from contracts.problems import GatewayError, Invalid, TooManyRequests, Unauthenticated
+
+SUBSCRIPTIONS: Final = 200
+"""Most subscriptions of one socket."""
+
+Key = tuple[str, str | None, ChannelType | None]
+"""What a subscription is for: a property, one conversation or all, one channel or all."""
+
+
+async def serve_staff(connection: Connection, state: State) -> None:
+    """Serves one person until the socket or their session ends. Raises Ended where there is no session."""
+    hello = await connection.receive_auth()
+    token = hello.payload.token or ""
+    try:
+        session = await authenticate(state, token)
+    except Unauthenticated as problem:
+        raise Ended(CloseCode.SESSION_ENDED, "not signed in", problem) from None
+    connection.send(ServerFrame(type="session", id=hello.id, payload=ServerPayload(staff=session.staff)))
+    await StaffSocket(connection, state, token, session).run()
+
+
+class StaffSocket:
+    def __init__(self, connection: Connection, state: State, token: str, session: Session) -> None:
+        self._connection = connection
+        self._state = state
+        self._token = token
+        self._session = session
+        self._tails: dict[str, Tail] = {}
+        self._subscriptions: dict[Key, Subscription] = {}
+        self._last_told: Telling | None = None
+        self._typing = TypingPace()
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_session())
+                while True:
+                    await self._handle(await self._connection.receive())
+        finally:
+            for key in list(self._subscriptions):
+                self._leave(key)
+            for tail in self._tails.values():
+                self._state.hub.close(tail)
+
+    # --- what the person is told -----------------------------------------------------------------------------------
+
+    def tell(self, telling: Telling) -> None:
+        """Passes an entry on once, however many subscriptions want it, and nobody's own typing to themselves."""
+        entry = telling.entry
+        own = entry.typing is not None and entry.typing.author_id == self._session.staff.id
+        text = telling.text("staff")
+        if telling is self._last_told or own or text is None:
+            return
+        self._last_told = telling
+        self._connection.send_text(text, in_order=entry.position is not None)
+
+    def notice(self, text: str) -> None:
+        self._connection.send_text(text, in_order=False)
+
+    def abandon(self) -> None:
+        self._connection.abandon()
+
+    # --- the session -----------------------------------------------------------------------------------------------
+
+    async def _watch_session(self) -> None:
+        """Closes the socket when the session ends, by signing out anywhere or by its time."""
+        with self._state.sessions.watch(self._session.id) as ended, suppress(Unauthenticated):
+            while not ended.is_set():
+                self._session = await authenticate(self._state, self._token)
+                # A second more, so that looking does not itself renew what is about to end.
+                left = self._session.expires_at - datetime.now(UTC) + timedelta(seconds=1)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), left.total_seconds())
+        self._connection.end(Ended(CloseCode.SESSION_ENDED, "the session has ended"))
+
+    async def _keep_session(self) -> None:
+        """What a person does on the socket renews their session as a request does."""
+        threshold = timedelta(seconds=self._state.settings.session.renewal_threshold)
+        if self._session.expires_at - datetime.now(UTC) < threshold:
+            self._session = await authenticate(self._state, self._token)
+
+    # --- what the person says --------------------------------------------------------------------------------------
+
+    async def _handle(self, frame: ClientFrame) -> None:
+        try:
+            await self._keep_session()
+            match frame.type:
+                case "subscribe":
+                    await self._subscribe(frame)
+                case "unsubscribe":
+                    self._unsubscribe(frame)
+                case "send_message":
+                    await self._send_message(frame)
+                case "typing":
+                    await self._pass_typing(frame)
+                case "auth":
+                    raise Invalid("type: this socket is signed in already", field="type")
+        except GatewayError as problem:
+            self._connection.send_problem(problem, frame.id)
+
+    async def _subscribe(self, frame: ClientFrame) -> None:
+        """Joins what the frame names, and then sends what was missed `after` its cursor."""
+        require_permission(self._session.staff, Permission.READ_CONVERSATIONS)
+        keys = await self._keys(frame.payload)
+        if len(self._subscriptions.keys() | keys) > SUBSCRIPTIONS:
+            raise Invalid(f"A socket has at most {SUBSCRIPTIONS} subscriptions; unsubscribe from some first")
+        for property_id, _, _ in keys:
+            await self._tail(property_id).ready.wait()
+        # From here on nothing waits, so that nothing is told between what was missed and what is live.
+        for key in keys:
+            self._join(key)
+        after = frame.payload.after
+        self._acknowledge(frame, cursor=self._cursor(keys[0]) if after is None and len(keys) == 1 else None)
+        for key in keys:
+            tail, subscription = self._tails[key[0]], self._subscriptions[key]
+            if after is not None or subscription.start is None:
+                self._connection.replay(Missed(tail, subscription, decode(after or "", key[0])))
+
+    def _unsubscribe(self, frame: ClientFrame) -> None:
+        """Leaves every subscription that fits what the frame names; without a name, all."""
+        wanted = frame.payload
+        for key in list(self._subscriptions):
+            asked = (wanted.property_id, wanted.conversation_id, wanted.channel)
+            if all(part is None or part == own for part, own in zip(asked, key, strict=True)):
+                self._leave(key)
+        self._acknowledge(frame)
+
+    async def _send_message(self, frame: ClientFrame) -> None:
+        """The same command as by REST."""
+        payload, staff = frame.payload, self._session.staff
+        require_permission(staff, Permission.WRITE_CONVERSATIONS)
+        quota = await self._state.requests.take(f"staff:{staff.id}")
+        if quota.exceeded:
+            raise TooManyRequests(f"Too many messages; try again in {quota.reset_seconds} s")
+        conversation = await self._conversation(payload.conversation_id)
+        if payload.channel not in (None, conversation.channel_type):
+            raise Invalid(f"channel: the conversation's is {conversation.channel_type}", field="channel")
+        try:
+            body = SendMessage(
+                content=payload.content or "", client_message_id=payload.client_message_id, private=payload.private
+            )
+        except ValidationError as error:
+            raise refusal(error) from None
+        message = await send_message(self._session, self._state, conversation.conversation_id, body)
+        self._acknowledge(frame, message_id=message.id)
+
+    async def _pass_typing(self, frame: ClientFrame) -> None:
+        staff = self._session.staff
+        if not self._typing.passes(frame.payload.typing):
+            return
+        conversation = await self._conversation(frame.payload.conversation_id)
+        entry = LogEntry(
+            property_id=conversation.property_id,
+            type="typing",
+            contact_key=contact_key_of(conversation.conversation_id),
+            conversation_id=conversation.conversation_id,
+            channel_type=conversation.channel_type,
+            typing=Typing(author=Author.STAFF, author_id=staff.id, author_name=staff.name, typing=frame.payload.typing),
+        )
+        await self._state.live_stream.add([entry])
+
+    def _acknowledge(self, frame: ClientFrame, *, message_id: str | None = None, cursor: str | None = None) -> None:
+        if frame.id is not None:
+            payload = ServerPayload(
+                property_id=frame.payload.property_id,
+                conversation_id=frame.payload.conversation_id,
+                message_id=message_id,
+            )
+            self._connection.send(ServerFrame(type="ack", id=frame.id, payload=payload, cursor=cursor))
+
+    # --- subscriptions ---------------------------------------------------------------------------------------------
+
+    async def _keys(self, wanted: ClientPayload) -> list[Key]:
+        """What a `subscribe` names: a conversation, a property, or without either everything the person may see."""
+        if wanted.conversation_id is not None:
+            conversation = await self._conversation(wanted.conversation_id)
+            if wanted.property_id not in (None, conversation.property_id):
+                raise Invalid("propertyId: the conversation belongs to another", field="propertyId")
+            return [(conversation.property_id, conversation.conversation_id, wanted.channel)]
+        if wanted.property_id is not None:
+            require_property(self._session.staff, wanted.property_id)
+            return [(wanted.property_id, None, wanted.channel)]
+        return [(property_id, None, wanted.channel) for property_id in self._session.staff.properties]
+
+    async def _conversation(self, conversation_id: str | None) -> Conversation:
+        """A conversation of a property of this person. Raises NotFound and Forbidden."""
+        if conversation_id is None:
+            raise Invalid("conversationId: say which conversation", field="conversationId")
+        return (await find_conversation(self._state, self._session, conversation_id)).conversation
+
+    def _tail(self, property_id: str) -> Tail:
+        """The tail of a property, held until the socket ends."""
+        if property_id not in self._tails:
+            self._tails[property_id] = self._state.hub.open(property_id)
+        return self._tails[property_id]
+
+    def _join(self, key: Key) -> None:
+        self._leave(key)
+        property_id, conversation_id, channel = key
+        contact_key = contact_key_of(conversation_id) if conversation_id is not None else None
+        self._subscriptions[key] = Subscription("staff", self, contact_key, conversation_id, channel)
+        self._tails[property_id].join(self._subscriptions[key])
+
+    def _leave(self, key: Key) -> None:
+        subscription = self._subscriptions.pop(key, None)
+        if subscription is not None:
+            self._tails[key[0]].leave(subscription)
+
+    def _cursor(self, key: Key) -> str | None:
+        start = self._subscriptions[key].start
+        return encode(key[0], start) if start is not None else None

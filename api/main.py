@@ -1,0 +1,171 @@
+"""The api process: REST, webhooks, sockets and pages in front of conversations."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware import Middleware
+from fastapi.openapi.docs import get_swagger_ui_html
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from activities.storage.conversations import StoredConversations
+from activities.storage.database import Database
+from activities.storage.guests import Guests
+from activities.storage.log_writer import LiveStream
+from activities.storage.notifications import Notifications
+from activities.storage.redis_client import open_redis
+from activities.storage.sessions import Sessions
+from activities.storage.staff import StaffAccounts
+from activities.storage.tasks import Tasks
+from api import commands, conversations, guests, notifications, operations, tasks
+from api.auth import routes as auth
+from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
+from api.auth.tokens import Tokens
+from api.errors import install_error_handlers
+from api.gate import BASE, Gate
+from api.limits import Limit
+from api.live import pages, sockets
+from api.live.hub import LiveHub
+from api.middleware import BodyLimit, UnexpectedErrors
+from api.openapi import TAGS, DescribedAPI, operation_id
+from api.state import State
+from api.webhooks import messages
+from contracts.problems import StorageAway
+from settings import Settings, load_settings
+from workflows.client import Conversations, connect
+
+MIGRATION_RETRY_SECONDS: Final = 1.0
+MIGRATION_FAILURE_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 5.0
+DOCS: Final = "/docs"
+DOCS_FILES: Final = Path(fastapi_offline.__file__).parent / "static"
+
+logger = logging.getLogger("gateway.api")
+
+DESCRIPTION: Final = """
+Hotel guests write by WhatsApp, SMS, e-mail or web chat; an AI butler answers, and people take over.
+
+Errors are `application/problem+json` with a stable `code`. Lists take `limit` and `cursor` and answer
+`{items, nextCursor}`. While storage is away, reads come from Temporal and carry `Gateway-Degraded: storage`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. It starts, and answers what it can, while PostgreSQL, Redis or Temporal is away.
+
+    Its lifespan raises SettingsError if a setting is missing that it cannot work without.
+    """
+    settings = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(settings) as state:
+            app.state.gateway = state
+            yield
+
+    app = DescribedAPI(
+        title="Gateway",
+        version=version("gateway"),
+        summary="Conversations between hotel guests, an AI butler and staff.",
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        generate_unique_id_function=operation_id,
+        middleware=[Middleware(UnexpectedErrors), Middleware(BodyLimit), Middleware(Gate)],
+    )
+    install_error_handlers(app)
+    # Routes are tried in this order, and what guests wait for comes first.
+    for router in (messages.router, sockets.router, _rest(), operations.router, pages.router):
+        app.include_router(router)
+    _serve_docs(app)
+    return app
+
+
+def _rest() -> APIRouter:
+    base = APIRouter(prefix=BASE)
+    for resource in (auth, conversations, commands, guests, tasks, notifications):
+        base.include_router(resource.router)
+    return base
+
+
+def _serve_docs(app: FastAPI) -> None:
+    """Swagger UI from a package of ours, so that it works where there is no internet."""
+    app.mount(f"{DOCS}/files", StaticFiles(directory=DOCS_FILES))
+
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=str(app.openapi_url),
+            title=app.title,
+            swagger_js_url=f"{DOCS}/files/swagger-ui-bundle.js",
+            swagger_css_url=f"{DOCS}/files/swagger-ui.css",
+            swagger_favicon_url=f"{DOCS}/files/favicon.png",
+        )
+
+    app.add_api_route(DOCS, docs, include_in_schema=False)
+
+
+@asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[State]:
+    """Everything an api process holds. Nothing is connected to before it is used."""
+    async with AsyncExitStack() as stack:
+        redis = open_redis(settings.redis)
+        stack.push_async_callback(redis.aclose)
+        database = Database(settings.database)
+        stack.push_async_callback(database.close)
+        hub = LiveHub(settings, database)
+        stack.push_async_callback(hub.stop)
+        temporal = await connect(settings)
+        live_stream = LiveStream(redis)
+        sessions = Sessions(database, redis, settings.session)
+        tokens = Tokens.from_settings(settings.security)
+        staff = StaffAccounts(database)
+        failures = Limit(redis, "sign-ins", amount=FAILURES, seconds=FAILURE_WINDOW_SECONDS)
+        state = State(
+            settings=settings,
+            database=database,
+            redis=redis,
+            temporal=temporal,
+            hub=hub,
+            live_stream=live_stream,
+            conversations=Conversations(temporal, settings),
+            stored=StoredConversations(database, live_stream),
+            guests=Guests(database),
+            tasks=Tasks(database, live_stream),
+            notifications=Notifications(database),
+            staff=staff,
+            sessions=sessions,
+            tokens=tokens,
+            sign_in=SignIn(staff, sessions, tokens, failures),
+            requests=Limit.of_requests(redis, settings.rate_limit),
+        )
+        background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
+        try:
+            yield state
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background, timeout=STOP_SECONDS)
+
+
+async def _migrate(state: State) -> None:
+    """Brings the schema up to date as soon as PostgreSQL lets us."""
+    while not state.migrated.is_set():
+        try:
+            await state.database.migrate()
+            state.migrated.set()
+        except StorageAway:
+            await asyncio.sleep(MIGRATION_RETRY_SECONDS)
+        except SQLAlchemyError:
+            logger.exception("the schema cannot be brought up to date")
+            await asyncio.sleep(MIGRATION_FAILURE_SECONDS)

@@ -1,0 +1,49 @@
+"""What staff must see."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from activities.storage.paging import TimePosition
+from api.auth.permissions import require_property
+from api.deps import GatewayState, ReadsNotifications, known_id
+from api.lists import Page, PageQuery, cursor_of
+from api.openapi import SIGNED_IN, problems
+from contracts.events import Notification
+from contracts.problems import NotFound
+
+router = APIRouter(prefix="/notifications", tags=["notifications"], responses=SIGNED_IN)
+
+
+class NotificationPage(Page[Notification]):
+    pass
+
+
+class NotificationQuery(PageQuery):
+    unread: Annotated[bool | None, Field(description="Only those that you have not read, or have.")] = None
+
+
+@router.get("", summary="List notifications")
+async def list_notifications(
+    session: ReadsNotifications, state: GatewayState, query: Annotated[NotificationQuery, Query()]
+) -> NotificationPage:
+    """Notifications of your properties, the newest first; `readAt` is when you read them."""
+    page = await state.notifications.list(
+        session.staff.properties,
+        session.staff.id,
+        unread=query.unread,
+        limit=query.limit,
+        after=query.position(TimePosition),
+    )
+    return NotificationPage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+@router.post("/{notification_id}/read", summary="Mark a notification as read", responses=problems(NotFound))
+async def read_notification(session: ReadsNotifications, state: GatewayState, notification_id: str) -> Notification:
+    """Marks it for you alone. Repeating it changes nothing."""
+    property_id = await state.notifications.property_of(known_id("notification", notification_id))
+    if property_id is None:
+        raise NotFound("There is no notification of this id")
+    require_property(session.staff, property_id)
+    return await state.notifications.read(notification_id, session.staff.id)

@@ -1,0 +1,75 @@
+"""For who runs the gateway: is the process up, can it work, and how is it doing."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Final, Literal
+
+from fastapi import APIRouter, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from temporalio.service import RPCError
+
+from activities.storage.redis_client import REDIS_AWAY
+from api.deps import GatewayState
+from api.state import State
+from contracts.base import Model
+from contracts.problems import StorageAway
+
+router = APIRouter(tags=["operations"])
+PATIENCE_SECONDS: Final = 2.0
+
+Dependency = Literal["ok", "away"]
+
+
+class Health(Model):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Model):
+    """Ready are we with Temporal and a migrated PostgreSQL; without Redis we are only slower."""
+
+    temporal: Dependency
+    postgres: Dependency
+    redis: Dependency
+
+
+@router.get("/healthz", summary="Is the process up?")
+async def health() -> Health:
+    return Health()
+
+
+@router.get("/readyz", summary="Can it work?", responses={503: {"model": Readiness, "description": "Not ready"}})
+async def readiness(state: GatewayState, response: Response) -> Readiness:
+    temporal, postgres, redis = await asyncio.gather(
+        _reached(_temporal(state)), _reached(_postgres(state)), _reached(_redis(state))
+    )
+    if temporal == "away" or postgres == "away":
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return Readiness(temporal=temporal, postgres=postgres, redis=redis)
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+async def metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _reached(check: Awaitable[bool]) -> Dependency:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return "ok" if await check else "away"
+    # RuntimeError is what the lazy Temporal client raises when it cannot connect.
+    except (StorageAway, RPCError, RuntimeError, *REDIS_AWAY):
+        return "away"
+
+
+async def _temporal(state: State) -> bool:
+    return await state.temporal.service_client.check_health(timeout=timedelta(seconds=PATIENCE_SECONDS))
+
+
+async def _postgres(state: State) -> bool:
+    await state.database.ping()
+    return state.migrated.is_set()
+
+
+async def _redis(state: State) -> bool:
+    return bool(await state.redis.ping())

@@ -1,0 +1,78 @@
+"""The generic channel's way in: any other channel sends signed JSON here."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, status
+from pydantic import Field
+
+from activities.channels.messages import SIGNATURE_HEADER, parse, verify
+from api.deps import GatewayState
+from api.openapi import problems
+from contracts.base import Model
+from contracts.messages import MessageId
+from contracts.metrics import MESSAGES_INBOUND
+from contracts.problems import BadSignature, Invalid, NotFound, TooLarge, Unavailable
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+NOT_READ = "unknown"
+"""The channel of what was refused before it was read."""
+EXAMPLE = {
+    "channelId": "front-desk-app",
+    "channelType": "webchat",
+    "senderId": "guest-4711",
+    "content": "What time is breakfast?",
+    "metadata": {"messageId": "4f1d6c1e", "guestName": "Ana Souza"},
+    "timestamp": "2026-11-23T08:30:00Z",
+}
+
+
+class Accepted(Model):
+    """`messageId` is what the message is known by; sent again, it is handled once."""
+
+    message_id: Annotated[MessageId, Field(description="`metadata.messageId`, or the SHA-256 of the body.")]
+
+
+@router.post(
+    "/messages/{property_id}",
+    summary="Bring a guest message",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=problems(BadSignature, NotFound, TooLarge, Invalid, Unavailable),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/InboundMessage"},
+                    "examples": {"question": {"value": EXAMPLE}},
+                }
+            },
+        }
+    },
+)
+async def receive_message(
+    request: Request,
+    state: GatewayState,
+    property_id: str,
+    signature: Annotated[
+        str | None,
+        Header(alias=SIGNATURE_HEADER, description="`sha256=<hex>`: the body's HMAC-SHA256 by the channel's secret."),
+    ] = None,
+) -> Accepted:
+    """Accepted means durable: from here on the message is answered or handed to a person, once, whatever crashes.
+
+    `metadata` may hold `messageId` (what repeats are known by), `guestName` and `attachments`; the rest is yours.
+    """
+    body = await request.body()
+    secret = state.settings.messages_channel(property_id).secret
+    if property_id not in state.settings.properties or secret is None:
+        raise NotFound("There is no such property, or its generic channel has no secret")
+    try:
+        verify(body, secret.get_secret_value(), signature)
+        channel_type, message = parse(body, datetime.now(UTC))
+    except (BadSignature, Invalid):
+        MESSAGES_INBOUND.labels(NOT_READ, property_id, "refused").inc()
+        raise
+    await state.conversations.receive(property_id, channel_type, message)
+    MESSAGES_INBOUND.labels(channel_type, property_id, "accepted").inc()
+    return Accepted(message_id=message.id)

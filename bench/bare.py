@@ -1,0 +1,65 @@
+"""The baseline: signal-with-start, one activity in place of the AI, one in place of the delivery, zero work in both."""
+
+import asyncio
+import signal
+import socket
+import sys
+from datetime import timedelta
+
+import uvloop
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+TASK_QUEUE = "bare"
+READY = "worker ready"
+
+
+@activity.defn
+async def bare_answer(text: str) -> str:
+    return text
+
+
+class Delivery:
+    """Tells the bench which message was delivered, by a datagram: the least that can be told."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.connect(address)
+
+    @activity.defn
+    async def bare_delivery(self, text: str) -> None:
+        self._socket.send(text.split(" ", 1)[0].encode())
+
+
+@workflow.defn
+class BareConversation:
+    def __init__(self) -> None:
+        self._queue: list[str] = []
+
+    @workflow.run
+    async def run(self) -> None:
+        timeout = timedelta(seconds=30)
+        while True:
+            await workflow.wait_condition(lambda: bool(self._queue))
+            text = self._queue.pop(0)
+            answer = await workflow.execute_activity(bare_answer, text, start_to_close_timeout=timeout)
+            await workflow.execute_activity_method(Delivery.bare_delivery, answer, start_to_close_timeout=timeout)
+
+    @workflow.signal
+    def receive(self, text: str) -> None:
+        self._queue.append(text)
+
+
+async def serve(address: str, datagrams: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    client = await Client.connect(address)
+    activities = [bare_answer, Delivery(datagrams).bare_delivery]
+    async with Worker(client, task_queue=TASK_QUEUE, workflows=[BareConversation], activities=activities):
+        print(READY, flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1], sys.argv[2]))

@@ -1,0 +1,80 @@
+"""Conversations that write, wait for the answer, and write again; and what that took."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bench.zero import sentence
+
+ANSWER_SECONDS = 60
+
+Write = Callable[[int, str, str], Awaitable[None]]
+"""Sends a message: number of the conversation, id of the message, its text. Returns once it is acknowledged."""
+
+
+class Arrivals:
+    """Answers by the id of the message that they answer."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[float]] = {}
+
+    def expect(self, message_id: str) -> asyncio.Future[float]:
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting[message_id] = future
+        return future
+
+    def arrived(self, message_id: str) -> None:
+        future = self._waiting.pop(message_id, None)
+        if future is not None and not future.done():
+            future.set_result(time.perf_counter())
+
+
+@dataclass
+class Figures:
+    """Seconds of each message, and of the whole."""
+
+    replies: list[float] = field(default_factory=list)
+    acknowledgements: list[float] = field(default_factory=list)
+    elapsed: float = 0.0
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.replies)
+
+    @property
+    def p95(self) -> float:
+        return statistics.quantiles(self.replies, n=20)[-1]
+
+    @property
+    def ack(self) -> float:
+        return statistics.median(self.acknowledgements)
+
+    @property
+    def per_second(self) -> float:
+        return len(self.replies) / self.elapsed
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(
+            self.replies + other.replies, self.acknowledgements + other.acknowledgements, self.elapsed + other.elapsed
+        )
+
+
+async def converse(name: str, write: Write, arrivals: Arrivals, *, conversations: int, messages: int) -> Figures:
+    """Lets many conversations go on at once, one message at a time each."""
+    figures = Figures()
+
+    async def one(conversation: int) -> None:
+        for number in range(messages):
+            message_id = f"{name}-{conversation}-{number}"
+            answer = arrivals.expect(message_id)
+            begun = time.perf_counter()
+            await write(conversation, message_id, sentence(message_id))
+            figures.acknowledgements.append(time.perf_counter() - begun)
+            figures.replies.append(await asyncio.wait_for(answer, ANSWER_SECONDS) - begun)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one(conversation) for conversation in range(conversations)))
+    figures.elapsed = time.perf_counter() - begun
+    return figures

@@ -1,0 +1,13 @@
+"""The product's own worker process, with an engine of zero delay in place of a real one."""
+
+import uvloop
+
+import worker
+from bench.zero import ZeroDelayEngine
+from contracts.names import TaskQueue
+from settings import load_settings
+
+if __name__ == "__main__":
+    settings = load_settings()
+    engine = ZeroDelayEngine(local=settings.ai.engine == "embedded")
+    uvloop.run(worker.run(settings, tuple(TaskQueue), engine))

@@ -1,0 +1,56 @@
+"""Work that costs nothing, so that only the way there and back is measured."""
+
+import random
+
+from contracts.ai import AIRequest, AIResponse
+
+MESSAGE_CHARACTERS = 200
+_WORDS = (
+    *("breakfast", "room", "late", "early", "tomorrow", "please", "towels", "window", "pool", "quiet", "parking"),
+    *("garage", "station", "evening", "dinner", "table", "children", "balcony", "luggage", "taxi", "morning", "coffee"),
+    *("garden", "elevator", "keys", "invoice", "beach", "harbour", "museum", "ticket", "umbrella", "between", "before"),
+    *(
+        "after",
+        "around",
+        "without",
+        "would",
+        "could",
+        "should",
+        "might",
+        "there",
+        "where",
+        "which",
+        "because",
+        "another",
+    ),
+)
+
+
+def sentence(seed: str) -> str:
+    """A text of 200 characters in words, another for each seed, so that it compresses as text does."""
+    words = random.Random(seed)
+    text = f"{seed} "
+    while len(text) < MESSAGE_CHARACTERS:
+        text += f"{words.choice(_WORDS)} "
+    return text[:MESSAGE_CHARACTERS]
+
+
+class ZeroDelayEngine:
+    """Answers at once and always alike."""
+
+    name = "zero"
+
+    def __init__(self, *, local: bool) -> None:
+        self.local = local
+
+    async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
+        return AIResponse(
+            conversation_id=request.conversation_id,
+            response=sentence(f"re-{turn_id[:8]}"),
+            intent="bench",
+            confidence=0.99,
+            sources=["breakfast"],
+        )
+
+    async def close(self) -> None:
+        return None

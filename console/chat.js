@@ -1,0 +1,132 @@
+// The guest's page: shows what is said, keeps what is not sent yet, and comes back by itself where it was.
+const property = new URLSearchParams(location.search).get("property") ?? "";
+const storageKey = `gateway:${property}`;
+const kept = { token: null, unsent: {}, ...JSON.parse(localStorage.getItem(storageKey) ?? "{}") };
+const bubbles = new Map(); // by message id, and by frame id until the message has one
+const element = (id) => document.getElementById(id);
+let socket, cursor, typingTimer, lastTyped = 0, delay = 500, state = "new", live = true;
+
+const keep = () => localStorage.setItem(storageKey, JSON.stringify(kept));
+const send = (type, payload, id) => {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type, payload, id }));
+};
+
+function connect() {
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/chat/${encodeURIComponent(property)}`);
+  socket.onopen = () => send("auth", { token: kept.token ?? undefined, after: cursor });
+  socket.onmessage = (event) => receive(JSON.parse(event.data));
+  socket.onclose = ({ code, reason }) => {
+    showTyping();
+    if (code === 4403) return showStatus(`This chat is not available (${reason}).`);
+    showStatus("Not connected. Trying again…", true);
+    setTimeout(connect, delay * (0.5 + Math.random()));
+    delay = Math.min(delay * 2, 15000);
+  };
+}
+
+function receive({ type, payload, id, cursor: at }) {
+  cursor = at ?? cursor;
+  if (type === "session") {
+    live = payload.live ?? true;
+    if (payload.token) {
+      delay = 500;
+      kept.token = payload.token;
+      keep();
+      for (const [frame, content] of Object.entries(kept.unsent)) send("send_message", { content }, frame);
+    }
+    showState(payload.conversation?.state ?? state);
+  } else if (type === "message") {
+    if (payload.message.author !== "guest") showTyping();
+    show(payload.message.id, payload.message);
+  } else if (type === "conversation_update") {
+    showState(payload.conversation.state);
+  } else if (type === "typing") {
+    showTyping(payload.typing && (payload.authorName ?? "The butler"));
+  } else if (type === "ack") {
+    settle(id, payload.messageId);
+  } else if (type === "error" && id in kept.unsent) {
+    if (payload.code === "invalid") fail(id, payload.detail);
+    else setTimeout(() => id in kept.unsent && send("send_message", { content: kept.unsent[id] }, id), 4000);
+  } else if (type === "resync") {
+    cursor = undefined; // without a cursor the next connection brings the conversation as it is
+    socket.close();
+  }
+}
+
+function show(id, message) {
+  const bubble = bubbles.get(id) ?? document.createElement("li");
+  bubbles.set(id, bubble);
+  const names = { guest: "You", ai: "Butler", staff: message.authorName ?? "Our team", system: "Hotel" };
+  const note = message.pending ?? new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
+  bubble.className = message.author;
+  bubble.replaceChildren(line("strong", names[message.author]), line("p", message.content), line("small", note));
+  for (const file of message.attachments ?? []) bubble.append(line("small", file.name));
+  bubble.at = message.pending ? Infinity : Date.parse(message.createdAt);
+  const next = [...element("messages").children].find((other) => other !== bubble && other.at > bubble.at);
+  element("messages").insertBefore(bubble, next ?? null);
+  element("messages").scrollTop = element("messages").scrollHeight;
+}
+
+function line(tag, text) {
+  return Object.assign(document.createElement(tag), { textContent: text });
+}
+
+function settle(frame, messageId) {
+  const content = kept.unsent[frame], pending = bubbles.get(frame);
+  delete kept.unsent[frame];
+  bubbles.delete(frame);
+  keep();
+  if (bubbles.has(messageId)) pending?.remove(); // its own message was faster than its acknowledgement
+  else if (pending) {
+    bubbles.set(messageId, pending);
+    show(messageId, { author: "guest", content, createdAt: new Date().toISOString() });
+  }
+}
+
+function fail(frame, reason) {
+  show(frame, { author: "guest", content: kept.unsent[frame], pending: `Not sent: ${reason}` });
+  delete kept.unsent[frame];
+  keep();
+}
+
+function showState(to) {
+  state = to;
+  if (state === "escalated") showTyping();
+  const texts = { escalated: "Connected. Our team has your conversation.", resolved: "Connected. Write to begin again." };
+  showStatus((texts[state] ?? "Connected.") + (live ? "" : " Messages may take a moment."));
+}
+
+function showStatus(text, trouble = false) {
+  element("status").textContent = text;
+  element("status").classList.toggle("trouble", trouble);
+}
+
+function showTyping(name) {
+  clearTimeout(typingTimer);
+  element("typing").textContent = name ? `${name} is writing…` : "";
+  if (name) typingTimer = setTimeout(showTyping, 30000);
+}
+
+function submit(event) {
+  event.preventDefault();
+  const content = element("content").value;
+  if (!content.trim()) return;
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  kept.unsent[id] = content;
+  keep();
+  show(id, { author: "guest", content, pending: "Sending…" });
+  send("send_message", { content }, id);
+  element("content").value = "";
+}
+
+element("form").addEventListener("submit", submit);
+element("content").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+});
+element("content").addEventListener("input", () => {
+  if (Date.now() - lastTyped < 2000) return;
+  lastTyped = Date.now();
+  send("typing", { typing: true });
+});
+for (const [id, content] of Object.entries(kept.unsent)) show(id, { author: "guest", content, pending: "Sending…" });
+connect();

@@ -1,0 +1,208 @@
+// The staff page: a list that stays current, one open conversation, and what can be done with it.
+const element = (id) => document.getElementById(id);
+const conversations = new Map(); // by id, as last told
+const messages = new Map(); // of the open conversation, by id
+const cursors = {}; // by property: how far this page has read
+const commands = document.querySelectorAll("[data-command]");
+let token = sessionStorage.getItem("token"), me, socket, openId, delay = 500, typingTimer, typedAt = 0, replyId;
+
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const line = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+const tell = (text) => { element("alert").textContent = text; };
+const send = (type, payload, id) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, payload, id }));
+
+async function api(method, path, body) {
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  const answer = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
+  const content = await answer.json().catch(() => null);
+  if (answer.ok) return content;
+  if (answer.status === 401 && path !== "/auth/login") signOut();
+  throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
+}
+
+async function trying(action) {
+  tell("");
+  try { return await action(); } catch (error) { tell(error.message); }
+}
+
+async function signIn() {
+  const answer = await api("POST", "/auth/login", { email: element("email").value, password: element("password").value });
+  sessionStorage.setItem("token", (token = answer.accessToken));
+  element("password").value = "";
+  connect();
+}
+
+function signOut() {
+  sessionStorage.removeItem("token");
+  token = me = openId = undefined, socket?.close();
+  conversations.clear();
+  element("list").replaceChildren();
+  for (const id of ["desk", "one", "sign-out"]) element(id).hidden = true;
+  element("login").hidden = false;
+  element("status").textContent = "";
+}
+
+function connect() {
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+  socket.onopen = () => send("auth", { token });
+  socket.onmessage = (event) => trying(() => receive(JSON.parse(event.data)));
+  socket.onclose = ({ code }) => {
+    if (!token) return;
+    if (code === 4401) return (signOut(), tell("Your session has ended. Sign in again."));
+    element("status").textContent = "Not connected. Trying again…";
+    setTimeout(() => token && connect(), delay * (0.5 + Math.random()));
+    delay = Math.min(delay * 2, 15000);
+  };
+}
+
+async function receive({ type, payload, id, cursor }) {
+  const at = payload.propertyId;
+  if (cursor && at) cursors[at] = cursor;
+  if (type === "session") {
+    element("status").textContent = payload.live === false ? "Updates may take a moment." : `Live · ${(payload.staff ?? me).name}`;
+    if (payload.staff) begin(payload.staff);
+  } else if (type === "resync" || (type === "ack" && id === "list" && !conversations.size)) {
+    conversations.clear(); // from here on updates are live, so that the list misses none
+    await refresh();
+  } else if (type === "conversation_update") {
+    keep({ ...payload.conversation, lastMessage: conversations.get(payload.conversationId)?.lastMessage });
+  } else if (type === "message") {
+    const known = conversations.get(payload.conversationId);
+    if (known && !payload.message.private) keep({ ...known, lastMessage: payload.message, lastMessageAt: payload.message.createdAt });
+    if (payload.conversationId === openId) showMessage(payload.message);
+  } else if (type === "typing" && payload.conversationId === openId) {
+    const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
+    showTyping(payload.typing ? `${name} is writing…` : "");
+  } else if (type === "notification" || type === "error") {
+    tell(payload.notification?.text ?? payload.detail);
+  }
+}
+
+function begin(staff) {
+  [me, delay] = [staff, 500];
+  element("login").hidden = true;
+  element("desk").hidden = element("sign-out").hidden = false;
+  for (const propertyId of staff.properties) send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
+}
+
+async function refresh() {
+  const state = element("filter").value;
+  const page = await api("GET", `/conversations?limit=200${state && `&state=${state}`}`);
+  page.items.forEach(store);
+  showList();
+  if (openId) await open(openId);
+}
+
+function store(each) {
+  if (!(conversations.get(each.conversationId)?.seq > each.seq)) conversations.set(each.conversationId, each);
+}
+
+function keep(each) {
+  store(each);
+  showList();
+  if (each.conversationId === openId) showFacts(conversations.get(openId));
+}
+
+function showList() {
+  const state = element("filter").value;
+  const shown = [...conversations.values()].filter((each) => !state || each.state === state).sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
+  const focused = document.activeElement?.dataset?.id;
+  element("list").replaceChildren(...shown.map(entry));
+  if (focused) document.querySelector(`#list [data-id="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function entry(each) {
+  const button = line("button", "");
+  const facts = [each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.assignedTo ? "assigned" : ""];
+  button.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
+  button.dataset.id = each.conversationId;
+  if (each.conversationId === openId) button.setAttribute("aria-current", "true");
+  button.addEventListener("click", () => trying(() => open(each.conversationId).then(() => element("title").focus())));
+  const item = line("li", "");
+  item.append(button);
+  return item;
+}
+
+const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
+const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.conversationId.slice(0, 6)}`;
+
+async function open(id) {
+  if (openId !== id) messages.clear();
+  if (openId !== id) element("reply").reset(); // what was meant for one guest must not go to another
+  openId = id;
+  let cursor = "", page;
+  do {
+    page = await api("GET", `/conversations/${id}/messages?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    if (openId !== id) return; // another one was opened meanwhile
+    for (const message of page.items) messages.set(message.id, message);
+  } while ((cursor = page.nextCursor));
+  element("one").hidden = false;
+  showMessages();
+  keep(await api("GET", `/conversations/${id}`));
+}
+
+function showMessage(message) {
+  if (message.author === "guest") showTyping("");
+  messages.set(message.id, message);
+  showMessages();
+}
+
+function showMessages() {
+  const names = { guest: "Guest", ai: "AI", staff: "Staff", system: "System" };
+  const items = [...messages.values()].sort((a, b) => a.seq - b.seq).map((message) => {
+    const item = line("li", "");
+    item.className = message.private ? "private" : message.author;
+    const time = new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
+    const sure = message.ai ? `${Math.round(message.ai.confidence * 100)} % sure` : "";
+    const facts = [time, message.private ? "private note" : message.delivery.state, message.delivery.reason, sure];
+    item.append(line("strong", message.authorName ?? names[message.author]), line("p", message.content), line("small", facts.filter(Boolean).join(" · ")));
+    return item;
+  });
+  element("messages").replaceChildren(...items);
+  element("messages").scrollTop = element("messages").scrollHeight;
+}
+
+function showFacts(each) {
+  const [over, mine] = [each.state === "resolved", each.assignedTo === me.id];
+  const off = { claim: over || mine, return: each.state !== "escalated", resolve: over };
+  const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
+  element("title").textContent = nameOf(each);
+  element("facts").textContent = [each.state, held, each.escalation?.reason, each.needsReview ? "needs review" : ""].filter(Boolean).join(" · ");
+  element("draft").hidden = !each.draft;
+  element("draft-text").textContent = each.draft?.content ?? "";
+  for (const button of commands) button.disabled = off[button.dataset.command];
+}
+
+function showTyping(text) {
+  clearTimeout(typingTimer);
+  element("typing").textContent = text;
+  typingTimer = text && setTimeout(() => showTyping(""), 6000);
+}
+
+async function reply() {
+  replyId ??= newId(); // the same words, sent again after an error, are the same message
+  const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId };
+  const message = await api("POST", `/conversations/${openId}/messages`, body);
+  replyId = undefined;
+  element("reply").reset();
+  if (message.conversationId === openId) showMessage(message);
+}
+
+const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
+submitted("login", signIn), submitted("reply", reply);
+for (const button of commands)
+  button.addEventListener("click", () => trying(async () => keep(await api("POST", `/conversations/${openId}/${button.dataset.command}`, {}))));
+element("filter").addEventListener("change", () => trying(refresh));
+element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));
+element("use").addEventListener("click", () => {
+  element("content").value = element("draft-text").textContent;
+  element("content").dispatchEvent(new Event("input", { bubbles: true }));
+  element("content").focus();
+});
+element("reply").addEventListener("input", () => {
+  replyId = undefined; // other words are another message
+  if (Date.now() - typedAt < 2000 || element("private").checked) return;
+  typedAt = Date.now();
+  send("typing", { conversationId: openId, typing: true });
+});
+if (token) connect();

@@ -1,0 +1,110 @@
+"""The api on a real port, and members of staff who use it."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from api.auth.tokens import Claims
+from api.live.protocol import protocol_options
+from api.main import create_app
+from api.state import State
+from contracts.staff import Role, Staff
+from settings import Settings
+from tests.fakes.server import serving
+
+PASSWORD = "a long enough password"
+
+
+@dataclass
+class Person:
+    """A member of staff, signed in; `http` sends their token."""
+
+    staff: Staff
+    token: str
+    http: httpx.AsyncClient
+
+
+class Api:
+    """An api process in front of real servers. `http` is nobody in particular."""
+
+    def __init__(self, app: FastAPI, url: str, http: httpx.AsyncClient, closing: AsyncExitStack) -> None:
+        self.url = url
+        self.http = http
+        self._app = app
+        self._closing = closing
+
+    @property
+    def state(self) -> State:
+        state: State = self._app.state.gateway
+        return state
+
+    async def hire(self, *properties: str, role: Role = "agent") -> Staff:
+        """Somebody who can sign in."""
+        return await self.state.staff.add(
+            email=f"{uuid.uuid4().hex[:12]}@hotel.test",
+            name="Marta Reis",
+            role=role,
+            properties=properties,
+            password=PASSWORD,
+        )
+
+    async def login(self, email: str, password: str = PASSWORD) -> httpx.Response:
+        return await self.http.post("/api/v1/auth/login", json={"email": email, "password": password})
+
+    async def signed_in(self, staff: Staff) -> Person:
+        token = (await self.login(staff.email)).json()["accessToken"]
+        return Person(staff, token, await self.client(token))
+
+    async def person(self, *properties: str, role: Role = "agent") -> Person:
+        """Somebody who is signed in, without the time that a password takes."""
+        staff = Staff(id=str(uuid.uuid4()), email="x@hotel.test", name="Rui Lima", role=role, properties=[*properties])
+        session_id, now = uuid.uuid4().hex, datetime.now(UTC)
+        ends_at = now + timedelta(hours=12)
+        lease = await self.state.sessions.open(session_id, ends_at)
+        claims = Claims.of(staff, session_id=session_id, started_at=now, ends_at=ends_at, recorded=lease.recorded)
+        token = self.state.tokens.sign(claims)
+        return Person(staff, token, await self.client(token))
+
+    async def client(self, token: str) -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {token}"}
+        return await self._closing.enter_async_context(
+            httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30)
+        )
+
+
+@asynccontextmanager
+async def running_api(settings: Settings) -> AsyncIterator[Api]:
+    app = create_app(settings)
+    async with AsyncExitStack() as closing:
+        url = await closing.enter_async_context(serving(app, **protocol_options(settings.websocket)))
+        http = await closing.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        yield Api(app, url, http, closing)
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """The status and the code of an error, whose form is checked on the way."""
+    body: dict[str, Any] = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert body["status"] == response.status_code
+    assert body["title"]
+    assert body["detail"]
+    return response.status_code, str(body["code"])
+
+
+async def pages(http: httpx.AsyncClient, path: str, **params: Any) -> list[Sequence[Any]]:
+    """Every page of a list."""
+    found: list[Sequence[Any]] = []
+    cursor: str | None = None
+    while True:
+        query = {key: value for key, value in {**params, "cursor": cursor}.items() if value is not None}
+        page = (await http.get(path, params=query)).raise_for_status().json()
+        found.append(page["items"])
+        cursor = page["nextCursor"]
+        if cursor is None:
+            return found

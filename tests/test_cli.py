@@ -1,0 +1,162 @@
+"""The `gateway` command as a person meets it: a process with arguments, input, output and an exit code."""
+
+import asyncio
+import os
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from activities.storage.database import Database
+from activities.storage.staff import PASSWORDS, StaffAccounts
+from settings import Settings, load_settings
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+PASSWORD = "a good long password"
+
+
+@dataclass
+class Finished:
+    code: int
+    output: str
+    errors: str
+
+
+async def gateway(*arguments: str, given: str = "", **variables: str) -> Finished:
+    """Runs the command to its end; `variables` are settings, without their prefix."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TERM": "dumb", **{f"GATEWAY_{name}": value for name, value in variables.items()}},
+    )
+    output, errors = await process.communicate(given.encode())
+    assert process.returncode is not None
+    assert b"Traceback" not in errors, errors.decode()
+    return Finished(process.returncode, output.decode(), errors.decode())
+
+
+async def test_config_shows_every_setting_with_the_value_in_force() -> None:
+    done = await gateway("config", ROUTING__AI_TIMEOUT="1234")
+    shown = yaml.safe_load(done.output)["gateway"]
+    assert shown["routing"]["aiTimeout"] == 1234
+    assert shown["conversation"]["debounce"]["webchat"] == 500
+    assert len(shown) == len(Settings.model_fields)
+
+
+async def test_what_config_shows_is_a_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = await gateway("config", PROPERTIES='{"Harbour_inn": {"name": "Harbour Inn"}}', SESSION__TTL="60")
+    (tmp_path / "gateway.yaml").write_text(done.output)
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
+    settings = load_settings()
+    assert settings.session.ttl == 60
+    assert list(settings.properties) == ["Harbour_inn"]
+
+
+async def test_config_hides_secrets() -> None:
+    done = await gateway(
+        "config",
+        SECURITY__JWT_SECRET="hide-me-1",
+        DATABASE__URL="postgresql://gateway:hide-me-2@database/gateway",
+        REDIS__URL="redis://:hide-me-3@redis/0",
+        TEMPORAL__CODEC_KEYS='{"main": "hide-me-4"}',
+    )
+    assert "hide-me" not in done.output
+    assert "postgresql://gateway:**********@database/gateway" in done.output
+    assert "redis://:**********@redis/0" in done.output
+
+
+async def test_wrong_settings_are_told_one_a_line() -> None:
+    done = await gateway("config", SERVER__PORT="many", ROUTING__ESCALATION_THRESHOLD="2", AI__ENGIN="llm")
+    lines = sorted(done.errors.splitlines())
+    assert done.code == 1
+    assert [line.split(":")[0] for line in lines] == ["ai.engin", "routing.escalationThreshold", "server.port"]
+    assert "'many'" in lines[2]
+
+
+@pytest.mark.parametrize("program", ["api", "worker", "dev", "config"])
+async def test_every_program_refuses_an_unknown_setting(program: str) -> None:
+    done = await gateway(program, SERVR__PORT="3000")
+    assert done.code == 1
+    assert done.errors.startswith("GATEWAY_SERVR__PORT: no such setting")
+
+
+@pytest.mark.parametrize("content", ["gateway: [1", "gateway: [1]", "- server", "server: {port: 1}"])
+async def test_a_settings_file_that_cannot_be_used_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(content)
+    done = await gateway("config", CONFIG=str(tmp_path / "wrong.yaml"))
+    assert done.code == 1
+    assert done.errors.startswith(f"{tmp_path / 'wrong.yaml'}: ")
+    assert done.errors.count("\n") == 1
+
+
+async def test_an_unknown_queue_is_refused_and_the_queues_are_named() -> None:
+    done = await gateway("worker", "--queues", "gateway,gateway-bi")
+    assert done.code == 2
+    assert "no such queue: gateway-bi" in done.errors
+    assert "gateway-channels" in done.errors
+
+
+async def test_api_and_worker_say_which_setting_they_lack() -> None:
+    for program in ("api", "worker"):
+        done = await gateway(program)
+        assert done.code == 1
+        assert "set GATEWAY_" in done.errors
+
+
+async def add(settings: Settings, email: str, *more: str, password: str = PASSWORD) -> Finished:
+    assert settings.database.url
+    return await gateway(
+        *("staff", "add", email, "--role", "manager", *more),
+        given=f"{password}\n",
+        DATABASE__URL=settings.database.url,
+        PROPERTIES='{"harbour": {"name": "Harbour Inn"}}',
+    )
+
+
+async def test_staff_add_makes_an_account_that_can_sign_in(settings: Settings, database: Database) -> None:
+    email = f"{uuid.uuid4().hex}@harbour.example"
+    done = await add(settings, email.upper(), "--property", "harbour", "--name", "Mia")
+    assert done.code == 0
+    assert PASSWORD not in done.output + done.errors
+    account = await StaffAccounts(database).by_email(email)
+    assert account is not None
+    assert (account.staff.name, account.staff.role, account.staff.properties) == ("Mia", "manager", ["harbour"])
+    assert PASSWORDS.verify(PASSWORD, account.password_hash)
+
+
+async def test_staff_add_refuses_an_address_that_is_taken(settings: Settings) -> None:
+    email = f"{uuid.uuid4().hex}@harbour.example"
+    assert (await add(settings, email, "--property", "harbour")).code == 0
+    again = await add(settings, email, "--property", "harbour")
+    assert again.code == 1
+    assert "is there already" in again.errors
+
+
+@pytest.mark.parametrize(
+    ("email", "property_id", "password", "complaint"),
+    [
+        ("not an address", "harbour", PASSWORD, "e-mail address"),
+        ("mia@harbour.example", "habour", PASSWORD, "no such property: habour; configured: harbour"),
+        ("mia@harbour.example", "harbour", "short", "8 to 1024 characters"),
+        ("mia@harbour.example", "harbour", "", "8 to 1024 characters"),
+    ],
+)
+async def test_staff_add_says_what_is_wrong(
+    settings: Settings, database: Database, email: str, property_id: str, password: str, complaint: str
+) -> None:
+    done = await add(settings, email, "--property", property_id, password=password)
+    assert done.code != 0
+    assert complaint in " ".join(done.errors.replace("│", "").split())
+    assert await StaffAccounts(database).by_email(email) is None
+
+
+async def test_staff_add_says_that_the_database_is_away(settings: Settings, tmp_path: Path) -> None:
+    settings.database.url = f"postgresql://postgres:@/postgres?host={tmp_path}"
+    done = await add(settings, "mia@harbour.example", "--property", "harbour")
+    assert done.code == 1
+    assert "PostgreSQL does not answer" in done.errors

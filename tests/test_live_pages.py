@@ -1,0 +1,145 @@
+"""The two plain pages and the terminal's client."""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api.live.protocol import protocol_options
+from api.main import create_app
+from settings import Settings
+from tests.api import Api, problem
+from tests.fakes.ai import FakeAI
+from tests.fakes.server import serving
+from tests.support import Stack, workers
+
+ROOT = Path(__file__).parent.parent
+PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300)}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_served_with_all_it_names_and_nothing_from_elsewhere(api: Api, path: str) -> None:
+    page = await api.http.get(path, follow_redirects=True)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?! src)|<style|\son\w+=|style=|https?:", page.text)
+    files = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert len(files) >= 2
+    for name in files:
+        file = await api.http.get(name)
+        assert file.headers["content-security-policy"] == policy
+        assert file.headers["content-type"].split(";")[0] in ("text/css", "text/javascript")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://", file.text)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_small(api: Api, path: str) -> None:
+    name, limit = PAGES[path]
+    page = (ROOT / "console" / name).read_text()
+    files = [page, *((ROOT / "console" / each).read_text() for each in re.findall(r'"/static/([^"]+)"', page))]
+    assert sum(len(file.splitlines()) for file in files) < limit
+
+
+async def test_the_guests_page_is_of_the_first_property_unless_one_is_named(api: Api, hotel: str) -> None:
+    assert (await api.http.get("/")).headers["location"] == f"/?property={hotel}"
+    assert (await api.http.get("/?property=other")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["terminal_chat.py", "..%2Fsettings.py", "nothing.js"])
+async def test_nothing_else_is_served(api: Api, name: str) -> None:
+    assert problem(await api.http.get(f"/static/{name}")) == (404, "not_found")
+
+
+# --- the terminal ----------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.shown: list[str] = []
+
+    async def write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        await self.process.stdin.drain()
+
+    async def until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while not any(text in line for line in self.shown):
+                line = (await self.process.stdout.readline()).decode()
+                assert line, f"ended without {text!r} after {self.shown}"
+                self.shown.append(line.rstrip())
+
+
+@asynccontextmanager
+async def terminal(url: str, property_id: str) -> AsyncIterator[Terminal]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", "chat", "--url", url, "--property", property_id),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Terminal(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
+    async with workers(stack.settings, stack.client):
+        yield
+
+
+async def test_the_terminal_shows_typing_the_answer_and_the_hand_over(
+    working: None, api: Api, hotel: str, ai: FakeAI
+) -> None:
+    async with terminal(api.url, hotel) as guest:
+        await guest.write("When is breakfast?")
+        await guest.until("Butler: Answer to When is breakfast?")
+        ai.respond = ai.doubtful
+        await guest.write("A person, please")
+        await guest.until("your conversation is with our team now")
+        assert guest.process.stdin is not None
+        guest.process.stdin.close()
+        assert await asyncio.wait_for(guest.process.wait(), 10) == 0
+    assert "  · the butler is writing…" in guest.shown
+
+
+async def test_the_terminal_comes_back_by_itself_and_loses_nothing(
+    working: None, settings: Settings, hotel: str
+) -> None:
+    options = protocol_options(settings.websocket)
+    async with AsyncExitStack() as first:
+        url = await first.enter_async_context(serving(create_app(settings), **options))
+        async with terminal(url, hotel) as guest:
+            await guest.write("One?")
+            await guest.until("Answer to One?")
+            await first.aclose()
+            await guest.until("not connected; trying again")
+            await guest.write("Two?")
+            async with serving(create_app(settings), port=int(url.rpartition(":")[2]), **options):
+                await guest.until("Answer to Two?")
+                assert guest.process.stdin is not None
+                guest.process.stdin.close()
+                assert await asyncio.wait_for(guest.process.wait(), 10) == 0
+    assert [line for line in guest.shown if line.startswith("Butler")] == [
+        "Butler: Answer to One?",
+        "Butler: Answer to Two?",
+    ]
+
+
+async def test_the_terminal_says_why_it_is_refused(api: Api) -> None:
+    async with terminal(api.url, "nowhere") as guest:
+        await guest.until("the chat was refused: no such property")
+        assert await asyncio.wait_for(guest.process.wait(), 10) == 0
