@@ -22,7 +22,12 @@ Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 class Model(BaseModel):
     """A model on a wire of ours. Unknown keys are ignored, so that an older reader survives a newer writer."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        hide_input_in_errors=True,  # an error that is logged must not hold a guest's words
+    )
 
 
 class Body(Model):

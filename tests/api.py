@@ -17,6 +17,7 @@ from api.state import State
 from contracts.staff import Role, Staff
 from settings import Settings
 from tests.fakes.server import serving
+from tests.support import Stack
 
 PASSWORD = "a long enough password"
 
@@ -95,6 +96,15 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     assert body["title"]
     assert body["detail"]
     return response.status_code, str(body["code"])
+
+
+async def answered(stack: Stack) -> str:
+    """The path of a conversation in which the AI has answered once, and that storage knows."""
+    guest = stack.guest()
+    await guest.ask("When is breakfast?")
+    conversation = await guest.conversation()
+    await stack.stored(conversation)
+    return f"/api/v1/conversations/{conversation.conversation_id}"
 
 
 async def pages(http: httpx.AsyncClient, path: str, **params: Any) -> list[Sequence[Any]]:

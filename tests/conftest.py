@@ -1,6 +1,7 @@
 """Real servers for the whole suite: Temporal, PostgreSQL and Redis are started once, on free ports and sockets."""
 
 import base64
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ async def redis_server(data_dir: Path) -> AsyncIterator[RedisServer]:
 def clean_environment() -> Iterator[None]:
     """The developer's own GATEWAY_ settings do not reach the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in list(configuration.os.environ):
+        for name in list(os.environ):
             if name.startswith(configuration.ENV_PREFIX):
                 patch.delenv(name)
         yield

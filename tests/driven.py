@@ -98,9 +98,7 @@ class Driven:
     @property
     def is_stale(self) -> bool:
         """A newer message came while the AI thinks of an earlier one."""
-        return (
-            self.question is not None and self._owns_turn and len(self.record.queue) > len(self.question.arrivals)
-        )
+        return self.question is not None and self._owns_turn and len(self.record.queue) > len(self.question.arrivals)
 
     @property
     def is_over(self) -> bool:

@@ -64,9 +64,7 @@ async def test_a_killed_worker_loses_and_repeats_nothing(stack: Stack, ai: FakeA
         for guest in guests:
             await guest.ask("Hello?")
         ai.hold()  # every conversation has a turn in the AI's hands when the process dies
-        written = [
-            (guest, await guest.write(f"Question {number}")) for number in range(MESSAGES // 4) for guest in guests
-        ]
+        written = [(guest, await guest.write(question)) for question in QUESTIONS for guest in guests]
 
         async def asked() -> bool:
             return len(ai.requests) >= 2 * GUESTS
@@ -88,7 +86,4 @@ async def test_a_killed_worker_loses_and_repeats_nothing(stack: Stack, ai: FakeA
             key=guest.contact_key,
             guest=Author.GUEST.value,
         )
-        assert [row["content"] for row in rows] == [
-            "Hello?",
-            *(f"Question {number}" for number in range(MESSAGES // 4)),
-        ]
+        assert [row["content"] for row in rows] == ["Hello?", *QUESTIONS]

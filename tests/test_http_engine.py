@@ -179,7 +179,14 @@ async def test_settings_choose_the_engine() -> None:
     await remote.close()
 
 
-@pytest.mark.parametrize(("engine", "told"), [("http", r"ai\.http\.url"), ("llm", "embedded or http")])
-def test_an_engine_that_is_not_set_up_stops_the_start(engine: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("ai", "told"),
+    [
+        ({"engine": "http"}, r"ai\.http\.url"),
+        ({"engine": "http", "http": {"url": "ai.example/answer"}}, r"ai\.http\.url"),
+        ({"engine": "llm"}, "embedded or http"),
+    ],
+)
+def test_an_engine_that_is_not_set_up_stops_the_start(ai: dict[str, object], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        build_engine(Settings(ai=Ai.model_validate({"engine": engine})))
+        build_engine(Settings(ai=Ai.model_validate(ai)))

@@ -136,9 +136,7 @@ def test_refusal_of_a_repeated_command(
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("state", ConversationState)
-def test_a_command_to_an_earlier_conversation_is_refused(
-    state: ConversationState, command: policy.CommandName
-) -> None:
+def test_a_command_to_an_earlier_conversation_is_refused(state: ConversationState, command: policy.CommandName) -> None:
     record = a_record(state)
     record.last_command = (command, ANA.id)
     refusal = policy.refusal(record, command, ANA.id, "contact-00000000")

@@ -1,7 +1,7 @@
 """What time alone does to a conversation, on the time-skipping server: nobody waits for it."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ async def skipping(
         client = environment.client
         operator = client.operator_service
         await operator.add_search_attributes(search_attributes(client.namespace))
-        activities = [turns.look_up, turns.answer, turns.deliver_and_publish]
+        activities: list[Callable[..., object]] = [turns.look_up, turns.answer, turns.deliver_and_publish]
         for queue in TaskQueue:
             each = Worker(
                 client,

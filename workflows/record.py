@@ -221,10 +221,10 @@ class Record(Model):
         for message in self.window:
             if message.id == message_id:
                 message.delivery = delivery
-        unpublished = [event.message for event in self.outbox if event.message and event.message.id == message_id]
-        for message in unpublished:
-            message.delivery = delivery
-        if not noted and not unpublished:
+        for event in self.outbox:
+            if event.message is not None and event.message.id == message_id:
+                event.message.delivery = delivery
+        if not noted:  # whatever the outbox holds: a publish on its way carries the message as it was
             self.unstored_deliveries.append(MessageDelivery(message_id=message_id, delivery=delivery))
 
     def stored(self, publication: Publication) -> None:

@@ -9,7 +9,7 @@ from contracts.events import ContactFacts, Send, SendResult
 from contracts.guests import GuestProfile
 from contracts.messages import AIInfo, Author, Delivery, DeliveryState, GuestMessage, Message, OutboundMessage
 from workflows import policy
-from workflows.record import STAFF_REPLIES, Arrival, PendingSend, Record
+from workflows.record import STAFF_REPLIES, WINDOW, Arrival, PendingSend, Record
 
 AI_MESSAGES = 6
 """Messages of the conversation that an engine is given."""
@@ -41,7 +41,7 @@ def looked_up(record: Record, facts: ContactFacts | None, now: datetime) -> None
         conversation.guest_name = facts.guest_name or conversation.guest_name
         conversation.previous_conversation_id = facts.previous_conversation_id
         record.profile = GuestProfile(id=conversation.guest_id, name=conversation.guest_name)
-        record.window = [*facts.previous_messages, *record.window]
+        record.window = [*facts.previous_messages, *record.window][-WINDOW:]
     known = set(facts.known_message_ids) if facts is not None else set()
     for message in record.unchecked:
         if message.id not in known:
@@ -304,6 +304,7 @@ def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
 
 def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
     """An attempt came to its end: the message is gone, will be tried again, or is staff's to look after."""
+    pending.unsure = pending.unsure or result.unsure
     if result.result == "retry" and not may_send(record, pending):
         withdraw(record, pending, now)
         return
@@ -313,7 +314,6 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
         record.notify("delivery_failed", f"A message is not delivered: {result.reason}", now)
     if verdict.again_at is not None:
         pending.not_before = verdict.again_at
-        pending.unsure = pending.unsure or result.unsure
         return
     record.sends.remove(pending)
     if verdict.failed is None:

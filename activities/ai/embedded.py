@@ -108,7 +108,7 @@ def _be_polite(request: AIRequest, parts: list[Part]) -> AIResponse:
     """To a greeting or thanks; a mere statement is not understood well enough to answer."""
     polite = [part for part in parts if part.kind == "smalltalk" and part.act is not None]
     if not polite:
-        return AIResponse(conversation_id=request.conversation_id, response=UNSURE, intent="unknown", confidence=0.1)
+        return AIResponse(conversation_id=request.conversation_id, response=UNSURE, intent="unknown", confidence=0.0)
     best = max(polite, key=lambda part: part.confidence)
     return AIResponse(
         conversation_id=request.conversation_id,

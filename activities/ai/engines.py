@@ -12,9 +12,12 @@ def build_engine(settings: Settings) -> Engine:
         case "embedded":
             return EmbeddedEngine(settings)
         case "http":
-            url = settings.ai.http.url
-            if url is None:
-                raise SettingsError("ai.http.url: the engine `http` needs the address to post to; it is not set")
-            return HttpEngine(url, settings.ai.http.token)
+            return HttpEngine(_address(settings.ai.http.url), settings.ai.http.token)
         case "llm":
             raise SettingsError("ai.engine: 'llm' is not available; choose embedded or http")
+
+
+def _address(url: str | None) -> str:
+    if url is None or not url.startswith(("http://", "https://")):
+        raise SettingsError("ai.http.url: the engine `http` posts to an address like https://ai.example/answer; set it")
+    return url

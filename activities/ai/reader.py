@@ -65,7 +65,7 @@ class Reader:
         self._vocabulary = Vocabulary(_english(articles, acts, objects))
         self._things = Things(articles, objects)
         self._own = {each.id: frozenset(stem for text in _texts(each) for stem in stems_of(text)) for each in articles}
-        self._alarms = {tuple(words(alarm)): act.name for act in acts for alarm in act.alarms}
+        self._alarms = {words(alarm): act.name for act in acts for alarm in act.alarms}
         self._of_questions = _stems_around_things(act for act in acts if act.name == QUESTION)
         self._of_no_topic = _stems_around_things(
             act for act in acts if act.kind in ("question", "smalltalk", "context")

@@ -45,26 +45,34 @@ _APOSTROPHES = re.compile(r"[’‘`´]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
 _TOKEN = re.compile(rf"{_TIME}|[a-z0-9]+(?:'[a-z]+)*")
+_IS_TIME = re.compile(_TIME)
+_KEPT = 16_384
 _stemmer = snowballstemmer.stemmer("english")
 
 
 def plain(text: str) -> str:
     """Lower case, without accents; emoji that mean something become words."""
+    if text.isascii():
+        return text.lower().replace("`", "'")
     text = "".join(f" {_SPELLING.emoji.get(c, '')} " if c in _SPELLING.emoji else c for c in text)
     text = _APOSTROPHES.sub("'", unicodedata.normalize("NFKC", text)).lower()
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, each spelled in one way; hours and other numbers are `TIME` and `NUMBER`."""
+@lru_cache(maxsize=_KEPT)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, each spelled in one way; hours and other numbers are `TIME` and `NUMBER`.
+
+    Kept, for what is learned is looked at from several sides.
+    """
     text = _DRAWN_OUT.sub(r"\1\1", plain(text))
     for pattern, spelling in _ONE_SPELLING:
         text = pattern.sub(spelling, text)
-    return [word for token in _TOKEN.findall(text) for word in _spelled(token)]
+    return tuple(word for token in _TOKEN.findall(text) for word in _spelled(token))
 
 
 def _spelled(token: str) -> list[str]:
-    if re.fullmatch(_TIME, token):
+    if _IS_TIME.fullmatch(token):
         return [TIME]
     bare = token.replace("'", "")
     if bare in _SPELLING.contractions:
@@ -75,7 +83,7 @@ def _spelled(token: str) -> list[str]:
     return [NUMBER] if token[0].isdigit() else token.split("'")
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=_KEPT)
 def stem(word: str) -> str:
     return word if word.isupper() else str(_stemmer.stemWord(word))
 

@@ -137,10 +137,11 @@ class Understanding:
 
 
 def _distinct(parts: list[Part]) -> list[Part]:
-    """The surest part of each intent."""
+    """The surest part of each intent, in the order they were asked."""
     surest: dict[str, Part] = {}
-    for part in sorted(parts, key=lambda part: -part.confidence):
-        surest.setdefault(part.intent, part)
+    for part in parts:
+        if part.intent not in surest or part.confidence > surest[part.intent].confidence:
+            surest[part.intent] = part
     return list(surest.values())
 
 

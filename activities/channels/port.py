@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from contracts.messages import OutboundMessage
 from contracts.events import SendResult
+from contracts.messages import OutboundMessage
 
 
 class Channel(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 from uuid import uuid4
 
@@ -23,6 +24,12 @@ VERIFICATIONS_AT_ONCE: Final = 4
 """A password hash is made to take memory and time, so few are computed at once."""
 
 
+@cache
+def _nobodys_hash() -> str:
+    """Verified in place of an account that does not exist, so that it takes as long to refuse."""
+    return PASSWORDS.hash(uuid4().hex)
+
+
 @dataclass(frozen=True, slots=True)
 class SignedIn:
     access_token: str
@@ -37,8 +44,7 @@ class SignIn:
         self._tokens = tokens
         self._failures = failures
         self._verifications = asyncio.Semaphore(VERIFICATIONS_AT_ONCE)
-        # Verified in place of an account that does not exist, so that it takes as long to refuse.
-        self._nobodys_hash = PASSWORDS.hash(uuid4().hex)
+        self._nobodys_hash = _nobodys_hash()
 
     async def by_password(self, email: str, password: str, address: str) -> SignedIn:
         """Opens a session.

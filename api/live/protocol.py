@@ -15,7 +15,7 @@ FRAME_BYTES = 64 * 1024
 """Most bytes of a client's frame."""
 
 KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept, longer than proxies keep theirs: closing first would break their requests."""
+"""Seconds that an idle connection is kept: longer than proxies do, whose requests our closing first would break."""
 
 
 class LiveProtocol(WebSocketsSansIOProtocol):
