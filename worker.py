@@ -27,7 +27,7 @@ from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
-from activities.turns import Turns
+from activities.turns import HEARTBEAT_SECONDS, Turns
 from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Settings, load_settings
 from workflows.client import connect
@@ -49,11 +49,14 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     client = await connect(settings, lazy=False)
     async with dependencies(settings, engine) as turns, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
-        for queue in queues:
-            await workers.enter_async_context(build_worker(client, queue, turns))
-        await make_current(client)
+        serving = [build_worker(client, queue, turns) for queue in queues]
+        for each in serving:
+            await workers.enter_async_context(each)
+        if TaskQueue.GATEWAY in queues:
+            await make_current(client)
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
         await stop.wait()
+        await asyncio.gather(*(each.shutdown() for each in serving))  # together, not one grace after another
 
 
 @contextlib.asynccontextmanager
@@ -86,6 +89,7 @@ def build_worker(client: Client, queue: TaskQueue, turns: Turns) -> Worker:
         activities=serves[queue],
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
+        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(DEPLOYMENT, build_id()),
             use_worker_versioning=True,

@@ -95,9 +95,10 @@ class Turns:
             await asyncio.wait(sending, timeout=PATIENCE_SECONDS)
         in_time = [task.result() for task in sending if task.done()]
         _note_results(batch.publication, in_time)
-        published = await self._publications.publish(batch.publication)
+        published, fresh = await self._publications.publish(batch.publication)
         results = [await task for task in sending]
-        in_batch = {event.message.id for event in batch.publication.events if event.message is not None}
+        events = batch.publication.events
+        in_batch = {event.message.id for event in events if event.message is not None and event.seq in fresh}
         for result in results:
             result.noted = published.stored and result in in_time and result.message_id in in_batch
             if published.stored and not result.noted:
@@ -106,7 +107,12 @@ class Turns:
 
     async def _send(self, publication: Publication, send: Send) -> SendResult:
         conversation = publication.conversation
-        result = await self._channels[send.adapter].send(conversation.property_id, send.message)
+        channel = self._channels.get(send.adapter)
+        if channel is None:
+            reason = f"there is no channel adapter {send.adapter}"
+            result = SendResult(message_id=send.message.message_id, result="failed", reason=reason)
+        else:
+            result = await channel.send(conversation.property_id, send.message)
         labels = (conversation.channel_type, conversation.property_id)
         MESSAGES_OUTBOUND.labels(*labels, result.result).inc()
         if result.result == "sent" and send.received_at is not None:
@@ -126,7 +132,10 @@ class Turns:
         return True
 
     async def _publish(self, publication: Publication | None) -> Published | None:
-        return None if publication is None else await self._publications.publish(publication)
+        if publication is None:
+            return None
+        published, _ = await self._publications.publish(publication)
+        return published
 
 
 def _note_results(publication: Publication, results: list[SendResult]) -> None:

@@ -1,6 +1,6 @@
 """The contract between the gateway and an AI engine (the seed's, with `sources`)."""
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from contracts.base import Model, Timestamp
 from contracts.guests import GuestProfile
@@ -44,7 +44,10 @@ class AIRequest(Model):
 
 
 class AIResponse(Model):
-    """An engine's answer. `confidence` is a probability that the answer is right, from 0 to 1."""
+    """An engine's answer. `confidence` is a probability that the answer is right, from 0 to 1.
+
+    NUL, which no text may hold in storage, is taken out wherever it stands.
+    """
 
     conversation_id: str
     response: str
@@ -53,3 +56,20 @@ class AIResponse(Model):
     actions: list[Action] = []
     should_escalate: bool = False
     sources: list[str] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, value: object) -> object:
+        return _strip_nul(value)
+
+
+def _strip_nul(value: object) -> object:
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [_strip_nul(each) for each in value]
+        case dict():
+            return {_strip_nul(key): _strip_nul(each) for key, each in value.items()}
+        case _:
+            return value

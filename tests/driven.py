@@ -133,7 +133,7 @@ class Driven:
     def passes(self, time: timedelta) -> None:
         self.now += time
         if policy.is_idle(self.record, self.now):
-            self.record.resolve("Nobody wrote for a while", self.now)
+            self.record.resolve(self.now)
             self.changed()
 
     def goes_on(self) -> None:

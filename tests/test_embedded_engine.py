@@ -3,20 +3,18 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from activities.ai.acts import load_acts
 from activities.ai.embedded import EmbeddedEngine
-from activities.ai.evaluation import Evaluation, Labelled, evaluate, load_labelled
+from activities.ai.evaluation import Evaluation, evaluate, load_labelled
 from activities.ai.knowledge import SHIPPED, load_articles
-from activities.ai.report import as_svg, as_text
+from activities.ai.report import as_text
 from activities.ai.text import words
 from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
 from contracts.messages import Author, Delivery, DeliveryState, Message
-from contracts.problems import Invalid
 from settings import Property, Settings, SettingsError
 from tests.questions import ASIDES, QUESTIONS
 
@@ -375,44 +373,3 @@ def test_a_missing_folder_stops_the_start_with_the_setting(tmp_path: Path) -> No
     settings = Settings(properties={"own": Property(name="Own", knowledge=str(tmp_path / "nowhere"))})
     with pytest.raises(SettingsError, match=r"properties\.own\.knowledge"):
         EmbeddedEngine(settings)
-
-
-# --- evaluation --------------------------------------------------------------------------------------------------
-
-
-def test_an_evaluation_reads_as_text_and_as_a_plot(evaluation: Evaluation) -> None:
-    text = as_text(evaluation)
-    assert f"{len(evaluation.outcomes)} messages" in text
-    assert f"{evaluation.at_threshold.accuracy:.1%}" in text
-    assert sum(each.count for each in evaluation.reliability) == len(evaluation.outcomes)
-    plot = ElementTree.fromstring(as_svg(evaluation))
-    bars = plot.findall("{http://www.w3.org/2000/svg}rect/{http://www.w3.org/2000/svg}title")
-    assert len(bars) == len(evaluation.reliability)
-
-
-async def test_an_evaluation_counts_right_and_dangerous_answers(engine: EmbeddedEngine) -> None:
-    messages = [
-        Labelled(text="What time is breakfast?", expected="answer", articles=["breakfast"]),
-        Labelled(text="What time is breakfast?", expected="answer", articles=["pool"]),
-        Labelled(text="What time is breakfast?", expected="person"),
-        Labelled(text="I want to talk to a human", expected="person"),
-    ]
-    found = await evaluate(engine, messages, property_id="seaview", threshold=THRESHOLD)
-    assert (found.at_threshold.accuracy, found.at_threshold.dangerous, found.at_threshold.answered) == (0.5, 0.5, 0.75)
-    assert found.at(1.01).dangerous == 0
-    confidence = found.outcomes[0].response.confidence
-    assert found.ece == pytest.approx(3 / 4 * (confidence - 1 / 3))
-
-
-def test_labelled_messages_come_as_json_lines_or_csv(tmp_path: Path) -> None:
-    (tmp_path / "set.csv").write_text(
-        'text,expected,articles\n"Hi, when is breakfast?",answer,breakfast\nhelp,person,\n'
-    )
-    (tmp_path / "set.jsonl").write_text(
-        '{"text": "Hi, when is breakfast?", "expected": "answer", "articles": ["breakfast"]}\n'
-        '{"text": "help", "expected": "person"}\n'
-    )
-    assert load_labelled(tmp_path / "set.csv") == load_labelled(tmp_path / "set.jsonl")
-    (tmp_path / "bad.jsonl").write_text('{"text": "help", "expected": "human"}\n')
-    with pytest.raises(Invalid, match="message 1"):
-        load_labelled(tmp_path / "bad.jsonl")

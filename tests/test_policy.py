@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.ai import AIResponse
 from contracts.conversations import ConversationPolicy, ConversationState, Outcome
+from contracts.events import SendResult
 from contracts.problems import GatewayError, HeldByOther, Resolved, WrongState
 from tests.records import (
     ANA,
@@ -197,7 +199,7 @@ EMPTY_TEXT = Handover("The AI gave an empty answer", RULES.handover_text)
         pytest.param(BLANK, EMPTY_TEXT, id="blanks said"),
     ],
 )
-def test_after_answer(response: transitions.AIResponse, expected: policy.TurnDecision) -> None:
+def test_after_answer(response: AIResponse, expected: policy.TurnDecision) -> None:
     assert policy.after_answer(RULES, response) == expected
 
 
@@ -291,7 +293,7 @@ GIVES_UP = policy.SEND_GIVES_UP_AFTER
         ),
     ],
 )
-def test_after_attempt(pending: PendingSend, result: policy.SendResult, expected: SendVerdict) -> None:
+def test_after_attempt(pending: PendingSend, result: SendResult, expected: SendVerdict) -> None:
     assert policy.after_attempt(pending, result, RULES, NOW) == expected
 
 

@@ -23,9 +23,8 @@ with workflow.unsafe.imports_passed_through():
         Ask,
         ContactLookup,
     )
-    from contracts.guests import GuestProfile
     from contracts.messages import ChannelType, GuestMessage, Message, Route
-    from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, workflow_id
+    from contracts.names import CONVERSATION_WORKFLOW, TaskQueue
     from contracts.problems import GatewayError
     from workflows import policy, transitions
     from workflows.drain import HEARTBEAT_TIMEOUT, Drain
@@ -55,7 +54,7 @@ class ConversationStart(Model):
 class ConversationWorkflow:
     @workflow.init
     def __init__(self, start: ConversationStart) -> None:
-        self._record = start.carried or _new_record(start)
+        self._record = start.carried or _begin(start)
         self._drain = Drain(self._record, turn_is_near=self._turn_is_near, changed=self._changed)
         self._asking: list[Arrival] = []
         """The turn whose slow answer is awaited."""
@@ -66,20 +65,35 @@ class ConversationWorkflow:
     @workflow.run
     async def run(self, start: ConversationStart) -> None:
         helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._keep_time())]
-        while True:
-            await workflow.wait_condition(
-                lambda: (
-                    self._turn_is_due() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
-                )
-            )
-            for helper in helpers:
-                if helper.done():
-                    helper.result()  # they never end, so this raises what broke them
-            if self._is_over():
-                return
-            if self._should_continue():
-                await self._continue_as_new(start)
-            await self._take_turn()
+        while not self._is_over():
+            try:
+                await self._work(start, helpers)
+            except asyncio.CancelledError:
+                self._end_by_operator()
+
+    async def _work(self, start: ConversationStart, helpers: list[asyncio.Task[None]]) -> None:
+        """Waits for something to do, and does it."""
+        await workflow.wait_condition(
+            lambda: self._turn_is_due() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
+        )
+        for helper in helpers:
+            if helper.done():  # they never end: what broke them fails this task, not the conversation
+                raise RuntimeError("a helper of the conversation has ended") from helper.exception()
+        if self._should_continue() and not self._is_over():
+            await self._continue_as_new(start)
+        await self._take_turn()
+
+    def _end_by_operator(self) -> None:
+        """Cancelled in the Temporal UI: what is unanswered is handed to staff, and all is told before the end."""
+        record, now = self._record, workflow.now()
+        self._leaving = self._drain.paused = False
+        self._drain.forget_loan()
+        record.notify("system", "An operator ended the conversation", now)
+        record.hand_over_queue("An operator ended the conversation", now)
+        record.policy.resolved_window = timedelta(0)
+        if record.state is not ConversationState.RESOLVED:
+            record.resolve(now)
+        self._changed()
 
     # --- guests signal ---------------------------------------------------------------------------------------------
 
@@ -263,7 +277,10 @@ class ConversationWorkflow:
             self._asking = []
 
     def _is_stale(self, arrivals: list[Arrival]) -> bool:
-        return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals) and self._owns(arrivals)
+        """A newer message wants to be answered along, or a new turn waits behind one that a person took over."""
+        if not self._owns(arrivals):
+            return self._ai_has_work()
+        return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
 
     def _start_local_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
         return workflow.start_local_activity_method(
@@ -305,14 +322,15 @@ class ConversationWorkflow:
     async def _keep_time(self) -> None:
         """One timer at a time, which sleeps once and looks again; only an earlier deadline wakes it before."""
         while True:
-            await workflow.wait_condition(lambda: self._deadline() is not None)
-            armed = self._deadline()
-            if armed is None:
-                continue
-            await wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
-            if policy.is_idle(self._record, workflow.now()):
-                self._record.resolve("Nobody wrote for a while", workflow.now())
+            await workflow.wait_condition(lambda: self._is_idle() or self._deadline() is not None)
+            if self._is_idle():
+                self._record.resolve(workflow.now())
                 self._changed()
+            elif (armed := self._deadline()) is not None:
+                await wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
+
+    def _is_idle(self) -> bool:
+        return policy.is_idle(self._record, workflow.now())
 
     def _deadline(self) -> datetime | None:
         deadline = policy.next_deadline(self._record)
@@ -332,9 +350,12 @@ class ConversationWorkflow:
         return record.state is ConversationState.RESOLVED and policy.window_is_over(record, workflow.now())
 
     def _should_continue(self) -> bool:
-        info = workflow.info()
+        """At the limit when idle, well above it whatever goes on."""
+        info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
-        return info.is_continue_as_new_suggested() or length > self._record.policy.history_limit
+        if info.is_continue_as_new_suggested() or length > 2 * limit:
+            return True
+        return length > limit and not self._drain.is_flying
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
         """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
@@ -345,6 +366,7 @@ class ConversationWorkflow:
                 and (not self._drain.is_flying or workflow.info().get_current_history_length() > HISTORY_CEILING)
             )
         )
+        self._drain.abandon()
         workflow.continue_as_new(start.model_copy(update={"carried": self._record}))
 
     # --- what others see -------------------------------------------------------------------------------------------
@@ -365,24 +387,11 @@ class ConversationWorkflow:
         workflow.set_current_details(policy.details(record))
 
 
-def _new_record(start: ConversationStart) -> Record:
-    info, now = workflow.info(), workflow.now()
-    guest_id = f"guest-{start.contact_key}"
-    return Record(
-        conversation=Conversation(
-            conversation_id=f"{start.contact_key}-{info.first_execution_run_id[:8]}",
-            guest_id=guest_id,
-            property_id=start.property_id,
-            state=ConversationState.NEW,
-            created_at=now,
-            channel_type=start.channel_type,
-            workflow_id=workflow_id(start.contact_key),
-        ),
-        contact_key=start.contact_key,
-        route=start.route,
-        profile=GuestProfile(id=guest_id),
-        policy=start.policy,
-    )
+def _begin(start: ConversationStart) -> Record:
+    """A new conversation, named after the first run of its chain."""
+    conversation_id = f"{start.contact_key}-{workflow.info().first_execution_run_id[:8]}"
+    where = (start.property_id, start.channel_type, start.contact_key, start.route)
+    return Record.begin(conversation_id, *where, start.policy, workflow.now())
 
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:

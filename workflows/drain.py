@@ -1,5 +1,6 @@
 """Draining the outbox: delivers and publishes, one batch at a time, beside whatever else the conversation does."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ class _Delivery:
     handle: workflow.ActivityHandle[DeliverAndPublishResult]
     publication: Publication
     sends: list[PendingSend]
+    newest: int
+    """The newest `seq` of the outbox when this began; a batch may hold less."""
 
 
 class Drain:
@@ -67,9 +70,13 @@ class Drain:
         if publication is None:
             return
         if published is None:
-            self._offered = 0
+            self.forget_loan()
         else:
-            self._note_published(publication, published)
+            self._note_published(publication, published, publication.events[-1].seq)
+
+    def forget_loan(self) -> None:
+        """Nobody knows whether what was lent went out: it is brought again."""
+        self._offered = 0
 
     async def run(self) -> None:
         """Delivers and publishes, one batch after the other, for as long as the workflow runs."""
@@ -83,8 +90,16 @@ class Drain:
             self._delivery = self._start(pending)
             try:
                 result = await self._delivery.handle
+            except asyncio.CancelledError:
+                # Recalled before the handle had its first step: the activity was never scheduled.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                self._not_begun(self._delivery)
             except ActivityError as error:
-                self._failed(self._delivery, error)
+                if _never_began(error):
+                    self._not_begun(self._delivery)
+                else:
+                    self._ended_without_a_word(self._delivery, error)
             else:
                 self._delivered(self._delivery, result)
             self._delivery = None
@@ -141,44 +156,46 @@ class Drain:
             priority=Priority(priority_key=1 if by_staff else 3, fairness_key=record.conversation.property_id),
             summary=ClearText("Deliver and publish" if sends else "Publish"),
         )
-        return _Delivery(handle, publication, pending)
+        return _Delivery(handle, publication, pending, newest=record.conversation.seq)
 
     def _delivered(self, delivery: _Delivery, result: DeliverAndPublishResult) -> None:
-        self._note_published(delivery.publication, result.published)
+        self._note_published(delivery.publication, result.published, delivery.newest)
         results = {each.message_id: each for each in result.sends}
         for send in delivery.sends:
             transitions.sent(self._record, send, results[send.message.id], workflow.now())
 
-    def _failed(self, delivery: _Delivery, error: ActivityError) -> None:
-        """The activity never began, or ended without a word: publishing is repeated, sends are judged."""
-        self._note_published(delivery.publication, Published(stored=False, told=False))
-        never_began = isinstance(error.cause, CancelledError) or (
-            isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START
-        )
+    def _not_begun(self, delivery: _Delivery) -> None:
+        """Nothing has happened: the batch is as fresh as before, and its sends were not attempted."""
         for send in delivery.sends:
-            result = SendResult(
-                message_id=send.message.id,
-                result="retry",
-                reason=cause_of(error),
-                unsure=not never_began,
-                retry_after=0,
-            )
+            transitions.not_attempted(self._record, send, workflow.now())
+
+    def _ended_without_a_word(self, delivery: _Delivery, error: ActivityError) -> None:
+        """Publishing is repeated; whether the sends left is not known."""
+        self._note_published(delivery.publication, Published(stored=False, told=False), delivery.newest)
+        for send in delivery.sends:
+            result = SendResult(message_id=send.message.id, result="retry", reason=cause_of(error), unsure=True)
             transitions.sent(self._record, send, result, workflow.now())
 
-    def _note_published(self, publication: Publication, published: Published) -> None:
+    def _note_published(self, publication: Publication, published: Published, newest: int) -> None:
         last = publication.events[-1].seq if publication.events else 0
         if published.told:
             self._record.told = max(self._record.told, last)
         if published.stored:
             self._record.stored(publication)
-            self._storage_failures, self._storage_again_at = 0, None
+            self._offered, self._storage_failures, self._storage_again_at = last, 0, None
         else:
-            self._offered = max(self._offered, last)
+            # Not only the batch: with storage away the rest of a long outbox is no news either.
+            self._offered = max(self._offered, newest)
             now = workflow.now()
             if self._storage_again_at is None or now >= self._storage_again_at:
                 # Only tries for storage's own sake lengthen the wait; a busy conversation must not.
                 self._storage_failures += 1
             self._storage_again_at = now + policy.storage_backoff(self._storage_failures)
+
+    def abandon(self) -> None:
+        """The run ends with a batch in flight: the next one knows that its sends may have left."""
+        for send in self._delivery.sends if self._delivery is not None else []:
+            send.unsure = True
 
     def recall_ai_sends(self) -> None:
         """A person took over: what the AI has not begun to send is not sent; what has begun comes to its end."""
@@ -189,3 +206,9 @@ class Drain:
                 transitions.withdraw(self._record, send, workflow.now())
         if delivery is not None and any(not transitions.may_send(self._record, send) for send in flying):
             delivery.handle.cancel()
+
+
+def _never_began(error: ActivityError) -> bool:
+    cause = error.cause
+    late = isinstance(cause, TimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START
+    return late or isinstance(cause, CancelledError)

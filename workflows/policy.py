@@ -185,14 +185,17 @@ def next_deadline(record: Record) -> datetime | None:
     if conversation.state is ConversationState.RESOLVED:
         return (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
     if conversation.state is ConversationState.ACTIVE:
-        return (conversation.last_message_at or conversation.created_at) + record.policy.idle_timeout
+        moments = [conversation.created_at, conversation.last_message_at, record.active_since]
+        return max(moment for moment in moments if moment is not None) + record.policy.idle_timeout
     return None
 
 
 def is_idle(record: Record, now: datetime) -> bool:
-    """Nobody has written to an AI conversation for so long that it closes."""
+    """Nobody has written to an AI conversation for so long that it closes. One that owes a reply is not idle."""
+    if record.state is not ConversationState.ACTIVE or record.queue or record.unchecked or record.sends:
+        return False
     deadline = next_deadline(record)
-    return record.state is ConversationState.ACTIVE and deadline is not None and now >= deadline
+    return deadline is not None and now >= deadline
 
 
 def window_is_over(record: Record, now: datetime) -> bool:

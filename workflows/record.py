@@ -10,8 +10,18 @@ from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Draft, Escalation, Outcome
 from contracts.events import Change, Event, MessageDelivery, Notification, NotificationKind, Publication
 from contracts.guests import GuestProfile
-from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, GuestMessage, Message, Route
-from contracts.names import BATCH_BYTES, CONTENT_LIMIT
+from contracts.messages import (
+    AIInfo,
+    Attachment,
+    Author,
+    ChannelType,
+    Delivery,
+    DeliveryState,
+    GuestMessage,
+    Message,
+    Route,
+)
+from contracts.names import BATCH_BYTES, CONTENT_LIMIT, workflow_id
 
 WINDOW = 20
 """Messages kept in the workflow; older context comes from storage."""
@@ -65,12 +75,43 @@ class Record(Model):
     outcomes: list[Outcome] = []
     unstored_deliveries: list[MessageDelivery] = []
     sends: list[PendingSend] = []
+    active_since: Timestamp | None = None
+    """When the AI got the conversation last; idle time counts from here at the earliest."""
     failures: int = 0
     """Turns in a row that the AI failed."""
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
     """What the search attributes say now."""
+
+    @classmethod
+    def begin(
+        cls,
+        conversation_id: str,
+        property_id: str,
+        channel_type: ChannelType,
+        contact_key: str,
+        route: Route,
+        policy: ConversationPolicy,
+        now: datetime,
+    ) -> "Record":
+        """A conversation in which nothing was said; its guest has a stand-in id until storage knows better."""
+        guest_id = f"guest-{contact_key}"
+        return cls(
+            conversation=Conversation(
+                conversation_id=conversation_id,
+                guest_id=guest_id,
+                property_id=property_id,
+                state=ConversationState.NEW,
+                created_at=now,
+                channel_type=channel_type,
+                workflow_id=workflow_id(contact_key),
+            ),
+            contact_key=contact_key,
+            route=route,
+            profile=GuestProfile(id=guest_id),
+            policy=policy,
+        )
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -196,6 +237,7 @@ class Record(Model):
 
     def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
         """Gives the conversation (back) to the AI."""
+        self.active_since = now
         conversation = self.conversation
         conversation.state = ConversationState.ACTIVE
         conversation.assigned_to = None
@@ -205,12 +247,14 @@ class Record(Model):
         self.failures = 0
         self.change(change, now, by)
 
-    def resolve(self, reason: str, now: datetime, by: str | None = None) -> None:
-        self.hand_over_queue(reason, now)
+    def resolve(self, now: datetime, by: str | None = None) -> None:
+        """Ends the conversation; a guest message that nobody has answered yet opens it again at once."""
         self.conversation.state = ConversationState.RESOLVED
         self.conversation.resolved_at = now
         self.conversation.unread = 0
         self.change("resolved", now, by)
+        if self.queue:
+            self.activate("reopened", now)
 
     def keep_draft(self, draft: Draft, now: datetime) -> None:
         self.conversation.draft = draft

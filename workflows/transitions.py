@@ -122,7 +122,7 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
 
 def resolve(record: Record, command: Command, now: datetime) -> None:
     if record.state is not ConversationState.RESOLVED:
-        record.resolve(command.reason or f"Resolved by {command.by.name}", now, command.by.id)
+        record.resolve(now, command.by.id)
     record.last_command = ("resolve", command.by.id)
 
 
@@ -326,9 +326,18 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
         record.escalate(f"A reply was not delivered: {verdict.failed}", now)
 
 
+def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
+    """An attempt that was begun here and never reached a worker counts for nothing."""
+    pending.attempts -= 1
+    if pending.attempts == 0:
+        pending.first_attempt_at = None
+    if not may_send(record, pending):
+        withdraw(record, pending, now)
+
+
 def may_send(record: Record, pending: PendingSend) -> bool:
-    """Ownership: the AI speaks only while the conversation is its own."""
-    return pending.message.author is not Author.AI or record.state is ConversationState.ACTIVE
+    """Ownership: the AI is silent while a person has the conversation. Resolving takes back nothing it has said."""
+    return pending.message.author is not Author.AI or record.state is not ConversationState.ESCALATED
 
 
 def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:

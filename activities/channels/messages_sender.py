@@ -29,10 +29,12 @@ class MessagesCallback:
             SIGNATURE_HEADER: sign(body, channel.secret.get_secret_value()),
         }
         try:
-            answer = await self._http.post(channel.callback_url, content=body, headers=headers)
+            # The body of the answer is not read: nothing in it could change what happened.
+            async with self._http.stream("POST", channel.callback_url, content=body, headers=headers) as answer:
+                pass
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             return _result(message, "failed", "channels.messages.callbackUrl is not an http(s) URL")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             result = _result(message, "retry", f"the callback cannot be reached ({type(error).__name__})")
             result.unsure = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             return result

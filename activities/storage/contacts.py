@@ -21,7 +21,7 @@ _FACTS = text(
 )
 _LAST_MESSAGES = text(
     """
-    SELECT id, seq, author, author_name, content, created_at FROM messages
+    SELECT id, seq, author, author_name, left(content, 4096) AS content, created_at FROM messages
     WHERE conversation_id = :conversation_id AND NOT private ORDER BY seq DESC LIMIT :limit
     """
 )

@@ -1,10 +1,11 @@
 """Writes what conversations publish: the projection and the property's log in PostgreSQL, then the live stream."""
 
 import json
+import logging
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
@@ -13,6 +14,8 @@ from contracts.events import Event, LogEntry, MessageDelivery, Publication, Publ
 from contracts.messages import DeliveryState, Message
 from contracts.metrics import ESCALATIONS
 from contracts.problems import StorageAway
+
+logger = logging.getLogger(__name__)
 
 _PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
 _MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
@@ -24,27 +27,30 @@ class Publications:
         self._database = database
         self._live = live
 
-    async def publish(self, publication: Publication) -> Published:
-        """Stores a batch once, however often it is called, and tells of it live.
+    async def publish(self, publication: Publication) -> tuple[Published, set[int]]:
+        """Stores a batch once, however often it is called, and tells of it live; gives each `seq` that is new to it.
 
         With PostgreSQL away the batch is only told live, and the answer says that it is not stored.
         """
         if not (publication.events or publication.outcomes or publication.deliveries):
-            return Published(stored=True, told=True)
+            return Published(stored=True, told=True), set()
         try:
             positions = await self._store(publication)
             for moved in publication.deliveries:
                 await self.move_delivery(publication.conversation, moved)
-        except StorageAway:
+        except (StorageAway, DBAPIError) as error:
+            # Read-only, full or away: the outbox keeps it, and what was sent must not be sent again for it.
+            logger.warning("a publication is not stored: %s", _kind(error))
             untold = [event for event in publication.events if event.seq > publication.told]
-            return Published(stored=False, told=await self._live.add([_entry(publication, event) for event in untold]))
+            told = await self._live.add([_entry(publication, event) for event in untold])
+            return Published(stored=False, told=told), set()
         fresh = [event for event in publication.events if event.seq in positions]
         await self._live.add([_entry(publication, event, positions[event.seq]) for event in fresh])
         conversation = publication.conversation
         for event in fresh:
             if event.change == "escalated":
                 ESCALATIONS.labels(conversation.channel_type, conversation.property_id).inc()
-        return Published(stored=True, told=True)
+        return Published(stored=True, told=True), set(positions)
 
     async def move_delivery(self, conversation: Conversation, moved: MessageDelivery) -> None:
         """Stores how far an already published message got, upwards only, and tells it again. Raises StorageAway."""
@@ -110,6 +116,11 @@ class Publications:
                 },
             )
             return {row.seq: row.position for row in rows}
+
+
+def _kind(error: StorageAway | DBAPIError) -> str:
+    """The kind of an error; its words may hold a guest's."""
+    return str(getattr(error.orig, "sqlstate", None)) if isinstance(error, DBAPIError) else error.code
 
 
 def _row(publication: Publication, event: Event) -> dict[str, object]:

@@ -1,6 +1,6 @@
 -- Publishes one batch of a conversation in a single statement, and so in a single transaction and round trip.
 -- The row lock on the conversation puts publishers of one conversation in line; what it already has is passed over.
--- The lock on the property's head is taken last, so that positions become visible in their order.
+-- The lock on the property's head, held to the end, makes positions become visible in their order.
 WITH stored AS (
     SELECT seq FROM conversations WHERE id = :conversation_id FOR UPDATE
 ), fresh AS (
@@ -39,6 +39,7 @@ WITH stored AS (
         AS settled("messageId" text, outcome text, "replyId" text, reason text, at timestamptz)
     ON CONFLICT (conversation_id, message_id) DO UPDATE
         SET outcome = excluded.outcome, reply_id = excluded.reply_id, reason = excluded.reason, at = excluded.at
+        WHERE outcomes.at <= excluded.at
 ), last_message AS (
     SELECT message FROM fresh WHERE message IS NOT NULL AND NOT (message->>'private')::boolean ORDER BY seq DESC LIMIT 1
 ), snapshot AS (
