@@ -22,7 +22,7 @@ import websockets
 from temporalio.client import Client
 
 from bench.bare import READY, TASK_QUEUE, BareConversation
-from bench.load import Arrivals, Figures, Write, converse
+from bench.load import Arrivals, Conversing, Figures, Write, converse
 from bench.report import Line, report
 from bench.wire import Connections, callback_server
 from contracts.names import workflow_id
@@ -32,11 +32,13 @@ from workflows.client import contact_key
 HOTEL = "bench"
 SECRET = "bench secret"
 IDENTITY = "bench identity"
-LATENCY = {"conversations": 1, "messages": 60}
-THROUGHPUT = {"conversations": 50, "messages": 16}
+LATENCY = Conversing(conversations=1, messages=60)
+THROUGHPUT = Conversing(conversations=50, messages=16)
 START_SECONDS, POLL_SECONDS = 30, 0.1
 ROUNDS = 3
 """Bare and product take turns, so that a machine that slows down slows both."""
+READING_SECONDS = 0.1
+"""A guest whose history is counted reads an answer before writing again, as people do."""
 COUNTED_FROM, COUNTED_TO = 4, 14
 """History is counted between these messages of a conversation: past its beginning, before it goes on in a new run."""
 
@@ -101,8 +103,8 @@ async def process(environment: dict[str, str], *arguments: str, ready: str | Non
 
 
 @asynccontextmanager
-async def bare(bench: Stack) -> AsyncIterator[Write]:
-    """The bare flow with its worker process."""
+async def bare(bench: Stack, *, apart: bool) -> AsyncIterator[Write]:
+    """The bare flow with its worker process; `apart`, with a task queue for each activity."""
     address = str(bench.folder / "bare.sock")
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     receiver.bind(address)
@@ -113,6 +115,7 @@ async def bare(bench: Stack) -> AsyncIterator[Write]:
     async def write(conversation: int, message_id: str, text: str) -> None:
         await bench.client.start_workflow(
             BareConversation.run,
+            apart,
             id=f"bare-{run}-{conversation}",
             task_queue=TASK_QUEUE,
             start_signal="receive",
@@ -231,12 +234,12 @@ async def measure() -> list[Line]:
 async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
     base_latency, base_load = Figures(), Figures()
     webhook_latency, load, chat_latency = Figures(), Figures(), Figures()
-    async with bare(bench) as write_bare, product(bench, engine) as running:
+    async with bare(bench, apart=engine == "http") as write_bare, product(bench, engine) as running:
         run = uuid.uuid4().hex[:8]
         warm = running.webhook(f"{run}-warm")
         await converse(f"{run}-wb", write_bare, bench.arrivals, conversations=5, messages=5)
         await converse(f"{run}-wp", warm, bench.arrivals, conversations=5, messages=5)
-        counted = {"conversations": 1, "messages": COUNTED_TO + 2}
+        counted = Conversing(conversations=1, messages=COUNTED_TO + 2, pause=READING_SECONDS)
         await converse(f"{run}-h", running.webhook(f"{run}-h"), bench.arrivals, **counted)
         outside = await history_cost(bench, f"{run}-h-0", "sms")
         async with running.chat() as (write_chat, visitor):

@@ -11,7 +11,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-TASK_QUEUE = "bare"
+TASK_QUEUE, AI_QUEUE, DELIVERY_QUEUE = "bare", "bare-ai", "bare-delivery"
 READY = "worker ready"
 
 
@@ -38,13 +38,19 @@ class BareConversation:
         self._queue: list[str] = []
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, apart: bool) -> None:
+        """`apart`: each activity has a task queue of its own, as the product's slow engine and channels have."""
+        ai_queue, delivery_queue = (AI_QUEUE, DELIVERY_QUEUE) if apart else (TASK_QUEUE, TASK_QUEUE)
         timeout = timedelta(seconds=30)
         while True:
             await workflow.wait_condition(lambda: bool(self._queue))
             text = self._queue.pop(0)
-            answer = await workflow.execute_activity(bare_answer, text, start_to_close_timeout=timeout)
-            await workflow.execute_activity_method(Delivery.bare_delivery, answer, start_to_close_timeout=timeout)
+            answer = await workflow.execute_activity(
+                bare_answer, text, task_queue=ai_queue, start_to_close_timeout=timeout
+            )
+            await workflow.execute_activity_method(
+                Delivery.bare_delivery, answer, task_queue=delivery_queue, start_to_close_timeout=timeout
+            )
 
     @workflow.signal
     def receive(self, text: str) -> None:
@@ -55,8 +61,12 @@ async def serve(address: str, datagrams: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     client = await Client.connect(address)
-    activities = [bare_answer, Delivery(datagrams).bare_delivery]
-    async with Worker(client, task_queue=TASK_QUEUE, workflows=[BareConversation], activities=activities):
+    delivery = Delivery(datagrams).bare_delivery
+    async with (
+        Worker(client, task_queue=TASK_QUEUE, workflows=[BareConversation], activities=[bare_answer, delivery]),
+        Worker(client, task_queue=AI_QUEUE, activities=[bare_answer]),
+        Worker(client, task_queue=DELIVERY_QUEUE, activities=[delivery]),
+    ):
         print(READY, flush=True)
         await stop.wait()
 

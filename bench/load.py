@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from bench.zero import sentence
 
@@ -12,6 +13,12 @@ ANSWER_SECONDS = 60
 
 Write = Callable[[int, str, str], Awaitable[None]]
 """Sends a message: number of the conversation, id of the message, its text. Returns once it is acknowledged."""
+
+
+class Conversing(TypedDict, total=False):
+    conversations: int
+    messages: int
+    pause: float
 
 
 class Arrivals:
@@ -61,8 +68,10 @@ class Figures:
         )
 
 
-async def converse(name: str, write: Write, arrivals: Arrivals, *, conversations: int, messages: int) -> Figures:
-    """Lets many conversations go on at once, one message at a time each."""
+async def converse(
+    name: str, write: Write, arrivals: Arrivals, *, conversations: int = 1, messages: int = 1, pause: float = 0.0
+) -> Figures:
+    """Lets many conversations go on at once, one message at a time each, `pause` seconds after each answer."""
     figures = Figures()
 
     async def one(conversation: int) -> None:
@@ -73,6 +82,8 @@ async def converse(name: str, write: Write, arrivals: Arrivals, *, conversations
             await write(conversation, message_id, sentence(message_id))
             figures.acknowledgements.append(time.perf_counter() - begun)
             figures.replies.append(await asyncio.wait_for(answer, ANSWER_SECONDS) - begun)
+            if pause:
+                await asyncio.sleep(pause)
 
     begun = time.perf_counter()
     await asyncio.gather(*(one(conversation) for conversation in range(conversations)))

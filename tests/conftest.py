@@ -132,6 +132,7 @@ async def ai(settings: Settings) -> AsyncIterator[FakeAI]:
         settings.ai.engine = "http"
         settings.ai.http.url = f"{url}/answer"
         yield fake
+        fake.let_go()  # a request that is still held would hold the server open
 
 
 @pytest.fixture

@@ -97,8 +97,10 @@ class Driven:
 
     @property
     def is_stale(self) -> bool:
-        """A newer message came while the AI thinks of an earlier one."""
-        return self.question is not None and self._owns_turn and len(self.record.queue) > len(self.question.arrivals)
+        """A newer message came while the AI thinks, or a new turn waits behind one that a person took over."""
+        if self.question is None or not self._owns_turn:
+            return self.question is not None and self._ai_has_work
+        return len(self.record.queue) > len(self.question.arrivals)
 
     @property
     def is_over(self) -> bool:
@@ -137,7 +139,9 @@ class Driven:
             self.changed()
 
     def goes_on(self) -> None:
-        """Continue-as-new: all that the next run knows is the serialised record; what flies is lost sight of."""
+        """Continue-as-new: all that the next run knows is the serialised record; what flies may have left."""
+        for send in self.flight.sends if self.flight is not None else []:
+            send.unsure = True
         self.record = copied(self.record)
         self.flight = None
 
@@ -233,16 +237,23 @@ class Driven:
             result.noted = result.message_id in self.stored.messages
         self._end_flight(flight, results, stored=stored)
 
-    def is_lost(self, *, stored: bool, never_began: bool) -> None:
-        """The worker died, or none took the batch: nobody says what became of it. It may be stored all the same."""
+    def is_lost(self, *, stored: bool) -> None:
+        """The worker died, and nobody says what became of the batch. It may be stored all the same."""
         assert self.flight is not None
-        if stored and not never_began:
+        if stored:
             self.stored.publish(self.flight.carried)
         results = [
-            a_result(send.message.id, "retry", reason="no answer in time", retry_after=0, unsure=not never_began)
-            for send in self.flight.sends
+            a_result(send.message.id, "retry", reason="no answer in time", unsure=True) for send in self.flight.sends
         ]
         self._end_flight(self.flight, results, stored=False)
+
+    def never_began(self) -> None:
+        """No worker took the batch, or it was recalled before one did."""
+        assert self.flight is not None
+        for send in self.flight.sends:
+            transitions.not_attempted(self.record, send, self.now)
+        self.flight = None
+        self.changed()
 
     def _end_flight(self, flight: Flight, results: list[SendResult], *, stored: bool) -> None:
         self._note_published(flight.publication, stored=stored)

@@ -1,15 +1,15 @@
-"""Records, messages and commands to begin from; no server is needed."""
+"""Records, messages and commands to begin from, and what to read of a record; no server is needed."""
 
 from datetime import UTC, datetime
 
 from contracts.ai import AIResponse
 from contracts.commands import Actor, Command, Reply
-from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Escalation
+from contracts.conversations import ConversationPolicy, ConversationState, Escalation
 from contracts.events import SendResult, SendResultKind
-from contracts.guests import GuestProfile
 from contracts.messages import GuestMessage, Route
 from workflows import transitions
-from workflows.record import Arrival, Record
+from workflows.policy import after_answer
+from workflows.record import Arrival, PendingSend, Record
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTACT_KEY = "contact"
@@ -29,25 +29,16 @@ def a_record(
     now: datetime = NOW,
 ) -> Record:
     """A conversation in which nothing was said, in any state."""
-    return Record(
-        conversation=Conversation(
-            conversation_id=conversation_id,
-            guest_id="guest",
-            property_id="hotel",
-            state=state,
-            assigned_to=assigned_to,
-            created_at=now,
-            resolved_at=now if state is ConversationState.RESOLVED else None,
-            escalation=Escalation(reason="Doubt", at=now) if state is ConversationState.ESCALATED else None,
-            channel_type="webchat",
-            workflow_id=f"conversation-{CONTACT_KEY}",
-        ),
-        contact_key=CONTACT_KEY,
-        route=a_route(adapter),
-        profile=GuestProfile(id="guest"),
-        policy=policy or ConversationPolicy(),
-        looked_up=looked_up,
-    )
+    rules = policy or ConversationPolicy()
+    record = Record.begin(conversation_id, "hotel", "webchat", CONTACT_KEY, a_route(adapter), rules, now)
+    record.looked_up = looked_up
+    record.conversation.state = state
+    record.conversation.assigned_to = assigned_to
+    if state is ConversationState.RESOLVED:
+        record.conversation.resolved_at = now
+    if state is ConversationState.ESCALATED:
+        record.conversation.escalation = Escalation(reason="Doubt", at=now)
+    return record
 
 
 def a_route(adapter: str = transitions.WEBCHAT) -> Route:
@@ -120,3 +111,21 @@ def a_result(
     return SendResult(
         message_id=message_id, result=result, reason=reason, retry_after=retry_after, unsure=unsure, noted=noted
     )
+
+
+def answered(adapter: str = transitions.WEBCHAT) -> tuple[Record, PendingSend]:
+    """A conversation whose first message the AI answers; the answer waits to be sent."""
+    record = a_record(adapter=adapter)
+    queue = arrived(record, a_message(adapter=adapter))
+    transitions.conclude(record, queue, after_answer(record.policy, an_answer()), "r-1", NOW)
+    return record, record.sends[0]
+
+
+def happened(record: Record) -> list[str]:
+    """What the outbox tells, in order."""
+    return [event.change or (event.notification.kind if event.notification else "message") for event in record.outbox]
+
+
+def outcomes(record: Record) -> dict[str, tuple[str, str | None]]:
+    """What became of each guest message, and which reply says so."""
+    return {outcome.message_id: (outcome.outcome, outcome.reply_id) for outcome in record.outcomes}

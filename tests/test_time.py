@@ -119,3 +119,32 @@ async def test_a_channel_that_never_heals_is_given_up_after_a_quarter_of_an_hour
         "SELECT count(*) AS n FROM notifications WHERE property_id = :id AND kind = 'delivery_failed'", id=stack.hotel
     )
     assert rows == [{"n": 2}]  # once after the first few tries, once when it was given up
+
+
+async def test_idle_time_counts_from_the_return_to_the_ai(skipping: tuple[Stack, WorkflowEnvironment]) -> None:
+    stack, environment = skipping
+    guest = stack.guest()
+    await guest.ask("I want to talk to a person")
+    conversation = await guest.conversation()
+    await environment.sleep(timedelta(hours=30))
+    await stack.conversations.return_to_ai(command(conversation))
+    await environment.sleep(timedelta(hours=23))
+    assert (await guest.conversation()).state is ConversationState.ACTIVE
+    await environment.sleep(timedelta(hours=2))
+    await guest.handle.result()
+
+
+async def test_a_conversation_that_owes_a_reply_is_not_idle(
+    skipping: tuple[Stack, WorkflowEnvironment], callback: FakeCallback
+) -> None:
+    stack, environment = skipping
+    stack.settings.conversation.idle_timeout = 60_000
+    callback.status = lambda message: 503
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    asked = await guest.ask("When is breakfast?")
+    await environment.sleep(timedelta(minutes=5))
+    assert (await guest.conversation()).state is ConversationState.ACTIVE
+    callback.status = lambda message: 200
+    await environment.sleep(timedelta(minutes=3))
+    await guest.handle.result()
+    assert asked.reply_id in callback.received

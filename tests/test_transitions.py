@@ -1,27 +1,33 @@
 """How a conversation moves: one thing at a time, and anything in any order."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 from contracts.conversations import ConversationPolicy, ConversationState, Draft
-from contracts.events import ContactFacts, Publication, SendResult
-from contracts.messages import AIInfo, Author, Delivery, DeliveryState, Message
-from contracts.names import BATCH_BYTES, CONTENT_LIMIT
+from contracts.events import ContactFacts
+from contracts.messages import AIInfo, Author, DeliveryState
+from contracts.names import CONTENT_LIMIT
 from tests.any_interleaving import AnyInterleaving
 from tests.driven import copied
-from tests.records import ANA, BEN, NOW, a_command, a_message, a_record, a_reply, a_result, an_answer, arrived
+from tests.records import (
+    BEN,
+    NOW,
+    a_command,
+    a_message,
+    a_record,
+    a_reply,
+    an_answer,
+    answered,
+    arrived,
+    happened,
+    outcomes,
+)
 from workflows import policy, transitions
-from workflows.record import OUTCOMES, SEEN, STAFF_REPLIES, WINDOW, PendingSend, Record
+from workflows.record import OUTCOMES, SEEN, STAFF_REPLIES, WINDOW, Record
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
-QUEUED, SENT, FAILED, UNKNOWN = (
-    DeliveryState.QUEUED,
-    DeliveryState.SENT,
-    DeliveryState.FAILED,
-    DeliveryState.UNKNOWN,
-)
+QUEUED, SENT = DeliveryState.QUEUED, DeliveryState.SENT
 LATER = NOW + timedelta(minutes=1)
 RULES = ConversationPolicy()
 
@@ -39,35 +45,6 @@ def _said(record: Record) -> list[tuple[Author, str]]:
     return [(message.author, message.content) for message in record.window]
 
 
-def _happened(record: Record) -> list[str]:
-    """What the outbox tells, in order."""
-    return [event.change or (event.notification.kind if event.notification else "message") for event in record.outbox]
-
-
-def _outcomes(record: Record) -> dict[str, tuple[str, str | None]]:
-    return {outcome.message_id: (outcome.outcome, outcome.reply_id) for outcome in record.outcomes}
-
-
-def _delivery(record: Record, message_id: str) -> Delivery:
-    message = record.message(message_id)
-    assert message is not None
-    return message.delivery
-
-
-def _answered(adapter: str = transitions.WEBCHAT) -> tuple[Record, PendingSend]:
-    """A conversation whose first message the AI answers; the answer waits to be sent."""
-    record = a_record(adapter=adapter)
-    queue = arrived(record, a_message(adapter=adapter))
-    transitions.conclude(record, queue, policy.after_answer(RULES, an_answer()), "r-1", NOW)
-    return record, record.sends[0]
-
-
-def _store(record: Record) -> Publication:
-    publication = record.publication()
-    record.stored(publication)
-    return publication
-
-
 # --- guests ------------------------------------------------------------------------------------------------------
 
 
@@ -75,7 +52,7 @@ def test_the_first_message_starts_the_conversation() -> None:
     record = a_record()
     queue = arrived(record, a_message(guest_name="Rosa"))
     assert record.state is ACTIVE
-    assert _happened(record) == ["started", "message"]
+    assert happened(record) == ["started", "message"]
     assert [arrival.message.id for arrival in queue] == ["g-1"]
     conversation = record.conversation
     assert (conversation.message_count, conversation.unread, conversation.guest_name) == (1, 1, "Rosa")
@@ -121,7 +98,7 @@ def test_where_all_is_known_there_is_no_conversation() -> None:
 def test_a_message_to_a_person_is_handed_at_once() -> None:
     record = a_record(ESCALATED, assigned_to="ana")
     assert arrived(record, a_message()) == []
-    assert _outcomes(record) == {"g-1": ("handed", None)}
+    assert outcomes(record) == {"g-1": ("handed", None)}
 
 
 def test_a_message_reopens_a_resolved_conversation() -> None:
@@ -129,11 +106,11 @@ def test_a_message_reopens_a_resolved_conversation() -> None:
     assert len(arrived(record, a_message())) == 1
     conversation = record.conversation
     assert (conversation.state, conversation.assigned_to, conversation.resolved_at) == (ACTIVE, None, None)
-    assert _happened(record) == ["reopened", "message"]
+    assert happened(record) == ["reopened", "message"]
 
 
 def test_the_reply_goes_the_way_the_newest_message_came() -> None:
-    record, pending = _answered()
+    record, pending = answered()
     arrived(record, a_message("g-2", adapter="messages"))
     assert transitions.attempt(record, pending, NOW).adapter == "messages"
 
@@ -169,17 +146,17 @@ def test_a_reply_takes_an_ai_conversation_over() -> None:
     conversation = record.conversation
     assert (conversation.state, conversation.assigned_to) == (ESCALATED, "ana")
     assert (conversation.unread, conversation.draft) == (0, None)
-    assert _happened(record) == ["started", "message", "escalated", "claimed", "message"]
+    assert happened(record) == ["started", "message", "escalated", "claimed", "message"]
     assert (message.author, message.author_name, message.delivery.state) == (Author.STAFF, "Ana", QUEUED)
     assert [send.message.id for send in record.sends] == ["s-1"]
-    assert _outcomes(record) == {"g-1": ("handed", None)}
+    assert outcomes(record) == {"g-1": ("handed", None)}
 
 
 def test_a_reply_claims_what_is_nobodys() -> None:
     record = a_record(ESCALATED)
     transitions.reply(record, a_reply(by=BEN), NOW)
     assert record.conversation.assigned_to == "ben"
-    assert _happened(record) == ["claimed", "message"]
+    assert happened(record) == ["claimed", "message"]
 
 
 def test_a_note_changes_nothing() -> None:
@@ -210,14 +187,14 @@ def test_a_claim_hands_over_what_waits_for_the_ai() -> None:
     arrived(record, a_message("g-1"), a_message("g-2"))
     transitions.claim(record, a_command(), NOW)
     assert record.queue == []
-    assert _outcomes(record) == {"g-1": ("handed", None), "g-2": ("handed", None)}
-    assert "escalation" not in _happened(record)  # who claims needs no notification
+    assert outcomes(record) == {"g-1": ("handed", None), "g-2": ("handed", None)}
+    assert "escalation" not in happened(record)  # who claims needs no notification
 
 
 def test_escalating_notifies_staff_with_the_reason() -> None:
     record = a_record(ACTIVE)
     transitions.escalate(record, a_command(reason="VIP"), NOW)
-    assert _happened(record) == ["escalated", "escalation"]
+    assert happened(record) == ["escalated", "escalation"]
     assert record.conversation.escalation is not None
     assert record.conversation.escalation.reason == "VIP"
     assert record.conversation.assigned_to is None
@@ -233,13 +210,22 @@ def test_returning_gives_the_ai_a_clean_start() -> None:
     assert (conversation.draft, record.failures) == (None, 0)
 
 
-def test_resolving_leaves_nothing_waiting() -> None:
-    record = a_record()
+def test_resolving() -> None:
+    record = a_record(ESCALATED, assigned_to="ana")
     arrived(record, a_message())
     transitions.resolve(record, a_command(), LATER)
     conversation = record.conversation
     assert (conversation.state, conversation.resolved_at, conversation.unread) == (RESOLVED, LATER, 0)
-    assert (record.queue, _outcomes(record)) == ([], {"g-1": ("handed", None)})
+    assert happened(record) == ["message", "resolved"]
+
+
+def test_who_waits_for_an_answer_opens_a_resolved_conversation_again() -> None:
+    record = a_record()
+    arrived(record, a_message())
+    transitions.resolve(record, a_command(), LATER)
+    assert (record.state, record.conversation.resolved_at) == (ACTIVE, None)
+    assert [arrival.message.id for arrival in record.queue] == ["g-1"]
+    assert happened(record) == ["started", "message", "resolved", "reopened"]
 
 
 # --- the AI ------------------------------------------------------------------------------------------------------
@@ -260,11 +246,11 @@ def test_a_request_holds_the_turn_and_a_little_before_it() -> None:
 
 
 def test_a_confident_answer_is_said() -> None:
-    record, pending = _answered()
+    record, pending = answered()
     assert _said(record)[-1] == (Author.AI, "At seven.")
     assert (pending.in_reply_to, pending.received_at) == (["g-1"], NOW)
     assert pending.message.ai == AIInfo(confidence=0.9, intent="breakfast", sources=["breakfast.md"])
-    assert _outcomes(record) == {"g-1": ("answered", "r-1")}
+    assert outcomes(record) == {"g-1": ("answered", "r-1")}
     assert (record.queue, record.conversation.current_intent) == ([], "breakfast")
 
 
@@ -274,7 +260,7 @@ def test_an_answer_settles_its_turn_and_leaves_what_came_meanwhile() -> None:
     arrived(record, a_message("g-3"))
     transitions.conclude(record, turn, policy.after_answer(RULES, an_answer()), "r-1", LATER)
     assert [arrival.message.id for arrival in record.queue] == ["g-3"]
-    assert _outcomes(record) == {"g-1": ("answered", "r-1"), "g-2": ("answered", "r-1")}
+    assert outcomes(record) == {"g-1": ("answered", "r-1"), "g-2": ("answered", "r-1")}
     assert record.sends[0].received_at == NOW  # of the oldest
 
 
@@ -286,7 +272,7 @@ def test_doubt_hands_everything_over_and_keeps_the_draft() -> None:
     transitions.conclude(record, turn, decision, "r-1", NOW)
     assert (record.state, record.conversation.assigned_to) == (ESCALATED, None)
     assert _said(record)[-1] == (Author.SYSTEM, RULES.handover_text)
-    assert _outcomes(record) == {"g-1": ("handed", "r-1"), "g-2": ("handed", None)}
+    assert outcomes(record) == {"g-1": ("handed", "r-1"), "g-2": ("handed", None)}
     assert record.conversation.draft is not None
     assert (record.conversation.draft.id, record.conversation.draft.content) == ("r-1-draft", "At six?")
 
@@ -299,8 +285,8 @@ def test_two_failures_in_a_row_bring_a_person() -> None:
         transitions.conclude(record, turn, failure, f"r-{number}", NOW)
         assert (record.failures, record.state, record.conversation.needs_review) == (number, state, True)
         assert _said(record)[-1] == (Author.SYSTEM, RULES.fallback_text)
-    assert _happened(record).count("ai_timeout") == 2
-    assert _outcomes(record) == {"g-1": ("handed", "r-1"), "g-2": ("handed", "r-2")}
+    assert happened(record).count("ai_timeout") == 2
+    assert outcomes(record) == {"g-1": ("handed", "r-1"), "g-2": ("handed", "r-2")}
 
 
 def test_an_answer_between_two_failures_begins_the_count_anew() -> None:
@@ -320,188 +306,3 @@ def test_blank_words_are_no_draft() -> None:
     record = a_record(ESCALATED)
     transitions.keep_as_draft(record, an_answer(" \n"), "d-1", NOW)
     assert (record.conversation.draft, record.outbox) == (None, [])
-
-
-# --- sending -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("adapter", "held_until", "due"),
-    [
-        pytest.param(transitions.WEBCHAT, [None, None, None], 3, id="web chat takes all"),
-        pytest.param("messages", [None, None, None], 1, id="a channel takes one"),
-        pytest.param("messages", [NOW, None, None], 1, id="exactly when it may go again"),
-        pytest.param("messages", [LATER, None, None], 0, id="one that waits holds back the rest"),
-        pytest.param(transitions.WEBCHAT, [LATER, None, None], 0, id="on web chat too"),
-        pytest.param(transitions.WEBCHAT, [None, LATER, None], 1, id="those before it go"),
-    ],
-)
-def test_due_sends(adapter: str, held_until: list[datetime | None], due: int) -> None:
-    record = a_record(ESCALATED, adapter=adapter)
-    for number, until in enumerate(held_until):
-        transitions.reply(record, a_reply(f"s-{number}"), NOW)
-        record.sends[-1].not_before = until
-    assert transitions.due_sends(record, NOW) == record.sends[:due]
-
-
-def test_an_attempt_says_where_to_and_for_what() -> None:
-    record, pending = _answered("messages")
-    first, second = (transitions.attempt(record, pending, at) for at in (NOW, LATER))
-    assert (first.attempt, second.attempt, pending.first_attempt_at) == (1, 2, NOW)
-    assert first.message == second.message
-    assert (first.message.recipient_id, first.message.channel_id) == ("visitor", "desk")
-    assert (first.message.message_id, first.message.in_reply_to) == ("r-1", ["g-1"])
-
-
-REFUSED = Delivery(state=FAILED, reason="opted out")
-TAKEN_OVER = "A person took over before it was sent"
-
-
-@pytest.mark.parametrize(
-    ("state", "result", "delivery", "outcome", "still_waits", "state_after"),
-    [
-        pytest.param(ACTIVE, a_result("r-1"), Delivery(state=SENT), "answered", False, ACTIVE, id="sent"),
-        pytest.param(
-            ESCALATED, a_result("r-1"), Delivery(state=SENT), "answered", False, ESCALATED, id="sent, taken over since"
-        ),
-        pytest.param(
-            ACTIVE, a_result("r-1", "retry"), Delivery(state=QUEUED), "answered", True, ACTIVE, id="tried again"
-        ),
-        pytest.param(
-            ACTIVE, a_result("r-1", "failed", reason="opted out"), REFUSED, "handed", False, ESCALATED, id="refused"
-        ),
-        pytest.param(
-            RESOLVED,
-            a_result("r-1", "failed", reason="opted out"),
-            REFUSED,
-            "handed",
-            False,
-            RESOLVED,
-            id="refused, resolved since",
-        ),
-        pytest.param(
-            ESCALATED,
-            a_result("r-1", "retry"),
-            Delivery(state=FAILED, reason=TAKEN_OVER),
-            "handed",
-            False,
-            ESCALATED,
-            id="not sent, taken over since",
-        ),
-        pytest.param(
-            ESCALATED,
-            a_result("r-1", "retry", unsure=True),
-            Delivery(state=UNKNOWN, reason=TAKEN_OVER),
-            "handed",
-            False,
-            ESCALATED,
-            id="perhaps sent, taken over since",
-        ),
-    ],
-)
-def test_after_an_attempt_to_send_an_answer(
-    state: ConversationState,
-    result: SendResult,
-    delivery: Delivery,
-    outcome: str,
-    still_waits: bool,
-    state_after: ConversationState,
-) -> None:
-    record, pending = _answered("messages")
-    transitions.attempt(record, pending, NOW)
-    record.conversation.state = state
-    transitions.sent(record, pending, result, NOW)
-    assert _delivery(record, "r-1") == delivery
-    assert _outcomes(record)["g-1"][0] == outcome
-    assert record.sends == ([pending] if still_waits else [])
-    assert record.state is state_after
-
-
-def test_a_withdrawn_answer_becomes_a_draft() -> None:
-    record, pending = _answered()
-    transitions.claim(record, a_command(ANA), NOW)
-    assert not transitions.may_send(record, pending)
-    transitions.withdraw(record, pending, NOW)
-    assert record.conversation.draft is not None
-    assert (record.conversation.draft.id, record.conversation.draft.content) == ("r-1-draft", "At seven.")
-    assert (record.sends, _outcomes(record)) == ([], {"g-1": ("handed", None)})
-
-
-@pytest.mark.parametrize("state", ConversationState)
-def test_only_the_ai_needs_the_conversation_to_be_its_own(state: ConversationState) -> None:
-    record, pending = _answered()
-    record.conversation.state = state
-    assert transitions.may_send(record, pending) is (state is ACTIVE)
-    for author in (Author.SYSTEM, Author.STAFF):
-        message = pending.message.model_copy(update={"author": author})
-        assert transitions.may_send(record, PendingSend(message=message))
-
-
-def test_staff_are_told_of_a_message_that_does_not_leave() -> None:
-    record = a_record(ESCALATED, policy=ConversationPolicy(max_retries=0))
-    transitions.reply(record, a_reply(), NOW)
-    pending = record.sends[0]
-    for _ in range(2):
-        transitions.attempt(record, pending, NOW)
-        transitions.sent(record, pending, a_result("s-1", "retry", reason="busy"), NOW)
-    assert _happened(record).count("delivery_failed") == 1
-
-
-# --- the outbox --------------------------------------------------------------------------------------------------
-
-
-def test_storing_takes_away_what_was_published_and_no_more() -> None:
-    record, _ = _answered()
-    publication = copied(record.publication())
-    arrived(record, a_message("g-2"))
-    transitions.settle(record, ["g-1"], "handed", "The reply was not delivered", LATER)
-    record.stored(publication)
-    assert [event.message.id for event in record.outbox if event.message] == ["g-2"]
-    assert [(outcome.message_id, outcome.outcome) for outcome in record.unstored_outcomes] == [("g-1", "handed")]
-    assert not record.all_stored
-    _store(record)
-    assert record.all_stored
-
-
-@pytest.mark.parametrize("character", ["x", "é", "早", "🛎"])
-def test_a_batch_is_bounded_in_bytes(character: str) -> None:
-    record = a_record(ESCALATED)
-    arrived(record, *(a_message(f"g-{number}", character * 20_000) for number in range(20)))
-    batches: list[int] = []
-    while record.outbox:
-        events = _store(record).events
-        assert sum(len(event.model_dump_json().encode()) for event in events) <= BATCH_BYTES
-        batches.append(len(events))
-    assert (sum(batches), len(batches) > 1) == (20, True)
-
-
-def test_an_event_larger_than_a_batch_goes_alone() -> None:
-    record = a_record(ESCALATED)
-    arrived(record, a_message("g-1", "x" * BATCH_BYTES), a_message("g-2"))
-    assert [[event.seq for event in _store(record).events] for _ in range(2)] == [[1], [2]]
-
-
-@pytest.mark.parametrize(
-    ("published", "noted", "told"),
-    [
-        pytest.param(True, True, False, id="storage knows"),
-        pytest.param(True, False, True, id="storage has the message and not this"),
-        pytest.param(False, False, True, id="a publish on its way has the message and not this"),
-    ],
-)
-def test_storage_is_told_how_far_a_message_got(published: bool, noted: bool, told: bool) -> None:
-    record, pending = _answered()
-    publication = record.publication()
-    if published:
-        record.stored(publication)
-    transitions.sent(record, pending, a_result("r-1", noted=noted), NOW)
-    record.stored(publication)
-    assert [moved.message_id for moved in record.unstored_deliveries] == (["r-1"] if told else [])
-    assert all(moved.delivery.state is SENT for moved in record.publication().deliveries)
-
-
-def test_what_is_told_later_carries_the_newest_delivery() -> None:
-    record, pending = _answered()
-    transitions.sent(record, pending, a_result("r-1"), NOW)
-    messages: list[Message] = [event.message for event in record.publication().events if event.message]
-    assert [message.delivery.state for message in messages] == [DeliveryState.DELIVERED, SENT]
