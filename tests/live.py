@@ -188,7 +188,7 @@ class Story:
             seq=self.seq,
             workflow_id=workflow_id(self.contact_key),
         )
-        published = await self.publications.publish(
+        published, _ = await self.publications.publish(
             Publication(
                 conversation=conversation,
                 contact_key=self.contact_key,
