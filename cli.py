@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -109,6 +110,30 @@ def chat(
     from console.terminal_chat import run
 
     asyncio.run(run(url or f"http://127.0.0.1:{load_settings().server.port}", property_id))
+
+
+@app.command("eval")
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Labelled messages, as JSON lines or CSV.")],
+    property_id: Annotated[str, typer.Option("--property", help="The hotel whose engine is asked.")] = DEMO_PROPERTY,
+    svg: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
+) -> None:
+    """Ask the AI engine labelled messages, and tell how good and how dangerous its answers are."""
+    from activities.ai.engines import build_engine
+    from activities.ai.evaluation import evaluate as run
+    from activities.ai.evaluation import load_labelled
+    from activities.ai.report import as_svg, as_text
+    from settings import Property
+
+    settings = load_settings()
+    settings.properties.setdefault(property_id, Property(name=property_id))
+    if not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    threshold = settings.routing.escalation_threshold
+    found = asyncio.run(run(build_engine(settings), load_labelled(file), property_id=property_id, threshold=threshold))
+    typer.echo(as_text(found))
+    if svg is not None:
+        svg.write_text(as_svg(found))
 
 
 @app.command()

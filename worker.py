@@ -1,15 +1,14 @@
 """The worker process: builds its dependencies and says which task queues it serves. No logic."""
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import uvloop
 from prometheus_client import start_http_server
 from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
 from temporalio.client import Client
@@ -29,7 +28,7 @@ from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from activities.turns import HEARTBEAT_SECONDS, Turns
 from contracts.names import DEPLOYMENT, TaskQueue
-from settings import Settings, load_settings
+from settings import Settings
 from workflows.client import connect
 from workflows.conversation import ConversationWorkflow
 from workflows.search import register_search_attributes
@@ -138,10 +137,11 @@ async def make_current(client: Client) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve the gateway's task queues.")
-    parser.add_argument("--queues", default=",".join(TaskQueue), help="comma-separated; all by default")
-    queues = parser.parse_args().queues
-    uvloop.run(run(load_settings(), [TaskQueue(name) for name in queues.split(",")]))
+    """`python worker.py` is `gateway worker`."""
+    import cli
+
+    sys.argv.insert(1, "worker")
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -160,3 +160,21 @@ async def test_staff_add_says_that_the_database_is_away(settings: Settings, tmp_
     done = await add(settings, "mia@harbour.example", "--property", "harbour")
     assert done.code == 1
     assert "PostgreSQL does not answer" in done.errors
+
+
+async def test_eval_tells_how_good_the_butler_is(tmp_path: Path) -> None:
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("text,expected,articles\nWhat time is breakfast?,answer,breakfast\nI want a refund!,person,\n")
+    done = await gateway("eval", str(labelled), "--svg", str(tmp_path / "plot.svg"))
+    assert (done.code, done.errors) == (0, "")
+    assert "2 messages, threshold 0.70" in done.output
+    assert "100.0%" in done.output
+    assert (tmp_path / "plot.svg").read_text().startswith("<svg")
+
+
+async def test_eval_names_a_line_that_is_wrong(tmp_path: Path) -> None:
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text('{"text": "Hello", "expected": "perhaps"}\n')
+    done = await gateway("eval", str(labelled))
+    assert done.code == 1
+    assert "labelled.jsonl, message 1" in done.errors
