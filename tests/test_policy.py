@@ -69,6 +69,9 @@ def test_asks_for_a_person(text: str) -> None:
         pytest.param("Do you have a personal trainer I can talk to?", id="part of a word"),
         pytest.param("Your staff is great", id="praise"),
         pytest.param("Wir sprechen Deutsch", id="German, no person"),
+        pytest.param("I need to thank the staff", id="a need, but of another kind"),
+        pytest.param("I want to book a table for someone", id="for somebody else"),
+        pytest.param("I need to know when the reception opens", id="about opening hours"),
     ],
 )
 def test_does_not_ask_for_a_person(text: str) -> None:

@@ -88,6 +88,17 @@ def test_a_look_up_tells_who_writes_and_what_was_said_before() -> None:
     assert conversation.previous_conversation_id == "contact-00000000"
 
 
+def test_a_look_up_keeps_the_window_bounded() -> None:
+    record, earlier = a_record(looked_up=False), a_record(conversation_id="contact-00000000")
+    arrived(record, a_message())
+    arrived(earlier, a_message())
+    for number in range(WINDOW):
+        transitions.reply(record, a_reply(f"n-{number}", private=True), NOW)
+    facts = ContactFacts(known_message_ids=["g-1"], previous_messages=earlier.window)
+    transitions.looked_up(record, facts, NOW)
+    assert [message.id for message in record.window] == [f"n-{number}" for number in range(WINDOW)]
+
+
 def test_where_all_is_known_there_is_no_conversation() -> None:
     record = a_record(looked_up=False)
     arrived(record, a_message())
@@ -241,7 +252,7 @@ def test_a_request_holds_the_turn_and_a_little_before_it() -> None:
     assert (request.message.id, len(request.message.content)) == ("g-9", CONTENT_LIMIT)
     assert request.context.turn_message_ids == [arrival.message.id for arrival in queue]
     earlier = [message.content for message in request.context.messages]
-    assert earlier == [f"Question {number}" for number in range(transitions.AI_MESSAGES)]
+    assert earlier == [f"Question {number}" for number in range(1, transitions.AI_MESSAGES)]
     assert (request.context.state, request.context.message_count) == ("active", transitions.AI_MESSAGES + 1)
 
 

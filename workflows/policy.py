@@ -27,10 +27,12 @@ STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 _PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front\ desk|operator|colleague)"
 _ASKS_FOR_PERSON = re.compile(
     rf"""
-    \b(speak|talk|chat|connect\ me|put\ me\ through|transfer\ me|get\ me|want|need|prefer)\b[^.?!]{{0,40}}
-        \b(a|an|the|to|with|real|some|your|actual)\b[^.?!]{{0,15}}\b{_PERSON}\b
+    \b(speak|talk|chat|connect\ me|put\ me\ through|transfer\ me)\b[^.?!]{{0,25}}
+        \b(to|with)\b[^.?!]{{0,20}}\b{_PERSON}\b
+    | \b(want|need|prefer|get\ me|give\ me)\ ((a|an|the|some|your)\ )?((real|actual|live|human)\ )?
+        (person|human|agent|manager|operator|receptionist)\b
     | \b(real|actual|live)\ (person|human|agent)\b
-    | \b(falar|conversar)\ com\ (uma\ pessoa|algu[eé]m|um\ humano|um\ atendente|a\ recep[cç][aã]o)
+    | \b(falar|conversar)\ com\ (uma\ pessoa|algu[eé]m|um\ humano|um\ atendente|a\ recep?[cç][aã]o)
     | \bhablar\ con\ (una\ persona|alguien|un\ humano|un\ agente|la\ recepci[oó]n)
     | \bparler\ [aà]\ (une\ (vraie\ )?personne|quelqu.un|un\ humain|la\ r[eé]ception)
     | \bmit\ (einem\ (echten\ )?menschen|einer\ person|jemandem|einem\ mitarbeiter|der\ rezeption)\ (sprechen|reden)

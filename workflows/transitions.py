@@ -12,7 +12,7 @@ from workflows import policy
 from workflows.record import STAFF_REPLIES, WINDOW, Arrival, PendingSend, Record
 
 AI_MESSAGES = 6
-"""Messages of the conversation that an engine is given, the one to be answered among them."""
+"""Messages of the conversation that an engine is given, the one to be answered among them; a longer turn goes whole."""
 WEBCHAT = "webchat"
 """The adapter for which publishing a message is sending it."""
 
@@ -176,7 +176,7 @@ def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
                 },
                 by_alias=False,
             ),
-            messages=earlier[1 - AI_MESSAGES :],
+            messages=earlier[1 - max(AI_MESSAGES, len(arrivals)) :],
             turn_message_ids=[arrival.message.id for arrival in arrivals],
         ),
         guest_profile=record.profile,
