@@ -106,10 +106,13 @@ def workflow_runner() -> SandboxedWorkflowRunner:
             "pydantic",
             "pydantic_core",
             "annotated_types",
+            "opentelemetry",
+            "workflows.drain",
             "workflows.policy",
             "workflows.record",
             "workflows.transitions",
             "workflows.search",
+            "workflows.waiting",
             "prometheus_client",
         )
     )

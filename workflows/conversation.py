@@ -355,7 +355,7 @@ class ConversationWorkflow:
         length = info.get_current_history_length()
         if info.is_continue_as_new_suggested() or length > 2 * limit:
             return True
-        return length > limit and not self._drain.is_flying
+        return length > limit and not (self._drain.is_flying or self._record.unchecked or self._ai_has_work())
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
         """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
