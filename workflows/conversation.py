@@ -56,8 +56,7 @@ class ConversationWorkflow:
     def __init__(self, start: ConversationStart) -> None:
         self._record = start.carried or _begin(start)
         self._drain = Drain(self._record, turn_is_near=self._turn_is_near, changed=self._changed)
-        self._asking: list[Arrival] = []
-        """The turn whose slow answer is awaited."""
+        self._asking: list[Arrival] = []  # the turn whose slow answer is awaited
         self._restarts = 0
         self._leaving = False
         self._describe()
@@ -350,12 +349,15 @@ class ConversationWorkflow:
         return record.state is ConversationState.RESOLVED and policy.window_is_over(record, workflow.now())
 
     def _should_continue(self) -> bool:
-        """At the limit when idle, well above it whatever goes on."""
+        """At the limit when a guest has just written, well above it whenever that may be.
+
+        Right after a delivery the guest's next message would come in between, and fail the task that ends the run.
+        """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
         if info.is_continue_as_new_suggested() or length > 2 * limit:
             return True
-        return length > limit and not (self._drain.is_flying or self._record.unchecked or self._ai_has_work())
+        return length > limit and not self._drain.is_flying and bool(self._record.unchecked or self._ai_has_work())
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
         """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
