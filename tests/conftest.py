@@ -19,7 +19,7 @@ from tests.api import Api, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.server import serving
-from tests.support import Stack
+from tests.support import Guest, Stack, workers
 from workflows.client import Conversations, connect
 from workflows.search import register_search_attributes
 
@@ -142,6 +142,18 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
     async with serving(fake.app) as url:
         settings.channels.messages.callback_url = f"{url}/callback"
         yield fake
+
+
+@pytest.fixture
+async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
+    """Workers that ask the commanded AI."""
+    async with workers(stack.settings, stack.client):
+        yield
+
+
+@pytest.fixture
+def guest(stack: Stack) -> Guest:
+    return stack.guest()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from contracts.conversations import Conversation, Outcome
 from contracts.messages import ChannelType, GuestMessage, Message, Route
 from contracts.names import TaskQueue, workflow_id
 from settings import Settings
+from tests.fakes.ai import FakeAI
 from workflows.client import Conversations
 from workflows.conversation import ConversationWorkflow
 
@@ -54,9 +55,9 @@ class Guest:
     """A contact that writes; `handle` is its conversation's workflow."""
 
     stack: "Stack"
-    adapter: str = "webchat"
-    channel_type: ChannelType = "webchat"
-    sender_id: str = field(default_factory=lambda: f"visitor-{uuid.uuid4().hex[:8]}")
+    adapter: str
+    channel_type: ChannelType
+    sender_id: str
 
     @property
     def contact_key(self) -> str:
@@ -113,8 +114,10 @@ class Stack:
     hotel: str
     database: Database
 
-    def guest(self, **more: str) -> Guest:
-        return Guest(self, **more)  # type: ignore[arg-type]
+    def guest(
+        self, *, adapter: str = "webchat", channel_type: ChannelType = "webchat", sender_id: str | None = None
+    ) -> Guest:
+        return Guest(self, adapter, channel_type, sender_id or f"visitor-{uuid.uuid4().hex[:8]}")
 
     async def rows(self, query: str, **values: object) -> list[dict[str, object]]:
         async with self.database.begin() as connection:
@@ -130,6 +133,15 @@ class Stack:
             return rows[0]["seq"] == conversation.seq
 
         await eventually(look, what="the projection to catch up")
+
+
+async def asked(ai: FakeAI, count: int) -> None:
+    """Waits until the AI was asked so often."""
+
+    async def look() -> bool:
+        return len(ai.requests) >= count
+
+    await eventually(look, what=f"{count} requests to the AI")
 
 
 ANA = Actor(id="ana", name="Ana")

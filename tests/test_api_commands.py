@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,12 +13,6 @@ from tests.support import Stack, workers
 
 LIST = "/api/v1/conversations"
 NOWHERE = f"{LIST}/{'a' * 26}-00000000"
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 @pytest.fixture

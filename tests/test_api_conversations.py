@@ -1,7 +1,6 @@
 """Conversations over REST: reading, commanding, and what is left of both while a server is away."""
 
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,17 +14,10 @@ from contracts.conversations import Conversation, ConversationState
 from contracts.events import Event, Publication
 from contracts.messages import Author, Delivery, DeliveryState, Message, Route
 from tests.api import Api, Person, answered, pages, problem
-from tests.fakes.ai import FakeAI
-from tests.support import Stack, workers
+from tests.support import Stack
 
 LIST = "/api/v1/conversations"
 NOWHERE = f"{LIST}/{'a' * 26}-00000000"
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 @pytest.fixture

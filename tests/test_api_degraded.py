@@ -1,24 +1,15 @@
 """What is left of conversations over REST while a server behind them is away."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 
 from activities.storage.database import Database
 from settings import Settings
 from tests.api import Api, Person, answered, pages, problem, running_api
-from tests.fakes.ai import FakeAI
-from tests.support import Stack, eventually, workers
+from tests.support import Stack, eventually
 
 LIST = "/api/v1/conversations"
 NOWHERE = f"{LIST}/{'a' * 26}-00000000"
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 @pytest.fixture

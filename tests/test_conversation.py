@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,25 +11,7 @@ from contracts.messages import Author, DeliveryState
 from contracts.problems import HeldByOther, NotFound, OutcomeUnknown, Resolved, WrongState
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
-from tests.support import ANA, BEN, Guest, Stack, command, eventually, reply, workers
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
-
-
-@pytest.fixture
-def guest(stack: Stack) -> Guest:
-    return stack.guest()
-
-
-async def _requests(ai: FakeAI, count: int) -> None:
-    async def look() -> bool:
-        return len(ai.requests) >= count
-
-    await eventually(look, what=f"{count} requests to the AI")
+from tests.support import ANA, BEN, Guest, Stack, asked, command, eventually, reply, workers
 
 
 async def test_a_message_is_answered_once(working: None, stack: Stack, guest: Guest, ai: FakeAI) -> None:
@@ -120,15 +101,15 @@ async def test_an_answer_that_comes_after_a_claim_is_a_draft(
 ) -> None:
     await guest.ask("Hello?")
     ai.hold()
-    asked = await guest.write("When is breakfast?")
-    await _requests(ai, 2)
+    question = await guest.write("When is breakfast?")
+    await asked(ai, 2)
     claimed = await stack.conversations.claim(command(await guest.conversation()))
     assert (claimed.state, claimed.assigned_to) == (ConversationState.ESCALATED, ANA.id)
     ai.let_go()
     conversation = await guest.reaches(lambda each: each.draft is not None, "a draft")
     assert conversation.draft is not None
     assert conversation.draft.content == "Answer to When is breakfast?"
-    assert (await guest.outcome(asked)).outcome == "handed"
+    assert (await guest.outcome(question)).outcome == "handed"
     assert [each.author for each in await guest.messages()] == [Author.GUEST, Author.AI, Author.GUEST]
 
 
@@ -137,9 +118,9 @@ async def test_a_newer_message_is_answered_together_with_the_one_in_thought(
 ) -> None:
     ai.hold()
     first = await guest.write("When is breakfast?")
-    await _requests(ai, 1)
+    await asked(ai, 1)
     second = await guest.write("And dinner?")
-    await _requests(ai, 2)
+    await asked(ai, 2)
     ai.let_go()
     outcomes = [await guest.outcome(each) for each in (first, second)]
     assert outcomes[0].reply_id == outcomes[1].reply_id
@@ -239,11 +220,11 @@ async def test_nothing_is_lost_while_no_worker_lives(stack: Stack, ai: FakeAI) -
         for guest in guests:
             await guest.ask("Hello?")
         first = await guests[0].conversation()
-    asked = len(ai.requests)
+    before = len(ai.requests)
     written = [(guest, await guest.write(f"Question {number}")) for number in range(5) for guest in guests]
     with pytest.raises(OutcomeUnknown):
         await stack.conversations.claim(command(first, BEN))
-    assert len(ai.requests) == asked
+    assert len(ai.requests) == before
     async with workers(stack.settings, stack.client):
         for guest, message_id in written:
             assert (await guest.outcome(message_id)).outcome in ("answered", "handed")
@@ -261,7 +242,7 @@ async def test_a_refusing_channel_is_tried_again_and_a_claim_ends_that(
 ) -> None:
     guest = stack.guest(adapter="messages", channel_type="sms")
     callback.status = lambda message: 503
-    asked = await guest.write("When is breakfast?")
+    question = await guest.write("When is breakfast?")
 
     async def tried_twice() -> bool:
         return len(callback.attempts) >= 2
@@ -271,7 +252,7 @@ async def test_a_refusing_channel_is_tried_again_and_a_claim_ends_that(
     attempts = len(callback.attempts)
     callback.status = lambda message: 200
     conversation = await guest.reaches(lambda each: each.draft is not None, "the reply kept as a draft")
-    assert (await guest.outcome(asked)).outcome == "handed"
+    assert (await guest.outcome(question)).outcome == "handed"
     staff = await stack.conversations.reply(reply(conversation, "At seven."))
 
     async def delivered() -> bool:
@@ -293,14 +274,14 @@ async def test_a_refusing_channel_is_tried_again_and_a_claim_ends_that(
 async def test_a_channel_that_heals_gets_the_message_once(working: None, stack: Stack, callback: FakeCallback) -> None:
     guest = stack.guest(adapter="messages", channel_type="sms")
     callback.status = lambda message: 503 if len(callback.attempts) < 2 else 200
-    asked = await guest.write("When is breakfast?")
+    question = await guest.write("When is breakfast?")
 
     async def received() -> bool:
         return bool(callback.received)
 
     await eventually(received, what="the reply")
     assert {each.message_id for each in callback.attempts} == set(callback.received)
-    assert [each.in_reply_to for each in callback.received.values()] == [[asked]]
+    assert [each.in_reply_to for each in callback.received.values()] == [[question]]
 
 
 async def test_a_channel_that_refuses_for_good_gives_the_guest_to_staff(

@@ -1,7 +1,5 @@
 """Things that rarely meet, on a real Temporal server: each of them once lost, repeated or stopped something."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 
@@ -11,26 +9,8 @@ from contracts.messages import Author
 from embedded import PostgresServer
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
-from tests.support import Guest, Stack, command, eventually, workers
+from tests.support import Guest, Stack, asked, command, workers
 from workflows.conversation import RESTARTS_OF_A_TURN
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
-
-
-@pytest.fixture
-def guest(stack: Stack) -> Guest:
-    return stack.guest()
-
-
-async def _asked(ai: FakeAI, count: int) -> None:
-    async def look() -> bool:
-        return len(ai.requests) >= count
-
-    await eventually(look, what=f"{count} requests to the AI")
 
 
 async def test_a_wish_for_a_person_right_behind_an_answer(working: None, guest: Guest, ai: FakeAI) -> None:
@@ -39,7 +19,7 @@ async def test_a_wish_for_a_person_right_behind_an_answer(working: None, guest: 
     written = []
     for number in range(1 + RESTARTS_OF_A_TURN):
         written.append(await guest.write(f"Question {number}"))
-        await _asked(ai, number + 1)
+        await asked(ai, number + 1)
     written.append(await guest.write("I want to speak to a person"))
     await guest.reaches(lambda each: each.unread == len(written), "the conversation to take the last message in")
     ai.let_go()
@@ -54,12 +34,12 @@ async def test_resolving_over_an_unanswered_message_opens_again(
 ) -> None:
     await guest.ask("Hello?")
     ai.hold()
-    asked = await guest.write("When is breakfast?")
-    await _asked(ai, 2)
+    question = await guest.write("When is breakfast?")
+    await asked(ai, 2)
     resolved = await stack.conversations.resolve(command(await guest.conversation()))
     assert resolved.state is ConversationState.ACTIVE
     ai.let_go()
-    assert (await guest.outcome(asked)).outcome == "answered"
+    assert (await guest.outcome(question)).outcome == "answered"
     await stack.stored(await guest.conversation())
     changes = await stack.rows(
         "SELECT payload->>'change' AS change FROM log WHERE contact_key = :key AND type = 'conversation_update'"
@@ -75,12 +55,12 @@ async def test_a_turn_does_not_wait_behind_one_that_was_taken_away(
     await guest.ask("Hello?")
     ai.hold()
     await guest.write("When is breakfast?")
-    await _asked(ai, 2)
+    await asked(ai, 2)
     conversation = await guest.conversation()
     await stack.conversations.claim(command(conversation))
     await stack.conversations.return_to_ai(command(conversation))
     newer = await guest.write("And dinner?")
-    await _asked(ai, 3)
+    await asked(ai, 3)
     assert ai.requests[2].context.turn_message_ids == [newer]
     ai.let_go()
     assert (await guest.outcome(newer)).outcome == "answered"
@@ -91,11 +71,11 @@ async def test_an_operators_cancel_hands_over_what_is_unanswered(
 ) -> None:
     await guest.ask("Hello?")
     ai.hold()
-    asked = await guest.write("When is breakfast?")
-    await _asked(ai, 2)
+    question = await guest.write("When is breakfast?")
+    await asked(ai, 2)
     await guest.handle.cancel()
     await guest.handle.result()
-    assert (await guest.outcomes())[asked].outcome == "handed"
+    assert (await guest.outcomes())[question].outcome == "handed"
     rows = await stack.rows("SELECT state FROM conversations WHERE contact_key = :key", key=guest.contact_key)
     assert rows == [{"state": "resolved"}]
     told = await stack.rows("SELECT kind FROM notifications WHERE property_id = :id", id=stack.hotel)

@@ -20,7 +20,7 @@ from settings import Settings
 from tests.api import Api, running_api
 from tests.fakes.ai import FakeAI
 from tests.live import Client, Frame, Story, guest, is_message, of_type, opened, staff
-from tests.support import Stack, eventually, workers
+from tests.support import eventually
 from workflows.client import Conversations
 
 TellStory = Callable[[Frame], Story]
@@ -36,12 +36,6 @@ def story_of(database: Database, redis: Redis, conversations: Conversations, hot
         return Story(publications, hotel, conversations.contact_key(hotel, "webchat", visitor), visitor)
 
     return story
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 @pytest.fixture

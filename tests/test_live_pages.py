@@ -15,7 +15,6 @@ from settings import Settings
 from tests.api import Api, problem
 from tests.fakes.ai import FakeAI
 from tests.fakes.server import serving
-from tests.support import Stack, workers
 
 ROOT = Path(__file__).parent.parent
 PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300)}
@@ -93,12 +92,6 @@ async def terminal(url: str, property_id: str) -> AsyncIterator[Terminal]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 async def test_the_terminal_shows_typing_the_answer_and_the_hand_over(

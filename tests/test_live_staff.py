@@ -17,9 +17,7 @@ from contracts.events import MessageDelivery
 from contracts.messages import Author, ChannelType, Delivery, DeliveryState
 from settings import Property, Settings
 from tests.api import Api, Person, running_api
-from tests.fakes.ai import FakeAI
 from tests.live import Client, Story, guest, is_message, of_type, opened, staff
-from tests.support import Stack, workers
 from workflows.client import Conversations
 
 
@@ -249,12 +247,6 @@ async def test_a_message_whose_delivery_moves_is_told_again(
 
 
 # --- saying ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
 
 
 async def test_a_reply_reaches_the_guest_and_everybody_else(
