@@ -83,6 +83,7 @@ class ConversationRow(SQLModel, table=True):
 class MessageRow(SQLModel, table=True):
     __tablename__ = "messages"
     __table_args__ = (
+        Index("messages_by_contact", "contact_key", "id"),
         Index("messages_by_seq", "conversation_id", "seq", unique=True),
         Index("messages_by_words", MESSAGE_WORDS, postgresql_using="gin"),
     )

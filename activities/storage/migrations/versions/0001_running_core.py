@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("ai", postgresql.JSONB(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("conversation_id", "id"),
     )
+    op.create_index("messages_by_contact", "messages", ["contact_key", "id"], unique=False)
     op.create_index("messages_by_seq", "messages", ["conversation_id", "seq"], unique=True)
     op.create_index(
         "messages_by_words",
@@ -212,6 +213,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_notifications_property_id"), table_name="notifications")
     op.drop_table("notifications")
     op.drop_index("messages_by_words", table_name="messages")
+    op.drop_index("messages_by_contact", table_name="messages")
     op.drop_index("messages_by_seq", table_name="messages")
     op.drop_table("messages")
     op.drop_table("log_heads")
