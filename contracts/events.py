@@ -37,6 +37,8 @@ class Event(Model):
     message: Message | None = None
     change: Change | None = None
     by: str | None = None
+    reason: str | None = None
+    """Why somebody made the change, in their words."""
     notification: Notification | None = None
 
 

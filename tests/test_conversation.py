@@ -181,9 +181,15 @@ async def test_resolving_ends_the_conversation_and_the_next_message_begins_anoth
     await guest.write("Hello?", message_id="hello")
     await guest.outcome("hello")
     conversation = await guest.conversation()
-    resolved = await stack.conversations.resolve(command(conversation))
+    resolved = await stack.conversations.resolve(command(conversation, reason="All done"))
     assert resolved.state is ConversationState.RESOLVED
     await guest.handle.result()
+    told = await stack.rows(
+        "SELECT payload->>'by' AS by, payload->>'reason' AS reason FROM log WHERE conversation_id = :id"
+        " AND payload->>'change' = 'resolved'",
+        id=conversation.conversation_id,
+    )
+    assert told == [{"by": ANA.id, "reason": "All done"}]
     with pytest.raises(Resolved):
         await stack.conversations.claim(command(conversation))
     with pytest.raises(NotFound):

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,6 +16,7 @@ from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from api.live.telling import render
 from contracts.conversations import ConversationState
+from contracts.events import LogEntry
 from contracts.frames import ServerFrame
 from contracts.messages import Author
 from embedded import PostgresServer, RedisServer
@@ -115,8 +116,8 @@ async def test_what_the_stream_did_not_bring_is_read_from_the_log(
     class Forgetful(LiveStream):
         """Tells only some of it, and that out of order."""
 
-        async def add(self, entries):  # type: ignore[no-untyped-def]
-            return await super().add([each for each in reversed(entries) if each.seq % 3])
+        async def add(self, entries: Sequence[LogEntry]) -> bool:
+            return await super().add([each for each in reversed(entries) if (each.seq or 0) % 3])
 
     story = _story(Publications(database, Forgetful(redis)), hotel)
     async with staff(api.url, marta.token, hotel) as desk:

@@ -27,7 +27,7 @@ from contracts.clear_text import ClearText
 from contracts.commands import Command, Reply
 from contracts.conversations import Conversation, ConversationPolicy, Outcome
 from contracts.messages import ChannelType, GuestMessage, Message
-from contracts.names import TaskQueue, contact_key_of, workflow_id
+from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, contact_key_of, workflow_id
 from contracts.problems import (
     GatewayError,
     HeldByOther,
@@ -185,7 +185,11 @@ class Conversations:
         if not property_ids:
             return []
         properties = ", ".join(_quoted(each) for each in property_ids)
-        terms = ["WorkflowType = 'Conversation'", "ExecutionStatus = 'Running'", f"GatewayProperty IN ({properties})"]
+        terms = [
+            f"WorkflowType = {_quoted(CONVERSATION_WORKFLOW)}",
+            "ExecutionStatus = 'Running'",
+            f"GatewayProperty IN ({properties})",
+        ]
         for name, value in (("GatewayState", state), ("GatewayChannel", channel), ("GatewayAssignee", assigned_to)):
             if value is not None:
                 terms.append(f"{name} = {_quoted(value)}")

@@ -190,9 +190,9 @@ class Record(Model):
             conversation.last_message_at = now
         return message
 
-    def change(self, change: Change, now: datetime, by: str | None = None) -> None:
+    def change(self, change: Change, now: datetime, by: str | None = None, reason: str | None = None) -> None:
         """Tells that the conversation itself changed."""
-        self.outbox.append(Event(seq=self._next_seq(), at=now, change=change, by=by))
+        self.outbox.append(Event(seq=self._next_seq(), at=now, change=change, by=by, reason=reason))
 
     def notify(self, kind: NotificationKind, text: str, now: datetime) -> None:
         seq = self._next_seq()
@@ -247,12 +247,12 @@ class Record(Model):
         self.failures = 0
         self.change(change, now, by)
 
-    def resolve(self, now: datetime, by: str | None = None) -> None:
+    def resolve(self, now: datetime, by: str | None = None, reason: str | None = None) -> None:
         """Ends the conversation; a guest message that nobody has answered yet opens it again at once."""
         self.conversation.state = ConversationState.RESOLVED
         self.conversation.resolved_at = now
         self.conversation.unread = 0
-        self.change("resolved", now, by)
+        self.change("resolved", now, by, reason)
         if self.queue:
             self.activate("reopened", now)
 

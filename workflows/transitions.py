@@ -122,7 +122,7 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
 
 def resolve(record: Record, command: Command, now: datetime) -> None:
     if record.state is not ConversationState.RESOLVED:
-        record.resolve(now, command.by.id)
+        record.resolve(now, command.by.id, command.reason)
     record.last_command = ("resolve", command.by.id)
 
 

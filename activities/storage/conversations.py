@@ -232,4 +232,6 @@ def _event(row: Row[*tuple[Any, ...]]) -> Event:
             return Event(seq=row.seq, at=row.at, message=message)
         case "notification":
             return Event(seq=row.seq, at=row.at, notification=Notification.model_validate(row.payload))
-    return Event(seq=row.seq, at=row.at, change=row.payload["change"], by=row.payload["by"])
+    return Event(
+        seq=row.seq, at=row.at, change=row.payload["change"], by=row.payload["by"], reason=row.payload["reason"]
+    )

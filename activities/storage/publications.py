@@ -130,7 +130,7 @@ def _row(publication: Publication, event: Event) -> dict[str, object]:
         payload = entry.notification.model_dump(mode="json")
     elif entry.conversation is not None:
         payload = entry.conversation.model_dump(mode="json", exclude_none=True)
-        payload = {"change": event.change, "by": event.by, "conversation": payload}
+        payload = {"change": event.change, "by": event.by, "reason": event.reason, "conversation": payload}
     message = event.message.model_dump(mode="json") if event.message is not None else None
     return {"seq": event.seq, "at": event.at.isoformat(), "type": entry.type, "message": message, "payload": payload}
 
