@@ -26,8 +26,8 @@ from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
 from contracts.base import Timestamp
-from contracts.conversations import Priority
 from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
+from contracts.rules import Priority
 from contracts.tasks import Department, Task, TaskStatus
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=SIGNED_IN)

@@ -15,6 +15,19 @@ class Action(Model):
     params: dict[str, JsonValue] = {}
 
 
+class Handoff(Model):
+    """A stretch of the conversation that a person had; `from_seq` up to `to_seq`, None while it lasts.
+
+    After one, the AI should neither repeat what the person said nor take up again what they settled.
+    """
+
+    reason: str
+    from_seq: int
+    to_seq: int | None = None
+    started_at: Timestamp
+    ended_at: Timestamp | None = None
+
+
 class ConversationContext(Model):
     """What an engine is told of the conversation so far; `messages` is bounded."""
 
@@ -26,6 +39,7 @@ class ConversationContext(Model):
     assigned_to: str | None = None
     messages: list[Message] = []
     turn_message_ids: list[str] = []
+    handoffs: list[Handoff] = []
     message_count: int = 0
     current_intent: str | None = None
     pending_actions: list[Action] = []

@@ -2,10 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from contracts.base import Model
-from contracts.messages import Attachment
+from contracts.base import Model, Timestamp
+from contracts.messages import Attachment, Template
+from contracts.rules import ConversationPolicy
+
+Reason = Annotated[str, StringConstraints(max_length=500)]
 
 
 class Actor(Model):
@@ -20,13 +23,80 @@ class Command(Model):
 
     conversation_id: str
     by: Actor
-    reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+    reason: Reason | None = None
 
 
 class Reply(Command):
-    """A message to the guest, or a note if `private`. The same `message_id` again is the same message."""
+    """A message to the guest, or a note if `private`. The same `message_id` again is the same message.
+
+    `last_seen_seq` is what its writer had read: with something newer said since, the reply is refused.
+    """
 
     message_id: str
-    content: str
+    content: str = ""
     attachments: list[Attachment] = []
+    template: Template | None = None
+    draft_id: str | None = None
+    last_seen_seq: int | None = None
+    mentions: list[str] = []
+    """Staff whom a note names."""
     private: bool = False
+
+
+class Opening(Model):
+    """Staff, or a program, write first. The message begins a conversation, in state new until the guest writes."""
+
+    by: Actor
+    message_id: str
+    content: str = ""
+    attachments: list[Attachment] = []
+    template: Template | None = None
+    guest_id: str | None = None
+    guest_name: str | None = None
+
+
+class Assign(Command):
+    """Gives the conversation to somebody."""
+
+    staff_id: str
+    staff_name: str
+
+
+class Snooze(Command):
+    until: Timestamp
+
+
+class ChangePolicy(Command):
+    """New rules for this one conversation: `policy` with all its fields, the unchanged ones included."""
+
+    policy: ConversationPolicy
+
+
+class DecideAction(Command):
+    """What staff say to an action that the AI asks for."""
+
+    action_id: str
+    approve: bool
+
+
+class Redeliver(Command):
+    """What to do with a message that is not delivered: try it again now, or skip it so that others may pass."""
+
+    message_id: str
+    skip: bool = False
+
+
+class DeliveryFailure(Model):
+    """A provider reports that a message which it took was not delivered after all."""
+
+    conversation_id: str
+    message_id: str
+    reason: str
+
+
+class TaskDone(Model):
+    """A department has done what the guest asked for."""
+
+    conversation_id: str
+    task_id: str
+    title: Annotated[str, Field(max_length=200)]

@@ -1,16 +1,12 @@
-"""A conversation as others see it, and the rules it runs by."""
+"""A conversation as others see it."""
 
-from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
-
 from contracts.ai import Action
 from contracts.base import Model, Timestamp
-from contracts.messages import AIInfo, ChannelType, Message
-
-Priority = Literal["low", "normal", "high", "urgent"]
+from contracts.messages import AIInfo, Author, ChannelType, Message
+from contracts.rules import Priority
 
 
 class ConversationState(StrEnum):
@@ -33,6 +29,22 @@ class Draft(Model):
     ai: AIInfo
 
 
+class Resolution(Model):
+    """How a conversation ended. Durations are in seconds from the guest's first message; None where nobody wrote.
+
+    `summary` is the AI's and comes a moment after the rest, if at all.
+    """
+
+    reason: str
+    by: str | None = None
+    summary: str | None = None
+    first_response_seconds: float | None = None
+    first_person_seconds: float | None = None
+    seconds_to_resolve: float | None = None
+    messages: dict[Author, int] = {}
+    """How many messages each side wrote; private notes do not count."""
+
+
 class Conversation(Model):
     """The seed's ConversationContext without its messages, and what a list of conversations shows."""
 
@@ -47,12 +59,15 @@ class Conversation(Model):
     created_at: Timestamp
     last_message_at: Timestamp | None = None
     resolved_at: Timestamp | None = None
+    resolution: Resolution | None = None
     channel_type: ChannelType
     guest_name: str | None = None
     escalation: Escalation | None = None
     priority: Priority = "normal"
     unread: int = 0
     snoozed_until: Timestamp | None = None
+    response_due_at: Timestamp | None = None
+    """Until when a person should have answered the guest who waits."""
     needs_review: bool = False
     draft: Draft | None = None
     last_message: Message | None = None
@@ -80,22 +95,3 @@ class Outcome(Model):
     reply_id: str | None = None
     reason: str
     at: Timestamp
-
-
-class ConversationPolicy(Model):
-    """Thresholds, times and words a conversation runs by: start input, changed by an update, never read outside."""
-
-    escalation_threshold: float = Field(default=0.7, ge=0, le=1)
-    ai_timeout: timedelta = timedelta(seconds=30)
-    max_retries: int = Field(default=3, ge=0)
-    local_engine: bool = False
-    """The engine answers in milliseconds and only computes, so it may run as a local activity."""
-    debounce: timedelta = timedelta(0)
-    idle_timeout: timedelta = timedelta(hours=24)
-    resolved_window: timedelta = timedelta(0)
-    message_age_limit: timedelta = timedelta(hours=24)
-    history_limit: int = Field(default=300, ge=20)
-    fallback_text: str = (
-        "I'm sorry, I can't answer that right now. I've let our team know, and someone will look at your message."
-    )
-    handover_text: str = "I'm passing your message to our team. Someone will reply to you here shortly."

@@ -5,6 +5,7 @@ from typing import Literal
 from contracts.ai import AIRequest, AIResponse
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, Outcome
+from contracts.guests import Autonomy, Stay
 from contracts.messages import Author, ChannelType, Delivery, Message, OutboundMessage, Route
 from contracts.tasks import Task
 
@@ -12,15 +13,43 @@ SendResultKind = Literal["sent", "retry", "failed"]
 LogType = Literal["message", "conversation_update", "task_update", "notification", "typing"]
 NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
 Change = Literal[
-    "started", "escalated", "claimed", "returned", "resolved", "reopened", "draft", "review", "intent", "read"
+    "started",
+    "escalated",
+    "claimed",
+    "unassigned",
+    "returned",
+    "resolved",
+    "reopened",
+    "summary",
+    "draft",
+    "review",
+    "reviewed",
+    "read",
+    "priority",
+    "snoozed",
+    "woken",
+    "policy",
+    "action_asked",
+    "action_done",
+    "action_refused",
+    "opted_out",
+    "opted_in",
 ]
+Audience = Literal["everyone", "managers"]
 
 
 class Notification(Model):
+    """What staff must see. `staff_id` names the one person it is for; else it is for all of the audience.
+
+    The text holds nothing of a guest's.
+    """
+
     id: str
     kind: NotificationKind
     text: str
     conversation_id: str | None = None
+    audience: Audience = "everyone"
+    staff_id: str | None = None
     at: Timestamp
     read_at: Timestamp | None = None
 
@@ -57,6 +86,7 @@ class Publication(Model):
     contact_key: str
     route: Route
     told: int = 0
+    opted_out: bool = False
     events: list[Event] = []
     outcomes: list[Outcome] = []
     deliveries: list[MessageDelivery] = []
@@ -69,7 +99,7 @@ class Send(Model):
     message: OutboundMessage
     adapter: str
     attempt: int
-    author: str
+    author: Author
     received_at: Timestamp | None = None
 
 
@@ -105,6 +135,13 @@ class DeliverAndPublishResult(Model):
     sends: list[SendResult] = []
 
 
+class Summarise(Model):
+    """Asks for a few sentences on a conversation that has ended; `messages` are its newest."""
+
+    conversation: Conversation
+    messages: list[Message]
+
+
 class Ask(Model):
     """One turn for the AI. `publication`, where given, is published while the engine thinks."""
 
@@ -133,6 +170,11 @@ class ContactFacts(Model):
     known_message_ids: list[str] = []
     guest_id: str | None = None
     guest_name: str | None = None
+    language: str | None = None
+    preferences: dict[str, str] = {}
+    stays: list[Stay] = []
+    autonomy: Autonomy = "auto"
+    opted_out: bool = False
     previous_conversation_id: str | None = None
     previous_messages: list[Message] = []
 

@@ -57,6 +57,14 @@ class AIInfo(Model):
     model: str | None = None
 
 
+class Template(Model):
+    """A message that a channel's provider has approved beforehand; `parameters` fill its gaps in their order."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    language: Annotated[str, StringConstraints(min_length=2, max_length=16)] = "en"
+    parameters: list[str] = []
+
+
 class Message(Model):
     """One message of a conversation, the same on REST, events and sockets."""
 
@@ -95,11 +103,17 @@ class InboundMessage(Model):
 
 
 class Route(Model):
-    """The way back to a guest: an adapter, the hotel's end of the channel, and the guest's."""
+    """The way back to a guest: an adapter, the hotel's end of the channel, and the guest's.
+
+    `context` is the adapter's own (an e-mail's thread, say) and comes back with every send.
+    """
 
     adapter: str
     channel_id: str
     sender_id: str
+    context: dict[str, str] = {}
+    free_text_until: Timestamp | None = None
+    """Until when the channel takes free text; after that only templates, None where it always does."""
 
 
 class GuestMessage(Model):
@@ -112,10 +126,17 @@ class GuestMessage(Model):
     guest_name: str | None = None
     sent_at: Timestamp
     received_at: Timestamp
+    suppressed: str | None = None
+    """Why nobody may answer this message (automatic mail, say); it is kept and shown all the same."""
+    opts: Literal["in", "out"] | None = None
+    """The guest wants messages on this channel again, or none any more."""
 
 
 class OutboundMessage(Model):
-    """What leaves by a channel. `message_id` is the same on every attempt, so that a receiver can drop repeats."""
+    """What leaves by a channel. `message_id` is the same on every attempt, so that a receiver can drop repeats.
+
+    `unsure`: an earlier attempt may have left, so ask the provider first where it can tell.
+    """
 
     message_id: str
     conversation_id: str
@@ -125,3 +146,7 @@ class OutboundMessage(Model):
     content: str
     attachments: list[Attachment] = []
     in_reply_to: list[str] = []
+    author: Author = Author.SYSTEM
+    template: Template | None = None
+    context: dict[str, str] = {}
+    unsure: bool = False

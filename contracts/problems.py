@@ -85,6 +85,28 @@ class Resolved(GatewayError):
     status, code, title = 409, "resolved", "The conversation is resolved"
 
 
+class MissedMessages(GatewayError):
+    """Something was said that the writer has not seen; `missed` holds those messages."""
+
+    status, code, title = 409, "missed_messages", "There is something newer"
+
+
+class AlreadyOpen(GatewayError):
+    """The contact is in a conversation already; `conversationId` says which."""
+
+    status, code, title = 409, "already_open", "The guest is in a conversation already"
+
+
+class OptedOut(GatewayError):
+    status, code, title = 409, "opted_out", "The guest wants no messages on this channel"
+
+
+class WindowClosed(GatewayError):
+    """The channel takes free text only for a while after the guest's last message; send a template."""
+
+    status, code, title = 409, "window_closed", "The channel takes only templates now"
+
+
 class StaleVersion(GatewayError):
     status, code, title = 412, "stale", "It was changed meanwhile"
 

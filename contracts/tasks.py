@@ -3,7 +3,7 @@
 from typing import Literal
 
 from contracts.base import Model, Timestamp
-from contracts.conversations import Priority
+from contracts.rules import Priority
 
 Department = Literal[
     "housekeeping", "maintenance", "concierge", "front_desk", "food_and_beverage", "security", "management"

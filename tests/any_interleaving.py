@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from contracts.ai import AIResponse
 from contracts.commands import Actor, Command
-from contracts.conversations import ConversationPolicy, ConversationState, Outcome
+from contracts.conversations import ConversationState, Outcome
 from contracts.events import Change, Event, SendResult
 from contracts.messages import Author, DeliveryState, GuestMessage, Message
+from contracts.rules import ConversationPolicy
 from tests.driven import Driven, Stored, copied
 from tests.records import ANA, BEN, a_command, a_message, a_record, a_reply, a_result, an_answer
 from workflows import policy, transitions

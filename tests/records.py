@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from contracts.ai import AIResponse
 from contracts.commands import Actor, Command, Reply
-from contracts.conversations import ConversationPolicy, ConversationState, Escalation
+from contracts.conversations import ConversationState, Escalation
 from contracts.events import SendResult, SendResultKind
 from contracts.messages import GuestMessage, Route
+from contracts.rules import ConversationPolicy
 from workflows import transitions
 from workflows.policy import after_answer
 from workflows.record import Arrival, PendingSend, Record

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from contracts.conversations import ConversationPolicy, ConversationState
+from contracts.conversations import ConversationState
 from contracts.events import Publication, SendResult
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from contracts.names import BATCH_BYTES
+from contracts.rules import ConversationPolicy
 from tests.driven import copied
 from tests.records import (
     ANA,

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from contracts.ai import AIResponse
-from contracts.conversations import ConversationPolicy, ConversationState
+from contracts.conversations import ConversationState
 from contracts.problems import GatewayError, HeldByOther, Resolved, WrongState
+from contracts.rules import ConversationPolicy
 from tests.records import (
     ANA,
     CONVERSATION_ID,

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contracts.conversations import ConversationPolicy, ConversationState, Outcome
+from contracts.conversations import ConversationState, Outcome
 from contracts.events import SendResult
+from contracts.rules import ConversationPolicy
 from tests.records import BEN, CONVERSATION_ID, NOW, a_message, a_record, a_reply, a_result, an_answer, arrived
 from workflows import policy, transitions
 from workflows.policy import SendVerdict

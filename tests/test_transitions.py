@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 
-from contracts.conversations import ConversationPolicy, ConversationState, Draft
+from contracts.conversations import ConversationState, Draft
 from contracts.events import ContactFacts
 from contracts.messages import AIInfo, Author, DeliveryState
 from contracts.names import CONTENT_LIMIT
+from contracts.rules import ConversationPolicy
 from tests.any_interleaving import AnyInterleaving
 from tests.driven import copied
 from tests.records import (

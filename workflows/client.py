@@ -25,7 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.clear_text import ClearText
 from contracts.commands import Command, Reply
-from contracts.conversations import Conversation, ConversationPolicy, Outcome
+from contracts.conversations import Conversation, Outcome
 from contracts.messages import ChannelType, GuestMessage, Message
 from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, contact_key_of, workflow_id
 from contracts.problems import (
@@ -37,6 +37,7 @@ from contracts.problems import (
     Unavailable,
     WrongState,
 )
+from contracts.rules import ConversationPolicy
 from settings import Settings, SettingsError
 from workflows.codec import data_converter
 from workflows.conversation import ConversationStart, ConversationWorkflow

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Model
     from contracts.clear_text import ClearText
     from contracts.commands import Command, Reply
-    from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Outcome
+    from contracts.conversations import Conversation, ConversationState, Outcome
     from contracts.events import (
         Answer,
         Ask,
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import ChannelType, GuestMessage, Message, Route
     from contracts.names import CONVERSATION_WORKFLOW, TaskQueue
     from contracts.problems import GatewayError
+    from contracts.rules import ConversationPolicy
     from workflows import policy, transitions
     from workflows.drain import HEARTBEAT_TIMEOUT, Drain
     from workflows.record import Arrival, Record

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from contracts.ai import AIResponse
-from contracts.conversations import ConversationPolicy, ConversationState
+from contracts.conversations import ConversationState
 from contracts.events import NotificationKind, SendResult
 from contracts.problems import GatewayError, HeldByOther, Resolved, WrongState
+from contracts.rules import ConversationPolicy
 from workflows.record import Arrival, PendingSend, Record
 
 CommandName = Literal["reply", "note", "claim", "escalate", "return", "resolve"]

@@ -7,7 +7,7 @@ from datetime import datetime
 from hashlib import blake2b
 
 from contracts.base import Model, Timestamp
-from contracts.conversations import Conversation, ConversationPolicy, ConversationState, Draft, Escalation, Outcome
+from contracts.conversations import Conversation, ConversationState, Draft, Escalation, Outcome
 from contracts.events import Change, Event, MessageDelivery, Notification, NotificationKind, Publication
 from contracts.guests import GuestProfile
 from contracts.messages import (
@@ -22,6 +22,7 @@ from contracts.messages import (
     Route,
 )
 from contracts.names import BATCH_BYTES, CONTENT_LIMIT, workflow_id
+from contracts.rules import ConversationPolicy
 
 WINDOW = 20
 """Messages kept in the workflow; older context comes from storage."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from activities.ai.yaml_text import parse_yaml
-from contracts.conversations import Priority
+from contracts.rules import Priority
 from contracts.tasks import Department
 
 THING = "{thing}"

@@ -1,0 +1,113 @@
+"""The rules a conversation runs by: thresholds, times, opening hours and words. Start input, changed by an update."""
+
+from datetime import date, time, timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, model_validator
+
+from contracts.base import Model
+from contracts.guests import Autonomy
+
+Priority = Literal["low", "normal", "high", "urgent"]
+Topic = Literal["refund", "complaint", "price_promise", "medical", "safety"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+ActionType = Literal["create_task", "request_late_checkout", "notify_staff"]
+Approval = Literal["auto", "ask"]
+
+TOPICS: tuple[Topic, ...] = ("refund", "complaint", "price_promise", "medical", "safety")
+EMERGENCIES: tuple[Topic, ...] = ("medical", "safety")
+"""What goes to a person with the highest priority."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be an IANA time zone, such as Europe/Lisbon") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class Period(Model):
+    """From `opens` to `closes` on one day, local time; one that closes at 00:00 lasts to the day's end."""
+
+    opens: time
+    closes: time
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.closes != time(0) and self.closes <= self.opens:
+            raise ValueError("closes: must be later than opens; a period over midnight is two")
+        return self
+
+
+class BusinessHours(Model):
+    """When people are there to answer. A weekday without periods is closed, and so is a holiday without any."""
+
+    time_zone: TimeZone = "UTC"
+    weekly: dict[Weekday, list[Period]] = {}
+    holidays: dict[date, list[Period]] = {}
+
+
+class ServiceLevel(Model):
+    """How long a guest may wait for a person, in business hours."""
+
+    first_response: timedelta
+    next_response: timedelta
+
+
+class ConversationPolicy(Model):
+    """Thresholds, times and words of one conversation; workflows read nothing else."""
+
+    escalation_threshold: float = Field(default=0.7, ge=0, le=1)
+    ai_timeout: timedelta = timedelta(seconds=30)
+    max_retries: int = Field(default=3, ge=0)
+    local_engine: bool = False
+    """The engine answers in milliseconds and only computes, so it may run as a local activity."""
+    debounce: timedelta = timedelta(0)
+    message_age_limit: timedelta = timedelta(hours=24)
+    never_ai: list[Topic] = list(TOPICS)
+    autonomy: Autonomy = "auto"
+    """The most that the AI may do for any guest; a guest's own setting may only lower it."""
+    vip_autonomy: Autonomy = "draft"
+    """The same for a guest whose preferences say `vip`."""
+    repeats_to_escalate: int = Field(default=2, ge=1)
+    """Answered so often, the same question is a person's when it comes again."""
+    approvals: dict[ActionType, Approval] = {
+        "create_task": "auto",
+        "request_late_checkout": "ask",
+        "notify_staff": "auto",
+    }
+
+    hours: BusinessHours | None = None
+    """None: somebody is there at any time."""
+    service_levels: dict[Priority, ServiceLevel] = {
+        "low": ServiceLevel(first_response=timedelta(hours=1), next_response=timedelta(hours=2)),
+        "normal": ServiceLevel(first_response=timedelta(minutes=15), next_response=timedelta(minutes=30)),
+        "high": ServiceLevel(first_response=timedelta(minutes=10), next_response=timedelta(minutes=15)),
+        "urgent": ServiceLevel(first_response=timedelta(minutes=5), next_response=timedelta(minutes=5)),
+    }
+    idle_timeout: timedelta = timedelta(hours=24)
+    escalated_timeout: timedelta = timedelta(days=30)
+    """When an escalated conversation in which nothing happens closes all the same, told to staff; zero is never."""
+    resolved_window: timedelta = timedelta(0)
+    summaries: bool = True
+    """The AI sums a conversation up when it is resolved."""
+    history_limit: int = Field(default=300, ge=20)
+
+    fallback_text: str = (
+        "I'm sorry, I can't answer that right now. I've let our team know, and someone will look at your message."
+    )
+    handover_text: str = "I'm passing your message to our team. Someone will reply to you here shortly."
+    emergency_text: str = (
+        "I'm alerting our team right now. If anyone is in danger, please also call the local emergency number."
+    )
+    away_text: str = "Our team is away at the moment and will reply from {back}."
+    """`{back}` is when people are there again, in the property's time zone."""
+    breach_text: str = "I'm sorry that you are still waiting. I've reminded our team of your message."
+    task_done_text: str = "Done: {title}."
+    late_checkout_text: str = "Our team has confirmed your late check-out."
+    no_late_checkout_text: str = "I'm sorry, our team can't offer a late check-out this time."
