@@ -6,6 +6,7 @@ Durations are milliseconds, but `session.*` is in seconds.
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,7 +16,9 @@ from pydantic.alias_generators import to_camel, to_snake
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
+from contracts.guests import Autonomy
 from contracts.messages import ChannelType
+from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, Topic, Weekday
 
 ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -120,7 +123,11 @@ class ConversationSettings(Section):
         "webchat": 500,
     }
     idle_timeout: Milliseconds = 24 * 3600 * 1000
+    escalated_timeout: Milliseconds = 30 * 24 * 3600 * 1000
+    """When an escalated conversation in which nothing happens closes all the same; 0 is never."""
     resolved_window: Milliseconds = 0
+    summaries: bool = True
+    """The AI sums a conversation up when it is resolved."""
     message_age_limit: Milliseconds = 24 * 3600 * 1000
     history_limit: int = Field(default=300, ge=20)
 
@@ -165,15 +172,49 @@ class Channels(Section):
     email: EmailChannel = EmailChannel()
 
 
+class Hours(Section):
+    """When people answer, in the property's time zone; a day without periods is closed."""
+
+    weekly: dict[Weekday, list[Period]] = {}
+    holidays: dict[date, list[Period]] = {}
+
+
+class ServiceLevels(Section):
+    """How long a guest may wait for a person, in business time."""
+
+    first_response: Milliseconds
+    next_response: Milliseconds
+
+
+class Texts(Section):
+    """What guests are told; what is unset keeps its default."""
+
+    fallback_text: str | None = None
+    handover_text: str | None = None
+    emergency_text: str | None = None
+    away_text: str | None = None
+    breach_text: str | None = None
+    task_done_text: str | None = None
+    late_checkout_text: str | None = None
+    no_late_checkout_text: str | None = None
+
+
 class Property(Section):
     """One hotel. `channels` overrides the shared channels key by key."""
 
     name: str
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     knowledge: str | None = None
     """A folder of articles; unset, the one shipped under the property's id, if any."""
-    fallback_text: str | None = None
-    handover_text: str | None = None
+    hours: Hours | None = None
+    """Unset: somebody is there at any time."""
+    service_levels: dict[Priority, ServiceLevels] | None = None
+    never_ai: list[Topic] | None = None
+    autonomy: Autonomy | None = None
+    vip_autonomy: Autonomy | None = None
+    repeats_to_escalate: int | None = Field(default=None, ge=1)
+    approvals: dict[ActionType, Approval] | None = None
+    texts: Texts = Texts()
     channels: Channels = Channels()
 
 
@@ -224,6 +265,21 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SettingsFile(settings_cls)
+
+    def way_out(self, property_id: str, channel_type: ChannelType) -> tuple[str, str]:
+        """The adapter by which a property writes to somebody new, and its own end of the channel.
+
+        A channel without credentials leaves by the generic one.
+        """
+        own = self.properties[property_id].channels
+        for adapter, ours in {
+            "whatsapp": own.whatsapp.phone_number_id or self.channels.whatsapp.phone_number_id,
+            "sms": own.twilio.from_number or self.channels.twilio.from_number,
+            "email": own.email.from_address or self.channels.email.from_address,
+        }.items():
+            if adapter == channel_type and ours is not None:
+                return {"sms": "twilio"}.get(adapter, adapter), ours
+        return "messages", property_id
 
     def messages_channel(self, property_id: str) -> MessagesChannel:
         """The generic channel of a property: its own keys, then the shared ones."""

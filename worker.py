@@ -77,8 +77,8 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
 def build_worker(client: Client, queue: TaskQueue, turns: Turns) -> Worker:
     """One worker of one queue; workflows and local activities run on `gateway`."""
     serves: dict[TaskQueue, list[Callable[..., object]]] = {
-        TaskQueue.GATEWAY: [turns.look_up, turns.answer, turns.deliver_and_publish],
-        TaskQueue.AI: [turns.answer],
+        TaskQueue.GATEWAY: [turns.look_up, turns.answer, turns.summarise, turns.deliver_and_publish],
+        TaskQueue.AI: [turns.answer, turns.summarise],
         TaskQueue.CHANNELS: [turns.deliver_and_publish],
     }
     return Worker(
@@ -107,11 +107,21 @@ def workflow_runner() -> SandboxedWorkflowRunner:
             "pydantic_core",
             "annotated_types",
             "opentelemetry",
+            "workflows.details",
             "workflows.drain",
+            "workflows.figures",
+            "workflows.follow_up",
+            "workflows.hours",
+            "workflows.owed",
             "workflows.policy",
+            "workflows.promises",
             "workflows.record",
-            "workflows.transitions",
             "workflows.search",
+            "workflows.task_policy",
+            "workflows.timekeeper",
+            "workflows.topics",
+            "workflows.transitions",
+            "workflows.turn",
             "workflows.waiting",
             "prometheus_client",
         )
@@ -122,7 +132,7 @@ def build_id() -> str:
     """Names this version of the workflow code: it changes when a file that workflows run changes."""
     digest = hashlib.sha256()
     for folder in ("contracts", "workflows"):
-        for file in sorted((Path(__file__).parent / folder).glob("*.py")):
+        for file in sorted((Path(__file__).parent / folder).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
 

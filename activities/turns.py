@@ -27,6 +27,7 @@ from contracts.events import (
     Published,
     Send,
     SendResult,
+    Summarise,
 )
 from contracts.messages import Delivery, DeliveryState
 from contracts.metrics import MESSAGES_OUTBOUND, MESSAGES_ROUTED, ROUTING_LATENCY
@@ -83,6 +84,15 @@ class Turns:
                 asking.cancel()
         MESSAGES_ROUTED.labels(*labels, "answered").inc()
         return Answer(response=response, published=published)
+
+    @activity.defn
+    async def summarise(self, asked: Summarise) -> str | None:
+        """The engine's summary of a conversation that has ended, if it makes any."""
+        async with _heartbeats():
+            try:
+                return await self._engine.summarise(asked.conversation, asked.messages)
+            except EngineError as error:
+                raise ApplicationError(str(error), type="engine", non_retryable=not error.retryable) from error
 
     @activity.defn
     async def deliver_and_publish(self, batch: DeliverAndPublish) -> DeliverAndPublishResult:

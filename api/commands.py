@@ -1,23 +1,20 @@
-"""What staff tell a conversation to do, and what they write in it."""
+"""What staff tell a conversation to do. Each command answers the conversation as it is afterwards."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
-from uuid import UUID, uuid4, uuid5
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Body, status
-from pydantic import ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Body
+from pydantic import Field
 
 import contracts.base
 from api.auth.sessions import Session
-from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation
+from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
-from contracts.commands import Command, Reply
+from contracts.base import Timestamp
+from contracts.commands import Assign, ChangePolicy, Command, DecideAction, Snooze
 from contracts.conversations import Conversation
-from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message
-from contracts.names import CONTENT_LIMIT
 from contracts.problems import (
-    GatewayError,
     HeldByOther,
     Invalid,
     NotFound,
@@ -26,94 +23,44 @@ from contracts.problems import (
     Unavailable,
     WrongState,
 )
+from contracts.rules import PolicyChanges
 
 router = APIRouter(
-    prefix="/conversations",
+    prefix="/conversations/{conversation_id}",
     tags=["conversations"],
     responses=SIGNED_IN
     | WITH_BODY
     | problems(NotFound, HeldByOther, WrongState, Resolved, OutcomeUnknown, Unavailable),
 )
-KEYED: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")
-"""Namespace of the ids that are made from idempotency keys."""
-SOMETHING_TO_SAY: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"required": ["content"], "properties": {"content": {"pattern": r"\S"}}},
-        {"required": ["attachments"], "properties": {"attachments": {"minItems": 1}}},
-    ]
-}
-
-
-class SendMessage(contracts.base.Body):
-    """A message to the guest, or a note that only staff see. It has content, attachments, or both."""
-
-    model_config = ConfigDict(json_schema_extra=SOMETHING_TO_SAY)
-
-    content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
-    attachments: Annotated[list[Attachment], Field(max_length=20)] = []
-    client_message_id: Annotated[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None,
-        Field(description="A UUID of yours: the message's id. Sent again, it is the same message."),
-    ] = None
-    private: Annotated[bool, Field(description="A note, never shown to the guest.")] = False
+ActionId = Annotated[str, Field(max_length=256)]
 
 
 class CommandBody(contracts.base.Body):
     reason: Annotated[str | None, Field(max_length=500, description="Shown to staff.")] = None
 
 
-NewMessage = Annotated[
-    SendMessage,
-    Body(
-        openapi_examples={
-            "message": {"value": {"content": "Good evening, this is Marta. I am looking into it."}},
-            "note": {"value": {"content": "Second complaint this week", "private": True}},
-        }
-    ),
-]
+class AssignBody(CommandBody):
+    staff_id: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class SnoozeBody(CommandBody):
+    until: Annotated[Timestamp, Field(description="A moment to come.")]
+
+
+class PolicyBody(PolicyChanges, CommandBody):
+    """The rules to change; those left out stay. Durations are ISO 8601, such as `PT30M`, or seconds."""
+
+
+class DecisionBody(CommandBody):
+    approve: bool
+
+
 Reason = Annotated[
     CommandBody | None, Body(openapi_examples={"reason": {"value": {"reason": "The guest asks for a refund"}}})
 ]
 
 
-@router.post("/{conversation_id}/messages", summary="Send a message", status_code=status.HTTP_201_CREATED)
-async def send_message(
-    session: WritesConversations,
-    state: GatewayState,
-    conversation_id: str,
-    body: NewMessage,
-    idempotency_key: IdempotencyKey = None,
-) -> Message:
-    """Sends a message to the guest, or keeps a private note.
-
-    A message takes the conversation over from the AI; a note changes nothing. After `outcome_unknown`, send it again
-    with the `clientMessageId` that the problem names: it is the same message then.
-    """
-    if not body.content.strip() and not body.attachments:
-        raise Invalid("content: must not be empty without attachments", field="content")
-    await find_conversation(state, session, conversation_id)
-    reply = Reply(
-        conversation_id=conversation_id,
-        by=session.actor,
-        message_id=body.client_message_id
-        or _keyed(session, f"{conversation_id} message", idempotency_key)
-        or str(uuid4()),
-        content=body.content,
-        attachments=body.attachments,
-        private=body.private,
-    )
-    try:
-        return await state.conversations.reply(reply)
-    except (OutcomeUnknown, Unavailable) as error:
-        error.members["clientMessageId"] = reply.message_id
-        raise
-    except Resolved as error:
-        if not reply.private:
-            raise
-        return await _note_after_the_end(state, reply, error)
-
-
-@router.post("/{conversation_id}/escalate", summary="Hand over to a person")
+@router.post("/escalate", summary="Hand over to a person")
 async def escalate_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -122,10 +69,10 @@ async def escalate_conversation(
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
     """The AI stops answering, and staff are asked to. Repeating it changes nothing."""
-    return await _run("escalate", state, session, conversation_id, body, idempotency_key)
+    return await _run("escalate", state.conversations.escalate, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/{conversation_id}/claim", summary="Take the conversation")
+@router.post("/claim", summary="Take the conversation")
 async def claim_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -134,10 +81,22 @@ async def claim_conversation(
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
     """The conversation becomes yours. One that somebody else holds is refused."""
-    return await _run("claim", state, session, conversation_id, body, idempotency_key)
+    return await _run("claim", state.conversations.claim, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/{conversation_id}/return", summary="Return to the AI")
+@router.post("/unassign", summary="Let the conversation go")
+async def unassign_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: Reason = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """Nobody holds it any more, and staff are told; the AI stays silent."""
+    return await _run("unassign", state.conversations.unassign, state, session, conversation_id, body, idempotency_key)
+
+
+@router.post("/return", summary="Return to the AI")
 async def return_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -145,11 +104,13 @@ async def return_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """The AI answers again, and nobody holds the conversation."""
-    return await _run("return", state, session, conversation_id, body, idempotency_key)
+    """The AI answers again, what you have left unanswered included, and nobody holds the conversation."""
+    return await _run(
+        "return", state.conversations.return_to_ai, state, session, conversation_id, body, idempotency_key
+    )
 
 
-@router.post("/{conversation_id}/resolve", summary="Resolve")
+@router.post("/resolve", summary="Resolve")
 async def resolve_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -158,11 +119,120 @@ async def resolve_conversation(
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
     """The conversation is over; the guest's next message begins another."""
-    return await _run("resolve", state, session, conversation_id, body, idempotency_key)
+    return await _run("resolve", state.conversations.resolve, state, session, conversation_id, body, idempotency_key)
+
+
+@router.post("/assign", summary="Give the conversation to somebody")
+async def assign_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: AssignBody,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """It becomes theirs, whoever held it, and they are told."""
+    found = await find_conversation(state, session, conversation_id)
+    account = await state.staff.get(body.staff_id)
+    if account is None or account.disabled or found.conversation.property_id not in account.staff.properties:
+        raise Invalid("staffId: must be somebody of the conversation's property", field="staffId")
+    command = Assign(
+        conversation_id=conversation_id,
+        by=session.actor,
+        reason=body.reason,
+        staff_id=account.staff.id,
+        staff_name=account.staff.name,
+    )
+    update_id = keyed(session, f"{conversation_id} assign {body.staff_id}", idempotency_key)
+    return await state.conversations.assign(command, update_id)
+
+
+@router.post("/snooze", summary="Put the conversation off")
+async def snooze_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: SnoozeBody,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """It wakes at `until`, or when the guest writes. A promise to a guest who waits runs on."""
+    await find_conversation(state, session, conversation_id)
+    command = Snooze(conversation_id=conversation_id, by=session.actor, reason=body.reason, until=body.until)
+    update_id = keyed(session, f"{conversation_id} snooze {body.until.isoformat()}", idempotency_key)
+    return await state.conversations.snooze(command, update_id)
+
+
+@router.post("/read", summary="Mark as read")
+async def read_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """Nothing in it is unread any more, for anybody."""
+    try:
+        return await _run("read", state.conversations.read, state, session, conversation_id, None, idempotency_key)
+    except Resolved as refused:
+        return _of_storage(await state.stored.get(conversation_id), refused)
+
+
+@router.post("/reviewed", summary="Mark as reviewed")
+async def review_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: Reason = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """Somebody has looked at what the AI failed to answer."""
+    run = state.conversations.reviewed
+    try:
+        return await _run("reviewed", run, state, session, conversation_id, body, idempotency_key)
+    except Resolved as refused:
+        reason = body.reason if body is not None else None
+        return _of_storage(await state.stored.reviewed(conversation_id, session.actor.id, reason), refused)
+
+
+@router.post("/policy", summary="Change the rules of one conversation")
+async def change_policy(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: Annotated[PolicyBody, Body(openapi_examples={"drafts": {"value": {"autonomy": "draft"}}})],
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """For as long as it lasts; a promise that runs is reckoned anew."""
+    await find_conversation(state, session, conversation_id)
+    changes = PolicyChanges.model_validate(body.model_dump(exclude={"reason"}, by_alias=False))
+    command = ChangePolicy(conversation_id=conversation_id, by=session.actor, reason=body.reason, changes=changes)
+    update_id = keyed(session, f"{conversation_id} policy", idempotency_key)
+    return await state.conversations.change_policy(command, update_id)
+
+
+@router.post("/actions/{action_id}", summary="Approve or refuse an action")
+async def decide_action(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    action_id: ActionId,
+    body: Annotated[DecisionBody, Body(openapi_examples={"yes": {"value": {"approve": True}}})],
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """Decides on one of the conversation's `pendingActions`, which the AI asks for."""
+    await find_conversation(state, session, conversation_id)
+    command = DecideAction(
+        conversation_id=conversation_id,
+        by=session.actor,
+        reason=body.reason,
+        action_id=action_id,
+        approve=body.approve,
+    )
+    update_id = keyed(session, f"{conversation_id} action {action_id}", idempotency_key)
+    return await state.conversations.decide(command, update_id)
 
 
 async def _run(
-    name: Literal["escalate", "claim", "return", "resolve"],
+    name: str,
+    command: Callable[[Command, str | None], Awaitable[Conversation]],
     state: State,
     session: Session,
     conversation_id: str,
@@ -171,42 +241,12 @@ async def _run(
 ) -> Conversation:
     await find_conversation(state, session, conversation_id)
     reason = body.reason if body is not None else None
-    command = Command(conversation_id=conversation_id, by=session.actor, reason=reason)
-    update_id = _keyed(session, f"{conversation_id} {name}", idempotency_key)
-    match name:
-        case "escalate":
-            return await state.conversations.escalate(command, update_id)
-        case "claim":
-            return await state.conversations.claim(command, update_id)
-        case "return":
-            return await state.conversations.return_to_ai(command, update_id)
-        case "resolve":
-            return await state.conversations.resolve(command, update_id)
+    update_id = keyed(session, f"{conversation_id} {name}", idempotency_key)
+    return await command(Command(conversation_id=conversation_id, by=session.actor, reason=reason), update_id)
 
 
-def _keyed(session: Session, what: str, idempotency_key: str | None) -> str | None:
-    """The id of what a caller asked for under a key: the same caller, request and key have the same."""
-    if idempotency_key is None:
-        return None
-    return str(uuid5(KEYED, f"{session.staff.id} {what} {idempotency_key}"))
-
-
-async def _note_after_the_end(state: State, note: Reply, refused: GatewayError) -> Message:
-    """Keeps a note on a conversation whose workflow has ended, in storage alone."""
-    kept = await state.stored.add_note(
-        Message(
-            id=note.message_id,
-            conversation_id=note.conversation_id,
-            seq=0,
-            author=Author.STAFF,
-            author_name=note.by.name,
-            content=note.content,
-            attachments=note.attachments,
-            private=True,
-            created_at=datetime.now(UTC),
-            delivery=Delivery(state=DeliveryState.SENT),
-        )
-    )
-    if kept is None:
+def _of_storage(stored: Conversation | None, refused: Resolved) -> Conversation:
+    """A conversation that has ended, as storage knows it."""
+    if stored is None:
         raise refused
-    return kept
+    return stored

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Annotated, Final
+from uuid import UUID, uuid5
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -19,6 +20,8 @@ BEARER: Final = HTTPBearer(
 )
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
+KEYED: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")
+"""Namespace of the ids that are made from idempotency keys."""
 _ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 
@@ -73,6 +76,13 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
+
+
+def keyed(session: Session, what: str, idempotency_key: str | None) -> str | None:
+    """The id of what a caller asked for under a key: the same caller, request and key have the same."""
+    if idempotency_key is None:
+        return None
+    return str(uuid5(KEYED, f"{session.staff.id} {what} {idempotency_key}"))
 
 
 @dataclass(frozen=True, slots=True)

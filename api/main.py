@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.guests import Guests
@@ -25,7 +26,7 @@ from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
-from api import commands, conversations, guests, notifications, operations, tasks
+from api import commands, conversations, guests, notifications, openings, operations, sending, tasks
 from api.auth import routes as auth
 from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
 from api.auth.tokens import Tokens
@@ -94,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    for resource in (auth, conversations, commands, guests, tasks, notifications):
+    for resource in (auth, conversations, openings, commands, sending, guests, tasks, notifications):
         base.include_router(resource.router)
     return base
 
@@ -140,6 +141,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             live_stream=live_stream,
             conversations=Conversations(temporal, settings),
             stored=StoredConversations(database, live_stream),
+            contacts=Contacts(database),
             guests=Guests(database),
             tasks=Tasks(database, live_stream),
             notifications=Notifications(database),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from activities.storage.paging import TimePosition
-from api.auth.permissions import require_property
+from api.auth.permissions import manages, require_property
 from api.deps import GatewayState, ReadsNotifications, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, problems
@@ -32,6 +32,7 @@ async def list_notifications(
     page = await state.notifications.list(
         session.staff.properties,
         session.staff.id,
+        manages=manages(session.staff),
         unread=query.unread,
         limit=query.limit,
         after=query.position(TimePosition),

@@ -7,6 +7,7 @@ import temporalio.client
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.guests import Guests
@@ -35,6 +36,7 @@ class State:
     """The running conversations; what commands go to."""
     stored: StoredConversations
     """The projection of conversations; what lists and history come from."""
+    contacts: Contacts
     guests: Guests
     tasks: Tasks
     notifications: Notifications

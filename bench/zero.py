@@ -3,6 +3,8 @@
 import random
 
 from contracts.ai import AIRequest, AIResponse
+from contracts.conversations import Conversation
+from contracts.messages import Message
 
 MESSAGE_CHARACTERS = 200
 _WORDS = (
@@ -51,6 +53,9 @@ class ZeroDelayEngine:
             confidence=0.99,
             sources=["breakfast"],
         )
+
+    async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        return None
 
     async def close(self) -> None:
         return None

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.base import Model, Timestamp
 from contracts.messages import Attachment, Template
-from contracts.rules import ConversationPolicy
+from contracts.rules import PolicyChanges
 
 Reason = Annotated[str, StringConstraints(max_length=500)]
 
@@ -67,9 +67,9 @@ class Snooze(Command):
 
 
 class ChangePolicy(Command):
-    """New rules for this one conversation: `policy` with all its fields, the unchanged ones included."""
+    """New rules for this one conversation."""
 
-    policy: ConversationPolicy
+    changes: PolicyChanges
 
 
 class DecideAction(Command):
@@ -80,9 +80,11 @@ class DecideAction(Command):
 
 
 class Redeliver(Command):
-    """What to do with a message that is not delivered: try it again now, or skip it so that others may pass."""
+    """What to do with a message that is not delivered: try it again, as a message `copy_id` where it was given up; or
+    skip it, so that those behind it may pass."""
 
     message_id: str
+    copy_id: str
     skip: bool = False
 
 

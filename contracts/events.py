@@ -53,6 +53,10 @@ class Notification(Model):
     at: Timestamp
     read_at: Timestamp | None = None
 
+    def is_for(self, staff_id: str, *, manages: bool) -> bool:
+        """Whether somebody sees it: managers see all, others what is for everyone or for them alone."""
+        return manages or self.staff_id == staff_id or (self.staff_id is None and self.audience == "everyone")
+
 
 class Event(Model):
     """One change of a conversation. Exactly one of `message`, `change` and `notification` is set.

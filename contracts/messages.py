@@ -19,12 +19,15 @@ class Author(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a message got. `rank` orders them: a report may only move a message upwards."""
+    """How far a message got. `rank` orders them: a report may only move a message upwards.
+
+    A provider that took a message may still fail to deliver it; one that delivered it has not failed.
+    """
 
     QUEUED = "queued"
     UNKNOWN = "unknown"
-    FAILED = "failed"
     SENT = "sent"
+    FAILED = "failed"
     DELIVERED = "delivered"
     READ = "read"
 

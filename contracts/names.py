@@ -15,6 +15,7 @@ DEPLOYMENT = "gateway"
 """Name of the worker deployment, one for all queues."""
 
 CONVERSATION_WORKFLOW = "Conversation"
+TASK_WORKFLOW = "Task"
 
 SEARCH_KEYWORDS = ("GatewayState", "GatewayProperty", "GatewayChannel", "GatewayAssignee", "GatewayIntent")
 SEARCH_INT = "GatewayPriority"
@@ -30,6 +31,10 @@ CONTENT_LIMIT = 4096
 def workflow_id(contact_key: str) -> str:
     """The workflow of a contact: Temporal itself keeps it to one open conversation."""
     return f"conversation-{contact_key}"
+
+
+def task_workflow_id(task_id: str) -> str:
+    return f"task-{task_id}"
 
 
 def contact_key_of(conversation_id: str) -> str:

@@ -111,3 +111,20 @@ class ConversationPolicy(Model):
     task_done_text: str = "Done: {title}."
     late_checkout_text: str = "Our team has confirmed your late check-out."
     no_late_checkout_text: str = "I'm sorry, our team can't offer a late check-out this time."
+
+
+class PolicyChanges(Model):
+    """What may be changed while a conversation runs; None leaves a rule as it is."""
+
+    escalation_threshold: float | None = Field(default=None, ge=0, le=1)
+    ai_timeout: timedelta | None = Field(default=None, gt=timedelta(0), le=timedelta(minutes=10))
+    max_retries: int | None = Field(default=None, ge=0, le=20)
+    debounce: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(minutes=1))
+    never_ai: list[Topic] | None = None
+    autonomy: Autonomy | None = None
+    approvals: dict[ActionType, Approval] | None = None
+    service_levels: dict[Priority, ServiceLevel] | None = None
+    idle_timeout: timedelta | None = Field(default=None, ge=timedelta(minutes=1), le=timedelta(days=365))
+    escalated_timeout: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
+    resolved_window: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
+    summaries: bool | None = None

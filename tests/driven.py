@@ -11,8 +11,9 @@ from contracts.conversations import ConversationState, Outcome
 from contracts.events import ContactFacts, Event, Publication, SendResult
 from contracts.messages import Delivery, DeliveryState, Message
 from tests.records import NOW, a_result, an_answer
-from workflows import policy, transitions
-from workflows.record import Arrival, PendingSend, Record
+from workflows import policy, promises, transitions
+from workflows.owed import Arrival, PendingSend
+from workflows.record import Record
 
 STATE_AFTER = {"sent": DeliveryState.SENT, "failed": DeliveryState.FAILED}
 PREVIOUS_MESSAGES = 4
@@ -110,7 +111,7 @@ class Driven:
             return False
         if record.looked_up and record.conversation.seq == 0:
             return True
-        return record.state is ConversationState.RESOLVED and policy.window_is_over(record, self.now)
+        return record.state is ConversationState.RESOLVED and promises.window_is_over(record, self.now)
 
     @property
     def _ai_has_work(self) -> bool:
@@ -133,10 +134,10 @@ class Driven:
                 transitions.withdraw(self.record, send, self.now)
 
     def passes(self, time: timedelta) -> None:
+        """Time goes by in one leap, as for workers that were away."""
         self.now += time
-        if policy.is_idle(self.record, self.now):
-            self.record.resolve(self.now)
-            self.changed()
+        promises.fall_due(self.record, self.now)
+        self.changed()
 
     def goes_on(self) -> None:
         """Continue-as-new: all that the next run knows is the serialised record; what flies may have left."""
@@ -166,7 +167,7 @@ class Driven:
         record, arrivals = self.record, list(self.record.queue)
         self._turns += 1
         reply_id = f"{record.conversation.conversation_id}-reply-{self._turns}"
-        decision = policy.before_asking(record.policy, arrivals, self.now)
+        decision = policy.before_asking(record.policy, arrivals, self.now, answered=record.answered_questions)
         if decision is not None:
             transitions.conclude(record, arrivals, decision, reply_id, self.now)
             self.changed()
@@ -189,7 +190,7 @@ class Driven:
                 else policy.after_answer(record.policy, answer)
             )
             transitions.conclude(record, question.arrivals, decision, question.reply_id, self.now)
-        elif answer is not None:
+        elif answer is not None and record.state is ConversationState.ESCALATED:
             transitions.keep_as_draft(record, answer, question.reply_id, self.now)
         self.changed()
 
@@ -212,9 +213,7 @@ class Driven:
         """Begins a batch; gives what is sent with it."""
         record = self.record
         pending = transitions.due_sends(record, self.now)
-        for send in [send for send in pending if not transitions.may_send(record, send)]:
-            transitions.withdraw(record, send, self.now)
-            pending.remove(send)
+        pending = [send for send in pending if not transitions.hold_back(record, send, self.now)]
         publication = record.publication()
         for send in pending:
             transitions.attempt(record, send, self.now)

@@ -9,8 +9,9 @@ from contracts.events import SendResult, SendResultKind
 from contracts.messages import GuestMessage, Route
 from contracts.rules import ConversationPolicy
 from workflows import transitions
+from workflows.owed import Arrival, PendingSend
 from workflows.policy import after_answer
-from workflows.record import Arrival, PendingSend, Record
+from workflows.record import Record
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTACT_KEY = "contact"

@@ -10,7 +10,7 @@ from embedded import PostgresServer
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
 from tests.support import Guest, Stack, asked, command, workers
-from workflows.conversation import RESTARTS_OF_A_TURN
+from workflows.turn import RESTARTS_OF_A_TURN
 
 
 async def test_a_wish_for_a_person_right_behind_an_answer(working: None, guest: Guest, ai: FakeAI) -> None:

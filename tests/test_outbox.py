@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from contracts.conversations import ConversationState
+from contracts.conversations import ConversationState, Outcome
 from contracts.events import Publication, SendResult
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from contracts.names import BATCH_BYTES
@@ -24,7 +24,8 @@ from tests.records import (
     outcomes,
 )
 from workflows import transitions
-from workflows.record import PendingSend, Record
+from workflows.owed import PendingSend
+from workflows.record import Record
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
 QUEUED, SENT, FAILED, UNKNOWN = (
@@ -211,7 +212,7 @@ def test_storing_takes_away_what_was_published_and_no_more() -> None:
     record, _ = answered()
     publication = copied(record.publication())
     arrived(record, a_message("g-2"))
-    transitions.settle(record, ["g-1"], "handed", "The reply was not delivered", LATER)
+    record.settle(Outcome(message_id="g-1", outcome="handed", reason="The reply was not delivered", at=LATER))
     record.stored(publication)
     assert [event.message.id for event in record.outbox if event.message] == ["g-2"]
     assert [(outcome.message_id, outcome.outcome) for outcome in record.unstored_outcomes] == [("g-1", "handed")]

@@ -38,7 +38,12 @@ async def skipping(
         client = environment.client
         operator = client.operator_service
         await operator.add_search_attributes(search_attributes(client.namespace))
-        activities: list[Callable[..., object]] = [turns.look_up, turns.answer, turns.deliver_and_publish]
+        activities: list[Callable[..., object]] = [
+            turns.look_up,
+            turns.answer,
+            turns.summarise,
+            turns.deliver_and_publish,
+        ]
         for queue in TaskQueue:
             each = Worker(
                 client,
@@ -68,16 +73,31 @@ async def test_an_idle_conversation_closes_once(skipping: tuple[Stack, WorkflowE
     assert len(timers) == 2  # it slept once, looked again, and slept the rest
 
 
-async def test_an_escalated_conversation_does_not_close_by_itself(skipping: tuple[Stack, WorkflowEnvironment]) -> None:
+async def test_an_escalated_conversation_is_quiet_between_its_timers(
+    skipping: tuple[Stack, WorkflowEnvironment],
+) -> None:
     stack, environment = skipping
     guest = stack.guest()
     await guest.ask("I want to talk to a person")
-    await stack.stored(await guest.conversation())
-    await environment.sleep(timedelta(minutes=1))  # the last publish is noted
+    await environment.sleep(timedelta(hours=1))  # the promise is broken by now, and all is told
+    conversation = await guest.conversation()
+    assert (conversation.state, conversation.priority) == (ConversationState.ESCALATED, "high")
     before = len((await guest.handle.fetch_history()).events)
-    await environment.sleep(timedelta(days=30))
+    await environment.sleep(timedelta(days=29))
     assert (await guest.conversation()).state is ConversationState.ESCALATED
     assert len((await guest.handle.fetch_history()).events) == before
+    await environment.sleep(timedelta(days=2))
+    await guest.handle.result()  # the second, longer limit
+    rows = await stack.rows(
+        "SELECT kind, audience, count(*) AS n FROM notifications WHERE property_id = :id GROUP BY 1, 2 ORDER BY 1, 2",
+        id=stack.hotel,
+    )
+    assert rows == [
+        {"kind": "escalation", "audience": "everyone", "n": 1},
+        {"kind": "sla", "audience": "everyone", "n": 1},
+        {"kind": "sla", "audience": "managers", "n": 1},
+        {"kind": "system", "audience": "managers", "n": 1},
+    ]
 
 
 async def test_a_resolved_conversation_stays_open_for_its_window(

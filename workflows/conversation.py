@@ -1,43 +1,44 @@
 """The conversation workflow: one guest contact, from the first message until it is resolved.
 
-Guests signal, staff update; handlers only change the record, and never wait. `run` takes the turns, one coroutine
-drains the outbox, another keeps the time. Whoever waits, waits for a change of the record.
+Guests signal, staff update; handlers only change the record, and never wait. `run` takes the turns and what follows
+from them, one coroutine drains the outbox, another keeps the time. Whoever waits, waits for a change of the record.
 """
 
 import asyncio
-import functools
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy, VersioningBehavior
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.turns import Turns
     from contracts.base import Model
-    from contracts.clear_text import ClearText
-    from contracts.commands import Command, Reply
-    from contracts.conversations import Conversation, ConversationState, Outcome
-    from contracts.events import (
-        Answer,
-        Ask,
-        ContactLookup,
+    from contracts.commands import (
+        Assign,
+        ChangePolicy,
+        Command,
+        DecideAction,
+        DeliveryFailure,
+        Opening,
+        Redeliver,
+        Reply,
+        Snooze,
+        TaskDone,
     )
+    from contracts.conversations import Conversation, ConversationState, Outcome
     from contracts.messages import ChannelType, GuestMessage, Message, Route
-    from contracts.names import CONVERSATION_WORKFLOW, TaskQueue
-    from contracts.problems import GatewayError
+    from contracts.names import CONVERSATION_WORKFLOW
+    from contracts.problems import AlreadyOpen, GatewayError, Invalid, NotFound
     from contracts.rules import ConversationPolicy
-    from workflows import policy, transitions
-    from workflows.drain import HEARTBEAT_TIMEOUT, Drain
-    from workflows.record import Arrival, Record
+    from workflows import policy, promises, transitions
+    from workflows.details import details
+    from workflows.drain import Drain
+    from workflows.follow_up import FollowUp
+    from workflows.record import Record
     from workflows.search import Transition
-    from workflows.waiting import cause_of, wait
+    from workflows.timekeeper import Timekeeper
+    from workflows.turn import TurnTaker
 
-LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
-LOCAL_ENGINE_TIMEOUT = timedelta(seconds=1)
-ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
-RESTARTS_OF_A_TURN = 3
-"""How often a newer message may make a running answer stale; then the guest gets what there is."""
 HISTORY_CEILING = 8192
 """Events above which even a running publish does not hold continue-as-new back."""
 
@@ -56,15 +57,16 @@ class ConversationWorkflow:
     @workflow.init
     def __init__(self, start: ConversationStart) -> None:
         self._record = start.carried or _begin(start)
-        self._drain = Drain(self._record, turn_is_near=self._turn_is_near, changed=self._changed)
-        self._asking: list[Arrival] = []  # the turn whose slow answer is awaited
-        self._restarts = 0
+        self._drain = Drain(self._record, more_is_near=self._more_is_near, changed=self._changed)
+        self._turns = TurnTaker(self._record, self._drain, changed=self._changed)
+        self._follow_up = FollowUp(self._record, changed=self._changed)
+        self._time = Timekeeper(self._record, changed=self._changed)
         self._leaving = False
         self._describe()
 
     @workflow.run
     async def run(self, start: ConversationStart) -> None:
-        helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._keep_time())]
+        helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._time.run())]
         while not self._is_over():
             try:
                 await self._work(start, helpers)
@@ -74,14 +76,23 @@ class ConversationWorkflow:
     async def _work(self, start: ConversationStart, helpers: list[asyncio.Task[None]]) -> None:
         """Waits for something to do, and does it."""
         await workflow.wait_condition(
-            lambda: self._turn_is_due() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
+            lambda: self._has_work() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
         )
         for helper in helpers:
             if helper.done():  # they never end: what broke them fails this task, not the conversation
                 raise RuntimeError("a helper of the conversation has ended") from helper.exception()
         if self._should_continue() and not self._is_over():
             await self._continue_as_new(start)
-        await self._take_turn()
+        if self._turns.is_due:
+            await self._turns.take()
+        elif self._follow_up.is_due:
+            await self._follow_up.take()
+
+    def _has_work(self) -> bool:
+        return not self._leaving and (self._turns.is_due or self._follow_up.is_due)
+
+    def _more_is_near(self) -> bool:
+        return self._turns.is_near or self._follow_up.summary_is_near
 
     def _end_by_operator(self) -> None:
         """Cancelled in the Temporal UI: what is unanswered is handed to staff, and all is told before the end."""
@@ -92,17 +103,42 @@ class ConversationWorkflow:
         record.hand_over_queue("An operator ended the conversation", now)
         record.policy.resolved_window = timedelta(0)
         if record.state is not ConversationState.RESOLVED:
-            record.resolve(now)
+            record.resolve(now, reason="An operator ended the conversation")
         self._changed()
 
-    # --- guests signal ---------------------------------------------------------------------------------------------
+    # --- guests, channels and departments signal ---------------------------------------------------------------------
 
     @workflow.signal
     def receive(self, message: GuestMessage) -> None:
         transitions.receive(self._record, message, workflow.now())
         self._changed()
 
+    @workflow.signal
+    def delivery_failed(self, failure: DeliveryFailure) -> None:
+        transitions.delivery_failed(self._record, failure, workflow.now())
+        self._changed()
+
+    @workflow.signal
+    def task_done(self, done: TaskDone) -> None:
+        transitions.task_done(self._record, done, workflow.now())
+        self._changed()
+
     # --- staff update ----------------------------------------------------------------------------------------------
+
+    @workflow.update
+    def open(self, opening: Opening) -> Conversation:
+        transitions.open_conversation(self._record, opening, workflow.now())
+        return self._changed()
+
+    @open.validator
+    def _open_is_possible(self, opening: Opening) -> None:
+        conversation = self._record.conversation
+        begun = conversation.seq > 0 or self._record.unchecked
+        if begun and opening.message_id not in self._record.staff_replies:
+            own = conversation.conversation_id
+            raise _as_application_error(
+                AlreadyOpen(f"conversation {own} is {conversation.state}; write there", conversationId=own)
+            )
 
     @workflow.update
     def reply(self, command: Reply) -> Message:
@@ -112,8 +148,22 @@ class ConversationWorkflow:
 
     @reply.validator
     def _reply_is_possible(self, command: Reply) -> None:
-        if command.message_id not in self._record.staff_replies:
-            self._refuse("note" if command.private else "reply", command)
+        if command.message_id in self._record.staff_replies:
+            return
+        self._refuse("note" if command.private else "reply", command)
+        if not command.private:
+            _raise(policy.refusal_of_words(self._record, command, workflow.now()))
+
+    @workflow.update
+    def redeliver(self, command: Redeliver) -> Message:
+        message = transitions.redeliver(self._record, command, workflow.now())
+        self._changed()
+        return message
+
+    @redeliver.validator
+    def _redeliver_is_possible(self, command: Redeliver) -> None:
+        self._refuse("retry", command)
+        _raise(policy.refusal_of_redelivery(self._record, command, workflow.now()))
 
     @workflow.update
     def claim(self, command: Command) -> Conversation:
@@ -123,6 +173,24 @@ class ConversationWorkflow:
     @claim.validator
     def _claim_is_possible(self, command: Command) -> None:
         self._refuse("claim", command)
+
+    @workflow.update
+    def assign(self, command: Assign) -> Conversation:
+        transitions.assign(self._record, command, workflow.now())
+        return self._changed()
+
+    @assign.validator
+    def _assign_is_possible(self, command: Assign) -> None:
+        self._refuse("assign", command)
+
+    @workflow.update
+    def unassign(self, command: Command) -> Conversation:
+        transitions.unassign(self._record, command, workflow.now())
+        return self._changed()
+
+    @unassign.validator
+    def _unassign_is_possible(self, command: Command) -> None:
+        self._refuse("unassign", command)
 
     @workflow.update
     def escalate(self, command: Command) -> Conversation:
@@ -139,8 +207,19 @@ class ConversationWorkflow:
         return self._changed()
 
     @return_to_ai.validator
-    def _return_is_possible(self, command: Command) -> None:
+    def _return_to_ai_is_possible(self, command: Command) -> None:
         self._refuse("return", command)
+
+    @workflow.update
+    def snooze(self, command: Snooze) -> Conversation:
+        transitions.snooze(self._record, command, workflow.now())
+        return self._changed()
+
+    @snooze.validator
+    def _snooze_is_possible(self, command: Snooze) -> None:
+        self._refuse("snooze", command)
+        if command.until <= workflow.now():
+            raise _as_application_error(Invalid("until: must be in the future", field="until"))
 
     @workflow.update
     def resolve(self, command: Command) -> Conversation:
@@ -151,10 +230,46 @@ class ConversationWorkflow:
     def _resolve_is_possible(self, command: Command) -> None:
         self._refuse("resolve", command)
 
+    @workflow.update
+    def read(self, command: Command) -> Conversation:
+        transitions.read(self._record, command, workflow.now())
+        return self._changed()
+
+    @read.validator
+    def _read_is_possible(self, command: Command) -> None:
+        self._refuse("read", command)
+
+    @workflow.update
+    def reviewed(self, command: Command) -> Conversation:
+        transitions.reviewed(self._record, command, workflow.now())
+        return self._changed()
+
+    @reviewed.validator
+    def _reviewed_is_possible(self, command: Command) -> None:
+        self._refuse("reviewed", command)
+
+    @workflow.update
+    def change_policy(self, command: ChangePolicy) -> Conversation:
+        transitions.change_policy(self._record, command, workflow.now())
+        return self._changed()
+
+    @change_policy.validator
+    def _change_policy_is_possible(self, command: ChangePolicy) -> None:
+        self._refuse("policy", command)
+
+    @workflow.update
+    def decide(self, command: DecideAction) -> Conversation:
+        transitions.decide(self._record, command, workflow.now())
+        return self._changed()
+
+    @decide.validator
+    def _decide_is_possible(self, command: DecideAction) -> None:
+        self._refuse("action", command)
+        if all(action.id != command.action_id for action in self._record.conversation.pending_actions):
+            raise _as_application_error(NotFound("no action of this id waits for a decision"))
+
     def _refuse(self, name: policy.CommandName, command: Command) -> None:
-        refusal = policy.refusal(self._record, name, command.by.id, command.conversation_id)
-        if refusal is not None:
-            raise _as_application_error(refusal)
+        _raise(policy.refusal(self._record, name, command.by.id, command.conversation_id))
 
     # --- queries ---------------------------------------------------------------------------------------------------
 
@@ -172,182 +287,22 @@ class ConversationWorkflow:
     def outcomes(self) -> list[Outcome]:
         return self._record.outcomes
 
-    # --- turns -----------------------------------------------------------------------------------------------------
+    @workflow.query
+    def unsettled(self, now: datetime) -> list[str]:
+        """Ids of guest messages that should have an outcome by `now` and have none; a worker's clock would not do."""
+        return promises.unsettled(self._record, now)
 
-    def _turn_is_due(self) -> bool:
-        return not self._leaving and bool(self._record.unchecked or self._ai_has_work())
-
-    def _ai_has_work(self) -> bool:
-        return bool(self._record.queue) and self._record.state is ConversationState.ACTIVE
-
-    async def _take_turn(self) -> None:
-        if self._record.unchecked:
-            await self._look_up()
-        self._restarts = 0
-        while self._ai_has_work():
-            await self._debounce()
-            arrivals = list(self._record.queue)
-            # A person may have taken over while we waited; every await below is followed by the same question.
-            if not arrivals or not self._ai_has_work():
-                return
-            if await self._turn_is_done(arrivals):
-                self._changed()
-                return
-            self._restarts += 1
-
-    async def _look_up(self) -> None:
-        """Asks storage once what it knows of the contact; where it has all messages already, nothing is left to do."""
-        record = self._record
-        lookup = ContactLookup(
-            property_id=record.conversation.property_id,
-            channel_type=record.conversation.channel_type,
-            sender_id=record.route.sender_id,
-            contact_key=record.contact_key,
-            conversation_id=record.conversation.conversation_id,
-            message_ids=[message.id for message in record.unchecked],
-        )
-        try:
-            facts = await workflow.execute_local_activity_method(
-                Turns.look_up,
-                lookup,
-                start_to_close_timeout=LOOK_UP_TIMEOUT,
-                schedule_to_close_timeout=2 * LOOK_UP_TIMEOUT,
-                retry_policy=RetryPolicy(maximum_attempts=1),
-                summary=ClearText("Look up the contact"),
-            )
-        except ActivityError:
-            facts = None  # too slow is as good as away
-        transitions.looked_up(record, facts, workflow.now())
-        self._changed()
-
-    async def _debounce(self) -> None:
-        """Lets a burst of messages become one turn; a claim ends the wait."""
-        while (left := policy.debounce_left(self._record, workflow.now())) > timedelta(0):
-            await wait(lambda: not self._ai_has_work(), left, "Debounce")
-            if not self._ai_has_work():
-                return
-
-    async def _turn_is_done(self, arrivals: list[Arrival]) -> bool:
-        """Asks and decides; False where a newer message made the answer stale."""
-        record = self._record
-        reply_id = str(workflow.uuid4())
-        decision: policy.TurnDecision | None = policy.before_asking(record.policy, arrivals, workflow.now())
-        if decision is None:
-            answer = await self._answer(
-                Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals)), arrivals
-            )
-            if answer is None:
-                return False
-            if not self._owns(arrivals):
-                if isinstance(answer, Answer):
-                    transitions.keep_as_draft(record, answer.response, reply_id, workflow.now())
-                return True
-            if isinstance(answer, Answer):
-                decision = policy.after_answer(record.policy, answer.response)
-            else:
-                decision = policy.after_failure(record.policy, record.failures + 1, answer)
-        transitions.conclude(record, arrivals, decision, reply_id, workflow.now())
-        return True
-
-    def _owns(self, arrivals: list[Arrival]) -> bool:
-        """Whether the turn is still the AI's: a person who takes over empties the queue."""
-        waiting = {arrival.message.id for arrival in self._record.queue}
-        return arrivals[0].message.id in waiting and self._record.state is ConversationState.ACTIVE
-
-    async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
-        """The engine's answer; the cause of its failure; or None where a newer message made the question stale."""
-        if self._record.policy.local_engine:
-            handle = self._start_local_answer(ask)
-        else:
-            handle = self._start_answer(ask)
-            self._asking = arrivals
-        await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
-        stale = not handle.done()
-        if stale:
-            handle.cancel()
-        try:
-            answer = await handle
-        except ActivityError as error:
-            self._drain.take_back(ask.publication, None)
-            return None if stale else cause_of(error)
-        else:
-            self._drain.take_back(ask.publication, answer.published)
-            return answer
-        finally:
-            self._asking = []
-
-    def _is_stale(self, arrivals: list[Arrival]) -> bool:
-        """A newer message wants to be answered along, or a new turn waits behind one that a person took over."""
-        if not self._owns(arrivals):
-            return self._ai_has_work()
-        return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
-
-    def _start_local_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        return workflow.start_local_activity_method(
-            Turns.answer,
-            ask,
-            start_to_close_timeout=LOCAL_ENGINE_TIMEOUT,
-            schedule_to_close_timeout=self._record.policy.ai_timeout,
-            retry_policy=RetryPolicy(
-                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + self._record.policy.max_retries
-            ),
-            summary=ClearText("Answer"),
-        )
-
-    def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        """A slow engine. What is unpublished goes along, so that staff read the guest while the AI thinks."""
-        record = self._record
-        ask.publication = self._drain.lend()
-        return workflow.start_activity_method(
-            Turns.answer,
-            ask,
-            task_queue=TaskQueue.AI,
-            start_to_close_timeout=record.policy.ai_timeout,
-            schedule_to_close_timeout=record.policy.ai_timeout,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(
-                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + record.policy.max_retries
-            ),
-            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
-            priority=Priority(fairness_key=record.conversation.property_id),
-            summary=ClearText("Answer"),
-        )
-
-    def _turn_is_near(self) -> bool:
-        """A turn is about to begin: what it says goes out in the same batch as what the guest said."""
-        return self._ai_has_work() and not (self._asking and not self._is_stale(self._asking))
-
-    # --- time, the end, and going on in a new run ------------------------------------------------------------------
-
-    async def _keep_time(self) -> None:
-        """One timer at a time, which sleeps once and looks again; only an earlier deadline wakes it before."""
-        while True:
-            await workflow.wait_condition(lambda: self._is_idle() or self._deadline() is not None)
-            if self._is_idle():
-                self._record.resolve(workflow.now())
-                self._changed()
-            elif (armed := self._deadline()) is not None:
-                await wait(functools.partial(self._is_sooner, armed), armed - workflow.now(), "Deadline")
-
-    def _is_idle(self) -> bool:
-        return policy.is_idle(self._record, workflow.now())
-
-    def _deadline(self) -> datetime | None:
-        deadline = policy.next_deadline(self._record)
-        return deadline if deadline is not None and deadline > workflow.now() else None
-
-    def _is_sooner(self, armed: datetime) -> bool:
-        deadline = self._deadline()
-        return deadline is None or deadline < armed
+    # --- the end, and going on in a new run ------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
         """Resolved, its window over, and nothing owed to anybody."""
         record = self._record
-        if record.unchecked or record.queue or record.sends or not record.all_stored or self._drain.is_flying:
+        owed = record.unchecked or record.queue or record.sends or self._follow_up.is_due
+        if owed or not record.all_stored or self._drain.is_flying:
             return False
         if record.looked_up and record.conversation.seq == 0:
             return True  # storage had all of it: there is no conversation here
-        return record.state is ConversationState.RESOLVED and policy.window_is_over(record, workflow.now())
+        return record.state is ConversationState.RESOLVED and promises.window_is_over(record, workflow.now())
 
     def _should_continue(self) -> bool:
         """At the limit when a guest has just written, well above it whenever that may be.
@@ -358,7 +313,7 @@ class ConversationWorkflow:
         length = info.get_current_history_length()
         if info.is_continue_as_new_suggested() or length > 2 * limit:
             return True
-        return length > limit and not self._drain.is_flying and bool(self._record.unchecked or self._ai_has_work())
+        return length > limit and not self._drain.is_flying and self._turns.is_due
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
         """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
@@ -387,7 +342,7 @@ class ConversationWorkflow:
         if record.conversation.seq > 0 and wanted.fingerprint != record.indexed:
             workflow.upsert_search_attributes(wanted.updates())
             record.indexed = wanted.fingerprint
-        workflow.set_current_details(policy.details(record))
+        workflow.set_current_details(details(record, workflow.now()))
 
 
 def _begin(start: ConversationStart) -> Record:
@@ -399,3 +354,8 @@ def _begin(start: ConversationStart) -> Record:
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:
     return ApplicationError(refusal.detail, refusal.members, type=refusal.code, non_retryable=True)
+
+
+def _raise(refusal: GatewayError | None) -> None:
+    if refusal is not None:
+        raise _as_application_error(refusal)

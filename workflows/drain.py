@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import Author
     from contracts.names import TaskQueue
     from workflows import policy, transitions
-    from workflows.record import PendingSend, Record
+    from workflows.owed import PendingSend
+    from workflows.record import Record
     from workflows.waiting import cause_of, wait
 
 SEND_TIMEOUT = timedelta(seconds=30)
@@ -38,14 +39,14 @@ class _Delivery:
 class Drain:
     """One writer, one order: at most one batch is in flight, and the next begins where it ended.
 
-    `turn_is_near` holds a publish back for a moment, so that guest and answer go out together; `changed` is called
+    `more_is_near` holds a publish back for a moment, so that guest and answer go out together; `changed` is called
     when a batch has changed the record. While `paused` nothing new begins.
     """
 
-    def __init__(self, record: Record, *, turn_is_near: Callable[[], bool], changed: Callable[[], object]) -> None:
+    def __init__(self, record: Record, *, more_is_near: Callable[[], bool], changed: Callable[[], object]) -> None:
         self.paused = False
         self._record = record
-        self._turn_is_near = turn_is_near
+        self._more_is_near = more_is_near
         self._changed = changed
         self._delivery: _Delivery | None = None
         self._offered = 0
@@ -84,9 +85,7 @@ class Drain:
             await self._wait_until_due()
             pending = transitions.due_sends(self._record, workflow.now())
             # Ownership is asked here, before every attempt: nothing may come between this and the activity.
-            for send in [send for send in pending if not transitions.may_send(self._record, send)]:
-                transitions.withdraw(self._record, send, workflow.now())
-                pending.remove(send)
+            pending = [send for send in pending if not transitions.hold_back(self._record, send, workflow.now())]
             self._delivery = self._start(pending)
             try:
                 result = await self._delivery.handle
@@ -119,7 +118,7 @@ class Drain:
         record, now = self._record, workflow.now()
         if transitions.due_sends(record, now):
             return True
-        if self._turn_is_near():
+        if self._more_is_near():
             return False
         fresh = bool(record.outbox) and record.outbox[-1].seq > self._offered
         settled = bool(record.unstored_outcomes or record.unstored_deliveries) and not record.outbox

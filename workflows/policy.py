@@ -1,78 +1,152 @@
 """Decisions of a conversation: state and event in, what to do out. Pure, so that a table can test them."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import JsonValue
+
 from contracts.ai import AIResponse
+from contracts.commands import Redeliver, Reply
 from contracts.conversations import ConversationState
 from contracts.events import NotificationKind, SendResult
-from contracts.problems import GatewayError, HeldByOther, Resolved, WrongState
-from contracts.rules import ConversationPolicy
-from workflows.record import Arrival, PendingSend, Record
+from contracts.guests import Autonomy, GuestProfile
+from contracts.messages import Author, DeliveryState, Message
+from contracts.problems import (
+    GatewayError,
+    HeldByOther,
+    MissedMessages,
+    NotFound,
+    OptedOut,
+    Resolved,
+    WindowClosed,
+    WrongState,
+)
+from contracts.rules import EMERGENCIES, TOPICS, ConversationPolicy
+from workflows.owed import Arrival, PendingSend
+from workflows.record import Record
+from workflows.topics import TOPIC_NAMES, asks_for_person, fingerprint, topic_of
 
-CommandName = Literal["reply", "note", "claim", "escalate", "return", "resolve"]
+CommandName = Literal[
+    "reply",
+    "note",
+    "claim",
+    "assign",
+    "unassign",
+    "escalate",
+    "return",
+    "snooze",
+    "resolve",
+    "read",
+    "reviewed",
+    "policy",
+    "action",
+    "retry",
+]
 OutcomeKind = Literal["answered", "handed", "suppressed"]
 
 FAILURES_TO_ESCALATE = 2
 """Turns in a row that the AI may fail before a person gets the conversation."""
-DEBOUNCES_AT_MOST = 5
-"""A guest who keeps typing is answered after this many debounces."""
 SEND_FIRST_BACKOFF = timedelta(seconds=1)
 SEND_LONGEST_BACKOFF = timedelta(minutes=1)
 SEND_GIVES_UP_AFTER = timedelta(minutes=15)
 STORAGE_FIRST_BACKOFF = timedelta(seconds=1)
 STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 
-_PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front\ desk|operator|colleague)"
-_ASKS_FOR_PERSON = re.compile(
-    rf"""
-    \b(speak|talk|chat|connect\ me|put\ me\ through|transfer\ me)\b[^.?!]{{0,25}}
-        \b(to|with)\b[^.?!]{{0,20}}\b{_PERSON}\b
-    | \b(want|need|prefer|get\ me|give\ me)\ ((a|an|the|some|your)\ )?((real|actual|live|human)\ )?
-        (person|human|agent|manager|operator|receptionist)\b
-    | \b(real|actual|live)\ (person|human|agent)\b
-    | \b(falar|conversar)\ com\ (uma\ pessoa|algu[eé]m|um\ humano|um\ atendente|a\ recep?[cç][aã]o)
-    | \bhablar\ con\ (una\ persona|alguien|un\ humano|un\ agente|la\ recepci[oó]n)
-    | \bparler\ [aà]\ (une\ (vraie\ )?personne|quelqu.un|un\ humain|la\ r[eé]ception)
-    | \bmit\ (einem\ (echten\ )?menschen|einer\ person|jemandem|einem\ mitarbeiter|der\ rezeption)\ (sprechen|reden)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-
-
-def asks_for_person(text: str) -> bool:
-    """Whether a guest plainly asks for a person; what is less plain is the engine's to see."""
-    return _ASKS_FOR_PERSON.search(text) is not None
+_ALWAYS: frozenset[CommandName] = frozenset({"note", "read", "reviewed"})
+"""What a resolved conversation takes, too."""
+_NEEDS_ESCALATED: frozenset[CommandName] = frozenset({"return", "unassign", "snooze"})
+_NEEDS_GUEST: frozenset[CommandName] = frozenset({"claim", "assign", "escalate"})
+_AUTONOMY: tuple[Autonomy, ...] = ("off", "draft", "auto")
 
 
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
 def refusal(record: Record, command: CommandName, by: str, conversation_id: str) -> GatewayError | None:
-    """Why a command cannot be carried out now, or None."""
+    """Why a command cannot be carried out now, or None. Repeating one's own on an open conversation never is."""
     conversation = record.conversation
+    state = conversation.state
     if conversation_id != conversation.conversation_id:
         return Resolved(
             f"conversation {conversation_id} is resolved; the contact's open one is another", state="resolved"
         )
     repeated = record.last_command == (command, by)
-    if conversation.state is ConversationState.RESOLVED:
-        if command == "note" or (command == "resolve" and repeated):
+    if state is ConversationState.RESOLVED:
+        if command in _ALWAYS or (command == "resolve" and repeated):
             return None
         return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
+    if repeated:
+        return None
     holder = conversation.assigned_to
     if command in ("reply", "claim") and holder is not None and holder != by:
-        return HeldByOther(
-            f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=conversation.state
-        )
-    if command == "return" and conversation.state is not ConversationState.ESCALATED and not repeated:
-        return WrongState(
-            f"the conversation is {conversation.state}; only an escalated one can be returned to the AI",
-            state=conversation.state,
-        )
+        return HeldByOther(f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=state)
+    if command in _NEEDS_ESCALATED and state is not ConversationState.ESCALATED:
+        return WrongState(f"the conversation is {state}; {command} needs an escalated one", state=state)
+    if command in _NEEDS_GUEST and state is ConversationState.NEW and not record.unchecked:
+        return WrongState(f"the guest has not written yet; {command} needs a guest's message", state=state)
     return None
+
+
+def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayError | None:
+    """Why these words cannot go to the guest now, or None."""
+    if (missed := _missed(record, command.last_seen_seq)) is not None:
+        return missed
+    draft = record.conversation.draft
+    if command.draft_id is not None and (draft is None or draft.id != command.draft_id):
+        return WrongState("the draft has been used or has given way to another; send the text itself", draftId=None)
+    return refusal_of_channel(record, with_template=command.template is not None, now=now)
+
+
+def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) -> GatewayError | None:
+    """Why the channel takes nothing for this guest, or no free text; None where it does."""
+    if record.opted_out:
+        return OptedOut("the guest wants no messages on this channel; only they can change that")
+    until = record.route.free_text_until
+    if until is not None and now > until and not with_template:
+        return WindowClosed(f"the channel took free text until {until.isoformat()}; send a template")
+    return None
+
+
+def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> GatewayError | None:
+    """Why a message cannot be tried again or skipped, or None."""
+    if command.copy_id in record.staff_replies or _is_pending(record, command.message_id):
+        return None
+    lost = record.message(command.message_id)
+    if command.skip or lost is None or not _may_be_said_again(record, lost):
+        what = "waits to be sent" if command.skip else "waits to be sent or was not delivered"
+        return NotFound(f"no message {command.message_id} of this conversation {what}")
+    return refusal_of_channel(record, with_template=False, now=now)
+
+
+def _is_pending(record: Record, message_id: str) -> bool:
+    return any(send.message.id == message_id for send in record.sends)
+
+
+def _may_be_said_again(record: Record, message: Message) -> bool:
+    """Of this conversation's messages to the guest, those that did not arrive or perhaps not."""
+    lost = message.delivery.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN)
+    ours = message.conversation_id == record.conversation.conversation_id and message.author is not Author.GUEST
+    return lost and ours and not message.private
+
+
+def _missed(record: Record, last_seen_seq: int | None) -> MissedMessages | None:
+    if last_seen_seq is None:
+        return None
+    own = record.conversation.conversation_id
+    missed = [
+        message
+        for message in record.window
+        if message.conversation_id == own
+        and message.seq > last_seen_seq
+        and message.author in (Author.GUEST, Author.STAFF)
+        and not message.private
+    ]
+    if not missed:
+        return None
+    told: list[JsonValue] = [message.model_dump(mode="json", exclude_none=True) for message in missed]
+    return MissedMessages(f"{len(missed)} message(s) came after {last_seen_seq}; read them first", missed=told)
 
 
 # --- turns -------------------------------------------------------------------------------------------------------
@@ -85,10 +159,13 @@ class Handover:
     reason: str
     text: str
     draft: AIResponse | None = None
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
-class Reply:
+class Answered:
+    """The AI's words go to the guest."""
+
     text: str
     reason: str
     response: AIResponse
@@ -104,28 +181,72 @@ class Fallback:
     escalation: str | None = None
 
 
-TurnDecision = Handover | Reply | Fallback
+TurnDecision = Handover | Answered | Fallback
 
 
-def before_asking(policy: ConversationPolicy, arrivals: list[Arrival], now: datetime) -> Handover | None:
-    """What is a person's whatever the AI would say."""
-    if any(asks_for_person(arrival.message.content) for arrival in arrivals):
-        return Handover(reason="The guest asked for a person", text=policy.handover_text)
-    if any(now - arrival.sent_at > policy.message_age_limit for arrival in arrivals):
-        return Handover(reason="The message reached us too late to be answered by the AI", text=policy.handover_text)
+def autonomy(rules: ConversationPolicy, profile: GuestProfile) -> Autonomy:
+    """What the AI may do for this guest: the least of what the hotel, the guest's standing and the guest's own
+    setting allow."""
+    allowed = [rules.autonomy, profile.autonomy]
+    if profile.preferences.get("vip", "").lower() in ("true", "yes", "1"):
+        allowed.append(rules.vip_autonomy)
+    return min(allowed, key=_AUTONOMY.index)
+
+
+def before_asking(
+    rules: ConversationPolicy,
+    arrivals: list[Arrival],
+    now: datetime,
+    *,
+    autonomy: Autonomy = "auto",
+    answered: Sequence[str] = (),
+) -> Handover | None:
+    """What is a person's whatever the AI would say. `answered`: fingerprints of questions it has answered."""
+    texts = [arrival.message.content for arrival in arrivals]
+    topics = {topic_of(text, rules.never_ai) for text in texts} - {None}
+    for topic in EMERGENCIES:
+        if topic in topics:
+            return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, urgent=True)
+    if any(asks_for_person(text) for text in texts):
+        return Handover("The guest asked for a person", rules.handover_text)
+    for topic in TOPICS:
+        if topic in topics:
+            return Handover(f"The guest writes of {TOPIC_NAMES[topic]}, which people answer", rules.handover_text)
+    if any(now - arrival.sent_at > rules.message_age_limit for arrival in arrivals):
+        return Handover("The message reached us too late to be answered by the AI", rules.handover_text)
+    if autonomy == "off":
+        return Handover("People, not the AI, answer this guest", rules.handover_text)
+    if any(answered.count(question) >= rules.repeats_to_escalate for question in questions(arrivals)):
+        return Handover("The guest asks what the AI has answered already", rules.handover_text)
     return None
 
 
-def after_answer(policy: ConversationPolicy, response: AIResponse) -> TurnDecision:
+def questions(arrivals: list[Arrival]) -> list[str]:
+    """Fingerprints of what is asked in a turn."""
+    asked = (fingerprint(arrival.message.content) for arrival in arrivals)
+    return [question for question in asked if question is not None]
+
+
+def after_answer(
+    rules: ConversationPolicy, response: AIResponse, *, autonomy: Autonomy = "auto"
+) -> Handover | Answered:
     """What to do with what the AI says."""
+    topic = next((topic for topic in rules.never_ai if topic == response.intent), None)
+    if topic in EMERGENCIES:
+        return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, response, urgent=True)
     if response.should_escalate:
-        return Handover(f"The AI asks for a person ({response.intent})", policy.handover_text, response)
-    if response.confidence < policy.escalation_threshold:
-        doubt = f"The AI is unsure ({response.confidence:.2f}, needs {policy.escalation_threshold:.2f})"
-        return Handover(doubt, policy.handover_text, response)
+        return Handover(f"The AI asks for a person ({response.intent})", rules.handover_text, response)
+    if topic is not None:
+        reason = f"The guest writes of {TOPIC_NAMES[topic]}, which people answer"
+        return Handover(reason, rules.handover_text, response)
+    if response.confidence < rules.escalation_threshold:
+        doubt = f"The AI is unsure ({response.confidence:.2f}, needs {rules.escalation_threshold:.2f})"
+        return Handover(doubt, rules.handover_text, response)
     if not response.response.strip():
-        return Handover("The AI gave an empty answer", policy.handover_text)
-    return Reply(response.response, f"Answered with confidence {response.confidence:.2f}", response)
+        return Handover("The AI gave an empty answer", rules.handover_text)
+    if autonomy != "auto":
+        return Handover("A person checks the AI's words for this guest", rules.handover_text, response)
+    return Answered(response.response, f"Answered with confidence {response.confidence:.2f}", response)
 
 
 def after_failure(policy: ConversationPolicy, failures: int, cause: str) -> Fallback:
@@ -177,67 +298,3 @@ def _exponential(first: timedelta, longest: timedelta, failures: int) -> timedel
     """Doubles with each failure; the exponent is bounded because timedelta is."""
     doubled: int = 2 ** min(failures - 1, 10)
     return min(longest, first * doubled)
-
-
-# --- time --------------------------------------------------------------------------------------------------------
-
-
-def next_deadline(record: Record) -> datetime | None:
-    """When time alone changes this conversation: an idle one closes, a resolved one's window ends."""
-    conversation = record.conversation
-    if conversation.state is ConversationState.RESOLVED:
-        return (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
-    if conversation.state is ConversationState.ACTIVE:
-        moments = [conversation.created_at, conversation.last_message_at, record.active_since]
-        return max(moment for moment in moments if moment is not None) + record.policy.idle_timeout
-    return None
-
-
-def is_idle(record: Record, now: datetime) -> bool:
-    """Nobody has written to an AI conversation for so long that it closes. One that owes a reply is not idle."""
-    if record.state is not ConversationState.ACTIVE or record.queue or record.unchecked or record.sends:
-        return False
-    deadline = next_deadline(record)
-    return deadline is not None and now >= deadline
-
-
-def window_is_over(record: Record, now: datetime) -> bool:
-    deadline = next_deadline(record)
-    return deadline is None or now >= deadline
-
-
-def debounce_left(record: Record, now: datetime) -> timedelta:
-    """How long to wait for more of a burst: since the newest message, but not for ever since the oldest."""
-    if not record.queue:
-        return timedelta(0)
-    oldest, newest = record.queue[0].message.created_at, record.queue[-1].message.created_at
-    until = min(newest + record.policy.debounce, oldest + DEBOUNCES_AT_MOST * record.policy.debounce)
-    return until - now
-
-
-def details(record: Record) -> str:
-    """What an operator should see at one glance, in Markdown; nothing of the guest's words, name or address."""
-    conversation = record.conversation
-    lines = [
-        f"**{conversation.state.upper()}** · {conversation.property_id} · {conversation.channel_type}",
-        f"- Conversation: `{conversation.conversation_id}`",
-        f"- Owner: {_owner(record)}",
-    ]
-    if conversation.escalation is not None:
-        lines.append(f"- Escalated: {conversation.escalation.at:%Y-%m-%d %H:%M} UTC")
-    if record.queue:
-        lines.append(f"- Waits for the AI: {len(record.queue)} message(s)")
-    if record.sends:
-        lines.append(f"- Waits to be sent: {len(record.sends)} message(s), {record.sends[0].attempts} attempt(s)")
-    if not record.all_stored:
-        lines.append(f"- Not stored yet: {len(record.outbox)} event(s)")
-    deadline = next_deadline(record)
-    if deadline is not None:
-        lines.append(f"- Closes: {deadline:%Y-%m-%d %H:%M} UTC, if nothing happens")
-    return "\n".join(lines)
-
-
-def _owner(record: Record) -> str:
-    if record.state is ConversationState.ESCALATED:
-        return record.conversation.assigned_to or "nobody yet"
-    return "the AI" if record.state is ConversationState.ACTIVE else "nobody"

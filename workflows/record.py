@@ -6,9 +6,10 @@ Pure: no temporalio, no clock. Every change takes `now`, and what others must le
 from datetime import datetime
 from hashlib import blake2b
 
+from contracts.ai import Action, Handoff
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, ConversationState, Draft, Escalation, Outcome
-from contracts.events import Change, Event, MessageDelivery, Notification, NotificationKind, Publication
+from contracts.events import Audience, Change, Event, MessageDelivery, Notification, NotificationKind, Publication
 from contracts.guests import GuestProfile
 from contracts.messages import (
     AIInfo,
@@ -20,9 +21,12 @@ from contracts.messages import (
     GuestMessage,
     Message,
     Route,
+    Template,
 )
 from contracts.names import BATCH_BYTES, CONTENT_LIMIT, workflow_id
-from contracts.rules import ConversationPolicy
+from contracts.rules import ConversationPolicy, Priority
+from workflows.figures import Figures
+from workflows.owed import Arrival, PendingSend, Wait
 
 WINDOW = 20
 """Messages kept in the workflow; older context comes from storage."""
@@ -32,28 +36,10 @@ STAFF_REPLIES = 64
 """Staff messages remembered, so that a repeated command answers the message it made."""
 OUTCOMES = 50
 """Outcomes kept for queries; all of them are in storage."""
-
-
-class PendingSend(Model):
-    """A message that a channel has not taken yet. `received_at`: when the oldest message it answers came in."""
-
-    message: Message
-    in_reply_to: list[str] = []
-    received_at: Timestamp | None = None
-    attempts: int = 0
-    first_attempt_at: Timestamp | None = None
-    not_before: Timestamp | None = None
-    told_staff: bool = False
-    unsure: bool = False
-    """An attempt ended without a word on whether the message left."""
-
-
-class Arrival(Model):
-    """A guest message that waits for its turn."""
-
-    message: Message
-    received_at: Timestamp
-    sent_at: Timestamp
+HANDOFFS = 5
+"""Hand-offs that an engine is told of."""
+QUESTIONS = 20
+"""Answered questions remembered, to notice one that comes again."""
 
 
 class Record(Model):
@@ -80,6 +66,24 @@ class Record(Model):
     """When the AI got the conversation last; idle time counts from here at the earliest."""
     failures: int = 0
     """Turns in a row that the AI failed."""
+    wait: Wait | None = None
+    person_has_replied: bool = False
+    """Somebody has written to the guest since the conversation was handed over."""
+    told_of_breach: bool = False
+    """The guest was told once, since the hand-over, that the answer is late."""
+    told_away_until: Timestamp | None = None
+    """The guest knows that nobody is there before this moment."""
+    unread_by_ai: list[Arrival] = []
+    """Guest messages that a person has had and not answered; the AI gets them when the conversation returns to it."""
+    handoffs: list[Handoff] = []
+    answered_questions: list[str] = []
+    """Fingerprints of what the AI answered, the newest last."""
+    steps: list[Action] = []
+    """Actions that are decided on and not carried out yet."""
+    opted_out: bool = False
+    figures: Figures = Figures()
+    summary_due: bool = False
+    """The conversation is resolved and its summary not written yet."""
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
@@ -145,6 +149,7 @@ class Record(Model):
             contact_key=self.contact_key,
             route=self.route,
             told=self.told,
+            opted_out=self.opted_out,
             events=events,
             outcomes=list(self.unstored_outcomes),
             deliveries=list(self.unstored_deliveries),
@@ -189,19 +194,61 @@ class Record(Model):
         if not private:
             conversation.message_count += 1
             conversation.last_message_at = now
+            self.figures.count(message)
+        return message
+
+    def say(
+        self,
+        author: Author,
+        content: str,
+        now: datetime,
+        *,
+        message_id: str | None = None,
+        in_reply_to: list[str] | None = None,
+        received_at: datetime | None = None,
+        author_name: str | None = None,
+        attachments: list[Attachment] | None = None,
+        template: Template | None = None,
+        ai: AIInfo | None = None,
+    ) -> Message:
+        """Says something to the guest: a message that waits to be sent."""
+        message = self.add_message(
+            message_id or f"{self.conversation.conversation_id}-{self.conversation.seq + 1}",
+            author,
+            content,
+            now,
+            delivery=DeliveryState.QUEUED,
+            author_name=author_name,
+            attachments=attachments,
+            ai=ai,
+        )
+        pending = PendingSend(
+            message=message, template=template, in_reply_to=in_reply_to or [], received_at=received_at
+        )
+        self.sends.append(pending)
         return message
 
     def change(self, change: Change, now: datetime, by: str | None = None, reason: str | None = None) -> None:
         """Tells that the conversation itself changed."""
         self.outbox.append(Event(seq=self._next_seq(), at=now, change=change, by=by, reason=reason))
 
-    def notify(self, kind: NotificationKind, text: str, now: datetime) -> None:
+    def notify(
+        self,
+        kind: NotificationKind,
+        text: str,
+        now: datetime,
+        *,
+        audience: Audience = "everyone",
+        staff_id: str | None = None,
+    ) -> None:
         seq = self._next_seq()
         notification = Notification(
             id=f"{self.conversation.conversation_id}-{seq}",
             kind=kind,
             text=text,
             conversation_id=self.conversation.conversation_id,
+            audience=audience,
+            staff_id=staff_id,
             at=now,
         )
         self.outbox.append(Event(seq=seq, at=now, notification=notification))
@@ -220,39 +267,98 @@ class Record(Model):
         """Everything that waits for the AI is a person's now."""
         for arrival in self.queue:
             self.settle(Outcome(message_id=arrival.message.id, outcome="handed", reason=reason, at=now))
+        self.unread_by_ai = [*self.unread_by_ai, *self.queue][-WINDOW:]
         self.queue = []
 
     def escalate(self, reason: str, now: datetime, *, by: str | None = None, assigned_to: str | None = None) -> None:
+        """A person's from here on, `assigned_to`'s or anybody's; a guest who waits for an answer waits for them."""
         conversation = self.conversation
         if conversation.state is not ConversationState.ESCALATED:
             conversation.state = ConversationState.ESCALATED
             conversation.escalation = Escalation(reason=reason, at=now)
             conversation.resolved_at = None
             self.change("escalated", now, by)
+            handoff = Handoff(reason=reason, from_seq=conversation.seq, started_at=now)
+            self.handoffs = [*self.handoffs[1 - HANDOFFS :], handoff]
             if assigned_to is None:
                 self.notify("escalation", reason, now)
-        if assigned_to is not None and conversation.assigned_to != assigned_to:
-            conversation.assigned_to = assigned_to
-            self.change("claimed", now, by)
+            self.person_has_replied = False
+            if assigned_to is None or self.queue:
+                self.wait_for_person(now)
+        self.assign(assigned_to or conversation.assigned_to, now, by)
         self.hand_over_queue(reason, now)
 
+    def assign(self, staff_id: str | None, now: datetime, by: str | None = None) -> None:
+        """Gives the conversation to one person, or with None to whoever claims it."""
+        if staff_id != self.conversation.assigned_to:
+            self.conversation.assigned_to = staff_id
+            self.change("unassigned" if staff_id is None else "claimed", now, by)
+
+    def wait_for_person(self, now: datetime) -> None:
+        """A promise begins, unless one is running already."""
+        if self.wait is None:
+            self.wait = Wait(since=now, first=not self.person_has_replied)
+            self.promise()
+
+    def promise(self) -> None:
+        """Reckons a promise that is not broken yet by the rules and priority of now."""
+        if self.wait is not None and not self.wait.breached:
+            self.wait.reckon(self.policy, self.conversation.priority)
+            self.conversation.response_due_at = self.wait.due_at
+
+    def answered_by_person(self) -> None:
+        """Nobody waits any more, and nothing is left for the AI."""
+        self.person_has_replied = True
+        self.unread_by_ai = []
+        self.wait_ends()
+
+    def wait_ends(self) -> None:
+        self.wait = None
+        self.conversation.response_due_at = None
+
+    def prioritise(self, priority: Priority, now: datetime) -> None:
+        if priority != self.conversation.priority:
+            self.conversation.priority = priority
+            self.change("priority", now)
+            self.promise()
+
+    def wake(self, now: datetime) -> None:
+        """Ends a snooze."""
+        if self.conversation.snoozed_until is not None:
+            self.conversation.snoozed_until = None
+            self.change("woken", now)
+
     def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
-        """Gives the conversation (back) to the AI."""
+        """Gives the conversation (back) to the AI, with what a person has left unanswered."""
         self.active_since = now
         conversation = self.conversation
         conversation.state = ConversationState.ACTIVE
         conversation.assigned_to = None
         conversation.escalation = None
-        conversation.resolved_at = None
+        conversation.resolved_at = conversation.resolution = None
         conversation.draft = None
+        conversation.priority = "normal"
+        conversation.snoozed_until = None
         self.failures = 0
+        self.summary_due = self.told_of_breach = False
+        self.wait_ends()
         self.change(change, now, by)
+        if self.handoffs and self.handoffs[-1].to_seq is None:
+            self.handoffs[-1].to_seq, self.handoffs[-1].ended_at = conversation.seq, now
+        self.queue, self.unread_by_ai = [*self.unread_by_ai, *self.queue], []
 
     def resolve(self, now: datetime, by: str | None = None, reason: str | None = None) -> None:
         """Ends the conversation; a guest message that nobody has answered yet opens it again at once."""
-        self.conversation.state = ConversationState.RESOLVED
-        self.conversation.resolved_at = now
-        self.conversation.unread = 0
+        conversation = self.conversation
+        conversation.state = ConversationState.RESOLVED
+        conversation.resolved_at = now
+        conversation.resolution = self.figures.resolution(now, by, reason or "Resolved")
+        conversation.snoozed_until = None
+        conversation.unread = 0
+        conversation.pending_actions = []
+        self.unread_by_ai = []
+        self.wait_ends()
+        self.summary_due = self.policy.summaries and self.figures.first_guest_at is not None
         self.change("resolved", now, by, reason)
         if self.queue:
             self.activate("reopened", now)

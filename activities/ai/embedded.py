@@ -9,7 +9,8 @@ from activities.ai.knowledge import Article, knowledge_folder, load_articles
 from activities.ai.reader import Reader
 from activities.ai.understanding import Part, Understanding
 from contracts.ai import Action, AIRequest, AIResponse
-from contracts.messages import Author
+from contracts.conversations import Conversation
+from contracts.messages import Author, Message
 from contracts.names import CONTENT_LIMIT
 from settings import Settings
 
@@ -33,6 +34,9 @@ class EmbeddedEngine:
                 conversation_id=request.conversation_id, response=UNSURE, intent="unknown", confidence=0.0
             )
         return hotel.answer(request, turn_id)
+
+    async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        return None
 
     async def close(self) -> None:
         return None

@@ -5,6 +5,8 @@ from pydantic import SecretStr, ValidationError
 
 from activities.ai.port import EngineError
 from contracts.ai import AIRequest, AIResponse
+from contracts.conversations import Conversation
+from contracts.messages import Message
 
 CONNECT_SECONDS = 5.0
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
@@ -32,6 +34,9 @@ class HttpEngine:
             heals = status >= 500 or status in _WORTH_ANOTHER_TRY
             raise EngineError(f"the engine answered with status {status}", retryable=heals)
         return _response(answer.content, request.conversation_id)
+
+    async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        return None
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -3,6 +3,8 @@
 from typing import Protocol
 
 from contracts.ai import AIRequest, AIResponse
+from contracts.conversations import Conversation
+from contracts.messages import Message
 
 
 class EngineError(Exception):
@@ -23,6 +25,9 @@ class Engine(Protocol):
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
         """Answers one turn; the same `turn_id` is the same turn asked again. Raises EngineError."""
+
+    async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        """A few sentences on a conversation that has ended; None where this engine makes no summaries."""
 
     async def close(self) -> None:
         """Lets go of connections."""

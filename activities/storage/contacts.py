@@ -1,17 +1,23 @@
 """What storage knows of a contact when a conversation begins."""
 
-from sqlalchemy import text
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select, text
+from sqlmodel import col
 
 from activities.storage.database import Database
+from activities.storage.tables import ContactRow, GuestRow
 from contracts.events import ContactFacts, ContactLookup
-from contracts.messages import Author, Delivery, DeliveryState, Message
+from contracts.messages import Author, ChannelType, Delivery, DeliveryState, Message, Route
 
 PREVIOUS_MESSAGES = 4
 
 _FACTS = text(
     """
     SELECT array(SELECT id FROM messages WHERE contact_key = :contact_key AND id = ANY(:message_ids)) AS known,
-           guests.id AS guest_id, guests.name AS guest_name,
+           guests.id AS guest_id, guests.name AS guest_name, guests.language, guests.preferences, guests.stays,
+           guests.autonomy, contacts.opted_out,
            (SELECT id FROM conversations WHERE contact_key = :contact_key AND id <> :conversation_id
             ORDER BY created_at DESC LIMIT 1) AS previous
     FROM (SELECT 1) AS one
@@ -25,6 +31,17 @@ _LAST_MESSAGES = text(
     WHERE conversation_id = :conversation_id AND NOT private ORDER BY seq DESC LIMIT :limit
     """
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContact:
+    """Whom a contact belongs to, and the way back: None before anything came from there."""
+
+    sender_id: str
+    guest_id: str
+    guest_name: str | None
+    route: Route | None
+    opted_out: bool
 
 
 class Contacts:
@@ -65,10 +82,55 @@ class Contacts:
                     )
                     for each in reversed(last.all())
                 ]
-        return ContactFacts(
-            known_message_ids=list(row.known),
+        known = ContactFacts() if row.guest_id is None else _facts_of_guest(row)
+        return known.model_copy(
+            update={
+                "known_message_ids": list(row.known),
+                "previous_conversation_id": row.previous,
+                "previous_messages": messages,
+            }
+        )
+
+    async def find(self, contact_key: str) -> StoredContact | None:
+        """A contact by its key. Raises StorageAway."""
+        return await self._find(col(ContactRow.contact_key) == contact_key)
+
+    async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
+        """The contact of a guest on a channel, the newest of several. Raises StorageAway."""
+        return await self._find(
+            col(ContactRow.guest_id) == guest_id,
+            col(ContactRow.property_id) == property_id,
+            col(ContactRow.channel_type) == channel_type,
+        )
+
+    async def _find(self, *conditions: ColumnElement[bool]) -> StoredContact | None:
+        statement: Select[*tuple[Any, ...]] = (
+            select(ContactRow, col(GuestRow.name).label("guest_name"))
+            .join(GuestRow, col(GuestRow.id) == col(ContactRow.guest_id))
+            .where(*conditions)
+            .order_by(col(ContactRow.created_at).desc())
+            .limit(1)
+        )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        return StoredContact(
+            sender_id=row.sender_id,
             guest_id=row.guest_id,
             guest_name=row.guest_name,
-            previous_conversation_id=row.previous,
-            previous_messages=messages,
+            route=None if row.route is None else Route.model_validate(row.route),
+            opted_out=row.opted_out,
         )
+
+
+def _facts_of_guest(row: Row[tuple[Any, ...]]) -> ContactFacts:
+    return ContactFacts(
+        guest_id=row.guest_id,
+        guest_name=row.guest_name,
+        language=row.language,
+        preferences={key: str(value) for key, value in row.preferences.items()},
+        stays=row.stays,
+        autonomy=row.autonomy,
+        opted_out=row.opted_out,
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Text, func, insert, literal_column, or_, select, update
@@ -155,6 +156,58 @@ class StoredConversations:
             )
         await self._live.add([entry])
         return note
+
+    async def reviewed(self, conversation_id: str, by: str, reason: str | None) -> Conversation | None:
+        """Marks a conversation whose workflow has ended as reviewed, under the next `seq`; again changes nothing.
+
+        None if storage does not know the conversation as resolved.
+        """
+        mine = col(ConversationRow.id) == conversation_id
+        async with self._database.begin() as connection:
+            row = (
+                await connection.execute(
+                    select(ConversationRow)
+                    .where(mine, col(ConversationRow.state) == ConversationState.RESOLVED.value)
+                    .with_for_update()
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            conversation = Conversation.model_validate(row.snapshot)
+            conversation.seq = row.seq
+            if not conversation.needs_review:
+                return conversation
+            conversation.needs_review, conversation.seq = False, row.seq + 1
+            snapshot = conversation.model_dump(mode="json", exclude_none=True)
+            await connection.execute(
+                update(ConversationRow).where(mine).values(needs_review=False, seq=conversation.seq, snapshot=snapshot)
+            )
+            entry = LogEntry(
+                property_id=row.property_id,
+                type="conversation_update",
+                contact_key=row.contact_key,
+                channel_type=row.channel_type,
+                conversation_id=conversation_id,
+                seq=conversation.seq,
+                conversation=conversation,
+                position=await next_positions(connection, row.property_id, 1),
+            )
+            payload = {"change": "reviewed", "by": by, "reason": reason, "conversation": snapshot}
+            await connection.execute(
+                insert(LogRow).values(
+                    property_id=entry.property_id,
+                    position=entry.position,
+                    contact_key=entry.contact_key,
+                    conversation_id=entry.conversation_id,
+                    seq=entry.seq,
+                    type=entry.type,
+                    payload=payload,
+                    repeats=False,
+                    at=datetime.now(UTC),
+                )
+            )
+        await self._live.add([entry])
+        return conversation
 
 
 def _conversations() -> Select[*tuple[Any, ...]]:

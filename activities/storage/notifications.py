@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -21,11 +21,26 @@ class Notifications:
         self._database = database
 
     async def list(
-        self, properties: Sequence[str], staff_id: str, *, unread: bool | None, limit: int, after: TimePosition | None
+        self,
+        properties: Sequence[str],
+        staff_id: str,
+        *,
+        manages: bool,
+        unread: bool | None,
+        limit: int,
+        after: TimePosition | None,
     ) -> Slice[Notification, TimePosition]:
-        """Notifications, the newest first, with when this member of staff read them."""
+        """Notifications for this member of staff, the newest first, with when they read them.
+
+        `manages`: they see what is for managers, and what is for one other person, too.
+        """
         at, row_id, read_at = col(NotificationRow.at), col(NotificationRow.id), col(NotificationReadRow.read_at)
         statement = _seen_by(staff_id).where(col(NotificationRow.property_id).in_(properties))
+        if not manages:
+            whom = col(NotificationRow.staff_id)
+            statement = statement.where(
+                or_(whom == staff_id, and_(whom.is_(None), col(NotificationRow.audience) == "everyone"))
+            )
         if unread is not None:
             statement = statement.where(read_at.is_(None) if unread else read_at.is_not(None))
         if after is not None:
@@ -37,6 +52,7 @@ class Notifications:
         return Slice(items, end)
 
     async def property_of(self, notification_id: str) -> str | None:
+        """The property of a notification; None if there is no such one."""
         statement = select(col(NotificationRow.property_id)).where(col(NotificationRow.id) == notification_id)
         async with self._database.begin() as connection:
             return (await connection.execute(statement)).scalar_one_or_none()

@@ -104,6 +104,8 @@ class Publications:
                     "guest_name": conversation.guest_name,
                     "channel_type": conversation.channel_type,
                     "sender_id": publication.route.sender_id,
+                    "route": publication.route.model_dump_json(),
+                    "opted_out": publication.opted_out,
                     "state": conversation.state.value,
                     "assigned_to": conversation.assigned_to,
                     "needs_review": conversation.needs_review,

@@ -13,11 +13,13 @@ WITH stored AS (
     SELECT :guest_id, :property_id, CAST(:guest_name AS text), 'auto', CAST(:created_at AS timestamptz)
     WHERE NOT EXISTS (SELECT FROM stored)
     ON CONFLICT DO NOTHING
-), new_contact AS (
-    INSERT INTO contacts (contact_key, property_id, channel_type, sender_id, guest_id, created_at)
-    SELECT :contact_key, :property_id, :channel_type, :sender_id, :guest_id, CAST(:created_at AS timestamptz)
-    WHERE NOT EXISTS (SELECT FROM stored)
-    ON CONFLICT DO NOTHING
+), contact AS (
+    INSERT INTO contacts (contact_key, property_id, channel_type, sender_id, guest_id, created_at, route, opted_out)
+    VALUES (:contact_key, :property_id, :channel_type, :sender_id, :guest_id, CAST(:created_at AS timestamptz),
+            CAST(:route AS jsonb), :opted_out)
+    ON CONFLICT (contact_key) DO UPDATE SET route = excluded.route, opted_out = excluded.opted_out
+        WHERE (contacts.route, contacts.opted_out) IS DISTINCT FROM (excluded.route, excluded.opted_out)
+          AND coalesce((SELECT seq FROM stored), 0) <= :seq
 ), new_messages AS (
     INSERT INTO messages (conversation_id, id, contact_key, seq, author, author_name, content, attachments, private,
                           created_at, delivery_state, delivery_reason, ai)
@@ -28,8 +30,9 @@ WITH stored AS (
     FROM fresh WHERE message IS NOT NULL
     ON CONFLICT DO NOTHING
 ), new_notifications AS (
-    INSERT INTO notifications (id, property_id, kind, text, conversation_id, at)
-    SELECT payload->>'id', :property_id, payload->>'kind', payload->>'text', :conversation_id, at
+    INSERT INTO notifications (id, property_id, kind, text, conversation_id, audience, staff_id, at)
+    SELECT payload->>'id', :property_id, payload->>'kind', payload->>'text', :conversation_id,
+           payload->>'audience', payload->>'staffId', at
     FROM fresh WHERE type = 'notification'
     ON CONFLICT DO NOTHING
 ), settled AS (

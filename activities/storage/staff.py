@@ -1,6 +1,7 @@
 """The hotel's staff and their passwords."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.tables import StaffRow
-from contracts.problems import Invalid
+from contracts.problems import Invalid, StorageAway
 from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY, Role, Staff
 
 PASSWORD_LENGTH: Final = range(8, 1025)
@@ -52,6 +53,18 @@ class StaffAccounts:
         if not await self._insert(staff, password):
             raise Invalid("Somebody with this e-mail address is there already", field="email")
         return staff
+
+    async def mentioned(self, property_id: str, note: str) -> list[str]:
+        """Ids of those of a property whom a note names, by `@` and their name or what stands before their address's
+        `@`; nobody while storage is away."""
+        words = note.casefold()
+        statement = select(StaffRow).where(col(StaffRow.properties).contains([property_id]), ~col(StaffRow.disabled))
+        try:
+            async with self._database.begin() as connection:
+                rows = (await connection.execute(statement)).all()
+        except StorageAway:
+            return []
+        return [row.id for row in rows if _is_named(words, row.name) or _is_named(words, row.email.partition("@")[0])]
 
     async def by_email(self, email: str) -> Account | None:
         return await self._find(col(StaffRow.email) == normal_email(email))
@@ -101,3 +114,7 @@ def normal_email(email: str) -> str:
 
 def _account(row: Row[StaffRow]) -> Account:
     return Account(Staff.model_validate(row, from_attributes=True), row.password_hash, row.disabled)
+
+
+def _is_named(words: str, name: str) -> bool:
+    return re.search(rf"(?<!\w)@{re.escape(name.casefold())}(?!\w)", words) is not None

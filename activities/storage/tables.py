@@ -54,6 +54,9 @@ class ContactRow(SQLModel, table=True):
     sender_id: str
     guest_id: str = Field(foreign_key="guests.id", index=True)
     created_at: datetime = _moment()
+    route: JsonObject | None = _json(nullable=True)
+    """The way that the contact's newest message came."""
+    opted_out: bool = False
 
 
 class ConversationRow(SQLModel, table=True):
@@ -155,6 +158,8 @@ class NotificationRow(SQLModel, table=True):
     kind: str
     text: str
     conversation_id: str | None = None
+    audience: str = "everyone"
+    staff_id: str | None = None
     at: datetime = _moment()
 
 

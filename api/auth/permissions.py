@@ -31,6 +31,11 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 }
 
 
+def manages(staff: Staff) -> bool:
+    """Whether somebody sees what is for managers."""
+    return staff.role in ("manager", "admin")
+
+
 def require_permission(staff: Staff, permission: Permission) -> None:
     """Raises Forbidden unless the role of `staff` has the permission."""
     if staff.role not in ALLOWED.get(permission, frozenset()):

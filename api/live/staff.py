@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from api.auth.permissions import Permission, require_permission, require_property
 from api.auth.sessions import Session, authenticate
-from api.commands import SendMessage, send_message
 from api.deps import find_conversation
 from api.live.connection import Connection, Ended, refusal
 from api.live.cursors import decode, encode
@@ -17,6 +16,7 @@ from api.live.replay import Missed
 from api.live.tail import Subscription, Tail
 from api.live.telling import Telling
 from api.live.typing_pace import TypingPace
+from api.sending import SendMessage, send_message
 from api.state import State
 from contracts.conversations import Conversation
 from contracts.events import LogEntry, Typing
@@ -223,7 +223,9 @@ class StaffSocket:
         self._leave(key)
         property_id, conversation_id, channel = key
         contact_key = contact_key_of(conversation_id) if conversation_id is not None else None
-        self._subscriptions[key] = Subscription("staff", self, contact_key, conversation_id, channel)
+        self._subscriptions[key] = Subscription(
+            "staff", self, contact_key, conversation_id, channel, staff=self._session.staff
+        )
         self._tails[property_id].join(self._subscriptions[key])
 
     def _leave(self, key: Key) -> None:

@@ -15,11 +15,13 @@ from redis.asyncio import Redis
 
 from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY
+from api.auth.permissions import manages
 from api.live.telling import Audience, Telling, render
 from contracts.events import LogEntry, live_stream
 from contracts.frames import ServerFrame, ServerPayload
 from contracts.messages import ChannelType
 from contracts.problems import StorageAway
+from contracts.staff import Staff
 
 StreamEntry = tuple[str, dict[str, str]]
 
@@ -67,9 +69,14 @@ class Subscription:
     channel: ChannelType | None = None
     start: int | None = None
     joined: int = 0
+    staff: Staff | None = None
+    """Who listens, where that is one of staff; some notifications are not for everyone."""
 
     def wants(self, entry: LogEntry) -> bool:
         if self.conversation_id is not None and entry.conversation_id != self.conversation_id:
+            return False
+        note = entry.notification
+        if note is not None and self.staff is not None and not note.is_for(self.staff.id, manages=manages(self.staff)):
             return False
         return self.channel is None or entry.channel_type in (None, self.channel)
 

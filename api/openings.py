@@ -1,0 +1,150 @@
+"""Writing first: staff, or a program, begin a conversation with a guest."""
+
+from typing import Annotated, Final
+from uuid import uuid4
+
+from fastapi import APIRouter, Body, Response, status
+from pydantic import ConfigDict, Field
+
+import contracts.base
+from activities.storage.contacts import StoredContact
+from api.auth.permissions import require_property
+from api.deps import GatewayState, IdempotencyKey, WritesConversations, keyed
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.sending import ClientMessageId
+from api.state import State
+from contracts.commands import Opening
+from contracts.conversations import Conversation
+from contracts.messages import Attachment, ChannelType, Route, Template
+from contracts.names import CONTENT_LIMIT
+from contracts.problems import (
+    AlreadyOpen,
+    Invalid,
+    OptedOut,
+    OutcomeUnknown,
+    StorageAway,
+    Unavailable,
+    WindowClosed,
+)
+from settings import Settings
+
+router = APIRouter(prefix="/conversations", tags=["conversations"])
+NEEDS_TEMPLATE: Final = frozenset({"whatsapp"})
+"""Adapters that take free text only after the guest has written."""
+
+
+class NewConversation(contracts.base.Body):
+    """The first message to a guest, who is named by `guestId` or by `recipientId`, an address on the channel."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"oneOf": [{"required": ["guestId"]}, {"required": ["recipientId"]}]},
+                {"anyOf": [{"required": ["content"]}, {"required": ["template"]}, {"required": ["attachments"]}]},
+            ]
+        }
+    )
+
+    property_id: Annotated[str, Field(min_length=1, max_length=256)]
+    channel_type: ChannelType
+    guest_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    recipient_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
+    template: Template | None = None
+    attachments: Annotated[list[Attachment], Field(max_length=20)] = []
+    client_message_id: ClientMessageId = None
+
+
+@router.post(
+    "",
+    summary="Write first",
+    status_code=status.HTTP_201_CREATED,
+    responses=SIGNED_IN | WITH_BODY | problems(AlreadyOpen, OptedOut, WindowClosed, OutcomeUnknown, Unavailable),
+)
+async def open_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    body: Annotated[
+        NewConversation,
+        Body(
+            openapi_examples={
+                "welcome": {
+                    "value": {
+                        "propertyId": "seaview",
+                        "channelType": "sms",
+                        "recipientId": "+351910000000",
+                        "content": "Welcome! Your room is ready.",
+                    }
+                }
+            }
+        ),
+    ],
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """Begins a conversation, in state `new` until the guest answers; then the AI has it.
+
+    A guest who is in a conversation already is written to there: 409 `already_open` names it.
+    """
+    require_property(session.staff, body.property_id)
+    _check(state.settings, body)
+    contact = await _contact(state, body)
+    route = _route(state.settings, body, contact)
+    if contact is not None and contact.opted_out:
+        raise OptedOut("The guest wants no messages on this channel; only they can change that")
+    if route.adapter in NEEDS_TEMPLATE and route.free_text_until is None and body.template is None:
+        raise WindowClosed("The guest has not written on this channel yet; send a template")
+    what = f"{body.property_id} {body.channel_type} {body.guest_id} {body.recipient_id} opening"
+    message_id = body.client_message_id or keyed(session, what, idempotency_key) or str(uuid4())
+    opening = Opening(
+        by=session.actor,
+        message_id=message_id,
+        content=body.content,
+        attachments=body.attachments,
+        template=body.template,
+        guest_id=contact.guest_id if contact is not None else None,
+        guest_name=contact.guest_name if contact is not None else None,
+    )
+    try:
+        conversation = await state.conversations.open(body.property_id, body.channel_type, route, opening)
+    except (OutcomeUnknown, Unavailable) as error:
+        error.members["clientMessageId"] = message_id
+        raise
+    response.headers["Location"] = f"/api/v1/conversations/{conversation.conversation_id}"
+    return conversation
+
+
+def _check(settings: Settings, body: NewConversation) -> None:
+    if body.property_id not in settings.properties:
+        raise Invalid("propertyId: there is no such property in the settings", field="propertyId")
+    if (body.guest_id is None) == (body.recipient_id is None):
+        raise Invalid("guestId: send either guestId or recipientId", field="guestId")
+    if not (body.content.strip() or body.template or body.attachments):
+        raise Invalid("content: must not be empty without a template or attachments", field="content")
+
+
+async def _contact(state: State, body: NewConversation) -> StoredContact | None:
+    """The contact as storage knows it; a recipient that nobody knows yet, or while storage is away, is None."""
+    if body.guest_id is not None:
+        found = await state.contacts.of_guest(body.guest_id, body.property_id, body.channel_type)
+        if found is None:
+            raise Invalid(
+                f"guestId: no guest of this id can be reached by {body.channel_type} at this property", field="guestId"
+            )
+        return found
+    key = state.conversations.contact_key(body.property_id, body.channel_type, body.recipient_id or "")
+    try:
+        return await state.contacts.find(key)
+    except StorageAway:
+        return None
+
+
+def _route(settings: Settings, body: NewConversation, contact: StoredContact | None) -> Route:
+    """The way that the guest's newest message came; for somebody new, the property's adapter for the channel."""
+    if contact is not None and contact.route is not None:
+        return contact.route
+    if body.channel_type == "webchat":
+        raise Invalid("recipientId: no visitor of this id has written yet", field="recipientId")
+    adapter, channel_id = settings.way_out(body.property_id, body.channel_type)
+    recipient = contact.sender_id if contact is not None else body.recipient_id or ""
+    return Route(adapter=adapter, channel_id=channel_id, sender_id=recipient)

@@ -1,0 +1,192 @@
+"""What staff write to guests and to each other, and what they do about messages that did not arrive."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+from fastapi import APIRouter, Body, status
+from pydantic import ConfigDict, Field, StringConstraints
+
+import contracts.base
+from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.state import State
+from contracts.commands import Redeliver, Reply
+from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message, Template
+from contracts.names import CONTENT_LIMIT
+from contracts.problems import (
+    GatewayError,
+    HeldByOther,
+    Invalid,
+    MissedMessages,
+    NotFound,
+    OptedOut,
+    OutcomeUnknown,
+    Resolved,
+    Unavailable,
+    WindowClosed,
+    WrongState,
+)
+
+router = APIRouter(
+    prefix="/conversations/{conversation_id}/messages",
+    tags=["conversations"],
+    responses=SIGNED_IN
+    | problems(
+        NotFound, HeldByOther, WrongState, Resolved, MissedMessages, OptedOut, WindowClosed, OutcomeUnknown, Unavailable
+    ),
+)
+SOMETHING_TO_SAY: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["content"], "properties": {"content": {"pattern": r"\S"}}},
+        {"required": ["attachments"], "properties": {"attachments": {"minItems": 1}}},
+        {"required": ["template"], "properties": {"template": {"type": "object"}}},
+        {"required": ["draftId"], "properties": {"draftId": {"type": "string"}}},
+    ]
+}
+ClientMessageId = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None,
+    Field(description="A UUID of yours: the message's id. Sent again, it is the same message."),
+]
+
+
+class SendMessage(contracts.base.Body):
+    """A message to the guest, or a note that only staff see. It has content, attachments, a template or a draft."""
+
+    model_config = ConfigDict(json_schema_extra=SOMETHING_TO_SAY)
+
+    content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
+    attachments: Annotated[list[Attachment], Field(max_length=20)] = []
+    template: Annotated[Template | None, Field(description="What a channel takes outside its free-text window.")] = None
+    draft_id: Annotated[
+        str | None, Field(max_length=256, description="The draft that is sent, as it is or with `content` of yours.")
+    ] = None
+    client_message_id: ClientMessageId = None
+    last_seen_seq: Annotated[
+        int | None,
+        Field(ge=0, lt=2**63, description="What you have read; with something newer said the answer is 409."),
+    ] = None
+    private: Annotated[bool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")] = False
+
+
+NewMessage = Annotated[
+    SendMessage,
+    Body(
+        openapi_examples={
+            "message": {"value": {"content": "Good evening, this is Marta. I am looking into it."}},
+            "note": {"value": {"content": "Second complaint this week, @jonas", "private": True}},
+        }
+    ),
+]
+
+
+@router.post("", summary="Send a message", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
+async def send_message(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: NewMessage,
+    idempotency_key: IdempotencyKey = None,
+) -> Message:
+    """Sends a message to the guest, or keeps a private note.
+
+    A message takes the conversation over from the AI; a note changes nothing. After `outcome_unknown`, send it again
+    with the `clientMessageId` that the problem names: it is the same message then.
+    """
+    if not (body.content.strip() or body.attachments or body.template or body.draft_id):
+        raise Invalid("content: must not be empty without attachments, a template or a draft", field="content")
+    if body.private and (body.template or body.draft_id):
+        raise Invalid("private: a note takes no template and no draft", field="private")
+    found = await find_conversation(state, session, conversation_id)
+    reply = Reply(
+        conversation_id=conversation_id,
+        by=session.actor,
+        message_id=body.client_message_id
+        or keyed(session, f"{conversation_id} message", idempotency_key)
+        or str(uuid4()),
+        content=body.content,
+        attachments=body.attachments,
+        template=body.template,
+        draft_id=body.draft_id,
+        last_seen_seq=body.last_seen_seq,
+        mentions=await _mentions(state, found.conversation.property_id, body),
+        private=body.private,
+    )
+    try:
+        return await state.conversations.reply(reply)
+    except (OutcomeUnknown, Unavailable) as error:
+        error.members["clientMessageId"] = reply.message_id
+        raise
+    except Resolved as error:
+        if not reply.private:
+            raise
+        return await _note_after_the_end(state, reply, error)
+
+
+@router.post("/{message_id}/retry", summary="Try a message again", status_code=status.HTTP_201_CREATED)
+async def retry_message(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    message_id: str,
+    idempotency_key: IdempotencyKey = None,
+) -> Message:
+    """Sends at once what waits for its next try. What was not delivered is said again, as a new message."""
+    return await _redeliver(state, session, conversation_id, message_id, idempotency_key, skip=False)
+
+
+@router.post("/{message_id}/skip", summary="Give a message up", status_code=status.HTTP_201_CREATED)
+async def skip_message(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    message_id: str,
+    idempotency_key: IdempotencyKey = None,
+) -> Message:
+    """Gives up a message that its channel does not take, so that those behind it are sent."""
+    return await _redeliver(state, session, conversation_id, message_id, idempotency_key, skip=True)
+
+
+async def _redeliver(
+    state: State,
+    session: WritesConversations,
+    conversation_id: str,
+    message_id: str,
+    idempotency_key: str | None,
+    *,
+    skip: bool,
+) -> Message:
+    await find_conversation(state, session, conversation_id)
+    copy_id = keyed(session, f"{conversation_id} {message_id} again", idempotency_key) or str(uuid4())
+    command = Redeliver(
+        conversation_id=conversation_id, by=session.actor, message_id=message_id, copy_id=copy_id, skip=skip
+    )
+    return await state.conversations.redeliver(command, update_id=f"{copy_id}-{'skip' if skip else 'retry'}")
+
+
+async def _mentions(state: State, property_id: str, body: SendMessage) -> list[str]:
+    """Whom a note names; while storage is away, nobody."""
+    if not body.private or "@" not in body.content:
+        return []
+    return await state.staff.mentioned(property_id, body.content)
+
+
+async def _note_after_the_end(state: State, note: Reply, refused: GatewayError) -> Message:
+    """Keeps a note on a conversation whose workflow has ended, in storage alone."""
+    kept = await state.stored.add_note(
+        Message(
+            id=note.message_id,
+            conversation_id=note.conversation_id,
+            seq=0,
+            author=Author.STAFF,
+            author_name=note.by.name,
+            content=note.content,
+            attachments=note.attachments,
+            private=True,
+            created_at=datetime.now(UTC),
+            delivery=Delivery(state=DeliveryState.SENT),
+        )
+    )
+    if kept is None:
+        raise refused
+    return kept

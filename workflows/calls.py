@@ -1,0 +1,110 @@
+"""Calling Temporal: how long a call may take, and what is told when it fails."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.problems import (
+    AlreadyOpen,
+    GatewayError,
+    HeldByOther,
+    Invalid,
+    MissedMessages,
+    NotFound,
+    OptedOut,
+    OutcomeUnknown,
+    Resolved,
+    StaleVersion,
+    Unavailable,
+    WindowClosed,
+    WrongState,
+)
+
+COMMAND_SECONDS = 5
+"""How long a command waits for a worker before its outcome is called unknown."""
+ATTEMPT_SECONDS = 1
+PAUSE_SECONDS = 0.1
+QUERY_SECONDS = 10
+
+AGAIN = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED})
+"""What Temporal answers a command that goes through a moment later."""
+_REFUSALS: dict[str, type[GatewayError]] = {
+    error.code: error
+    for error in (
+        AlreadyOpen,
+        HeldByOther,
+        Invalid,
+        MissedMessages,
+        NotFound,
+        OptedOut,
+        Resolved,
+        StaleVersion,
+        WindowClosed,
+        WrongState,
+    )
+}
+
+T = TypeVar("T")
+
+
+class GoneError(Exception):
+    """Temporal has no such workflow, or none that still runs."""
+
+
+class AgainError(Exception):
+    """The same command again, a moment later, will go through."""
+
+
+async def reaching_temporal(call: Awaitable[T], *, again: frozenset[RPCStatusCode] = frozenset()) -> T:
+    """Awaits a call; Temporal's absence is told as Unavailable, a missing workflow as GoneError."""
+    try:
+        return await call
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise GoneError from error
+        if error.status in again:
+            raise AgainError from error
+        raise Unavailable(f"Temporal does not answer ({error.status.name}); try again shortly") from error
+    except RuntimeError as error:  # a lazy client that cannot connect
+        raise Unavailable("Temporal cannot be reached; try again shortly") from error
+
+
+async def until_answered(send: Callable[[], Awaitable[T]]) -> T:
+    """Sends a command, an update under one id, again until it is answered. Raises OutcomeUnknown after 5 s.
+
+    A run that goes on in a new one gives up the updates it has not accepted; Temporal then backs off for seconds,
+    where a fresh request finds the new run at once.
+    """
+    gives_up = time.monotonic() + COMMAND_SECONDS
+    while time.monotonic() < gives_up:
+        try:
+            return await send()
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            # The client says the same of our own cancellation, which must not be swallowed.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from None
+        except AgainError:
+            await asyncio.sleep(PAUSE_SECONDS)
+    raise OutcomeUnknown(f"no worker answered within {COMMAND_SECONDS} s; the command may still be carried out")
+
+
+def refusal(error: WorkflowUpdateFailedError) -> Exception:
+    """What a workflow said when it refused an update."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+        return AgainError()  # accepted by a run that ended before it was carried out
+    if isinstance(cause, ApplicationError) and cause.type in _REFUSALS:
+        members = cause.details[0] if cause.details else {}
+        return _REFUSALS[cause.type](cause.message, **members)
+    return error
+
+
+def quoted(value: str) -> str:
+    """A string of Temporal's list filter."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,108 @@
+"""What follows from a conversation: actions carried out as steps, and a summary when it is resolved."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.turns import Turns
+    from contracts.clear_text import ClearText
+    from contracts.events import Summarise
+    from contracts.names import TASK_WORKFLOW, TaskQueue, task_workflow_id
+    from contracts.tasks import Task
+    from workflows import transitions
+    from workflows.drain import HEARTBEAT_TIMEOUT
+    from workflows.record import Record
+    from workflows.task_policy import TaskStart
+
+SUMMARY_ATTEMPTS = 2
+LOCAL_SUMMARY_TIMEOUT = timedelta(seconds=1)
+
+
+class FollowUp:
+    """`changed` is called when the record has changed."""
+
+    def __init__(self, record: Record, *, changed: Callable[[], object]) -> None:
+        self._record = record
+        self._changed = changed
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._record.steps) or self._record.summary_due
+
+    @property
+    def summary_is_near(self) -> bool:
+        """It takes milliseconds, and goes out in the same batch as the word that the conversation is resolved."""
+        return self._record.summary_due and self._record.policy.local_engine
+
+    async def take(self) -> None:
+        """The next step; with none left, the summary."""
+        if self._record.steps:
+            task = transitions.next_step(self._record, workflow.now())
+            if task is not None:
+                await _start(task)
+        else:
+            await self._sum_up()
+        self._changed()
+
+    async def _sum_up(self) -> None:
+        """Asks the AI; a guest who writes again ends the wait, and a failure leaves the conversation without one."""
+        record = self._record
+        handle = self._start_summary()
+        await workflow.wait_condition(lambda: handle.done() or not record.summary_due)
+        if not handle.done():
+            handle.cancel()
+        try:
+            summary = await handle
+        except ActivityError:
+            summary = None
+        if record.summary_due:
+            transitions.summarised(record, summary, workflow.now())
+
+    def _start_summary(self) -> workflow.ActivityHandle[str | None]:
+        record = self._record
+        own = record.conversation.conversation_id
+        asked = Summarise(
+            conversation=record.conversation,
+            messages=[each for each in record.window if each.conversation_id == own and not each.private],
+        )
+        retry = RetryPolicy(maximum_attempts=SUMMARY_ATTEMPTS)
+        if record.policy.local_engine:
+            return workflow.start_local_activity_method(
+                Turns.summarise,
+                asked,
+                start_to_close_timeout=LOCAL_SUMMARY_TIMEOUT,
+                schedule_to_close_timeout=SUMMARY_ATTEMPTS * LOCAL_SUMMARY_TIMEOUT,
+                retry_policy=retry,
+                summary=ClearText("Sum up"),
+            )
+        return workflow.start_activity_method(
+            Turns.summarise,
+            asked,
+            task_queue=TaskQueue.AI,
+            start_to_close_timeout=record.policy.ai_timeout,
+            schedule_to_close_timeout=SUMMARY_ATTEMPTS * record.policy.ai_timeout,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=retry,
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            priority=Priority(fairness_key=record.conversation.property_id),
+            summary=ClearText("Sum up"),
+        )
+
+
+async def _start(task: Task) -> None:
+    """A task lives by itself: it outlasts the conversation, and one that was begun before is not begun again."""
+    try:
+        await workflow.start_child_workflow(
+            TASK_WORKFLOW,
+            TaskStart(task=task),
+            id=task_workflow_id(task.id),
+            task_queue=TaskQueue.GATEWAY,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            static_summary=ClearText(f"{task.property_id} · {task.department}"),
+        )
+    except WorkflowAlreadyStartedError:
+        return

@@ -1,0 +1,77 @@
+"""Business time: when people are there, and how far into it a promise reaches. Pure.
+
+Time-zone rules come from the pinned tzdata package and not from the machine, so that a replay anywhere reads the same.
+"""
+
+import zoneinfo
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import get_args
+
+from contracts.rules import BusinessHours, Period, Weekday
+
+zoneinfo.reset_tzpath(to=[])
+
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+HORIZON = timedelta(days=400)
+"""Who does not open within this time never opens."""
+
+
+def is_open(hours: BusinessHours | None, at: datetime) -> bool:
+    """Whether somebody is there."""
+    if hours is None:
+        return True
+    return any(opens <= at < closes for opens, closes in _periods(hours, at, at))
+
+
+def opens_next(hours: BusinessHours | None, at: datetime) -> datetime | None:
+    """The moment from which somebody is there, `at` itself while somebody is; None if that never comes."""
+    if hours is None:
+        return at
+    return next((max(opens, at) for opens, closes in _periods(hours, at, at + HORIZON) if closes > at), None)
+
+
+def after_open_time(hours: BusinessHours | None, start: datetime, amount: timedelta) -> datetime | None:
+    """The moment at which `amount` of business time has passed since `start`; None if it never has."""
+    if hours is None:
+        return start + amount
+    left, counted_to = amount, start
+    for opens, closes in _periods(hours, start, start + HORIZON):
+        begins = max(opens, counted_to)
+        if begins >= closes:
+            continue  # before the start, or counted already by a period that overlaps
+        if closes - begins >= left:
+            return begins + left
+        left -= closes - begins
+        counted_to = closes
+    return None
+
+
+def local_time(hours: BusinessHours | None, at: datetime) -> datetime:
+    """The moment as clocks of the property show it."""
+    return at if hours is None else at.astimezone(zoneinfo.ZoneInfo(hours.time_zone))
+
+
+def _periods(hours: BusinessHours, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The open periods of every local day from `start`'s to `end`'s, in order, as moments in UTC."""
+    zone = zoneinfo.ZoneInfo(hours.time_zone)
+    day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
+    while day <= last:
+        for period in sorted(_of_day(hours, day), key=lambda each: each.opens):
+            yield _moment(day, period.opens, zone), _moment(_day_of_closing(day, period), period.closes, zone)
+        day += timedelta(days=1)
+
+
+def _of_day(hours: BusinessHours, day: date) -> list[Period]:
+    if day in hours.holidays:
+        return hours.holidays[day]
+    return hours.weekly.get(WEEKDAYS[day.weekday()], [])
+
+
+def _day_of_closing(day: date, period: Period) -> date:
+    return day + timedelta(days=1) if period.closes == time(0) else day
+
+
+def _moment(day: date, at: time, zone: zoneinfo.ZoneInfo) -> datetime:
+    """A local time in UTC. One that clocks pass over is taken as if they did not; of one shown twice, the first."""
+    return datetime.combine(day, at, zone).astimezone(UTC)

@@ -1,0 +1,51 @@
+"""What a conversation owes: a message to answer, one to send, an answer that a person has promised."""
+
+from contracts.base import Model, Timestamp
+from contracts.messages import Message, Template
+from contracts.rules import ConversationPolicy, Priority
+from workflows.hours import after_open_time
+
+
+class Arrival(Model):
+    """A guest message that waits for its turn."""
+
+    message: Message
+    received_at: Timestamp
+    sent_at: Timestamp
+
+
+class PendingSend(Model):
+    """A message that a channel has not taken yet. `received_at`: when the oldest message it answers came in."""
+
+    message: Message
+    template: Template | None = None
+    in_reply_to: list[str] = []
+    received_at: Timestamp | None = None
+    attempts: int = 0
+    first_attempt_at: Timestamp | None = None
+    not_before: Timestamp | None = None
+    told_staff: bool = False
+    unsure: bool = False
+    """An attempt ended without a word on whether the message left."""
+
+
+class Wait(Model):
+    """A guest waits for a person. The moments are None where no promise is made, or nobody is ever there to keep it."""
+
+    since: Timestamp
+    first: bool
+    """Nobody has written to the guest yet since the conversation was handed over."""
+    remind_at: Timestamp | None = None
+    due_at: Timestamp | None = None
+    reminded: bool = False
+    breached: bool = False
+
+    def reckon(self, rules: ConversationPolicy, priority: Priority) -> None:
+        """Works out until when the guest should be answered, by the rules and priority of now."""
+        level = rules.service_levels.get(priority)
+        if level is None:
+            self.remind_at = self.due_at = None
+            return
+        allowed = level.first_response if self.first else level.next_response
+        self.remind_at = after_open_time(rules.hours, self.since, allowed / 2)
+        self.due_at = after_open_time(rules.hours, self.since, allowed)

@@ -1,0 +1,159 @@
+"""What time alone does to a conversation: promises to a guest who waits, snoozes, and closing what is idle. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contracts.conversations import ConversationState
+from contracts.messages import Author
+from contracts.rules import ConversationPolicy, Priority
+from workflows import hours, policy
+from workflows.record import Record
+
+DEBOUNCES_AT_MOST = 5
+"""A guest who keeps typing is answered after this many debounces."""
+ANSWERS_AT_MOST = 4
+"""How often a turn may be asked of the AI: once, and again for each message that made it stale."""
+GRACE = timedelta(minutes=1)
+"""Over and above what a turn may take, before a message counts as forgotten."""
+_ABOVE: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment at which time changes the conversation, and what happens then, in words for operators."""
+
+    at: datetime
+    what: str
+
+
+def next_deadline(record: Record, now: datetime) -> Deadline | None:
+    """The next moment to look again; in the past where something is due already."""
+    return min(_deadlines(record, now), key=lambda deadline: deadline.at, default=None)
+
+
+def fall_due(record: Record, now: datetime) -> None:
+    """Does, once each, everything whose time has come."""
+    if record.state is ConversationState.ESCALATED:
+        _keep_promise(record, now)
+        _end_snooze(record, now)
+    closing = _closing(record)
+    if closing is not None and now >= closing.at:
+        _close(record, now)
+
+
+def window_is_over(record: Record, now: datetime) -> bool:
+    """Whether a resolved conversation need not wait any longer for a late word."""
+    return now >= _window_end(record)
+
+
+def debounce_left(record: Record, now: datetime) -> timedelta:
+    """How long to wait for more of a burst: since the newest message, but not for ever since the oldest."""
+    if not record.queue:
+        return timedelta(0)
+    oldest, newest = record.queue[0].message.created_at, record.queue[-1].message.created_at
+    until = min(newest + record.policy.debounce, oldest + DEBOUNCES_AT_MOST * record.policy.debounce)
+    return until - now
+
+
+def unsettled(record: Record, now: datetime) -> list[str]:
+    """Ids of guest messages that should have an outcome by now and have none."""
+    longest = _longest_turn(record.policy)
+    waiting = [(arrival.message.id, arrival.received_at) for arrival in record.queue]
+    waiting += [(message.id, message.received_at) for message in record.unchecked]
+    return [message_id for message_id, received_at in waiting if now - received_at > longest]
+
+
+def away_words(record: Record, now: datetime) -> str | None:
+    """What to tell a guest while nobody is there, once until somebody is; None where somebody is or it was told."""
+    rules = record.policy
+    if hours.is_open(rules.hours, now) or (record.told_away_until is not None and now < record.told_away_until):
+        return None
+    back = hours.opens_next(rules.hours, now)
+    if back is None:
+        return None
+    record.told_away_until = back
+    return rules.away_text.replace("{back}", f"{hours.local_time(rules.hours, back):%A, %d %B, %H:%M}")
+
+
+def _deadlines(record: Record, now: datetime) -> Iterator[Deadline]:
+    if record.state is ConversationState.RESOLVED:
+        if now < _window_end(record):
+            yield Deadline(_window_end(record), "ends")
+        return
+    if (closing := _closing(record)) is not None:
+        yield closing
+    if record.state is not ConversationState.ESCALATED:
+        return
+    wait = record.wait
+    if wait is not None and not wait.breached:
+        if wait.remind_at is not None and not wait.reminded:
+            yield Deadline(wait.remind_at, "reminds whoever has it")
+        if wait.due_at is not None:
+            yield Deadline(wait.due_at, "a person's answer is due")
+    if record.conversation.snoozed_until is not None:
+        yield Deadline(record.conversation.snoozed_until, "the snooze ends")
+
+
+def _keep_promise(record: Record, now: datetime) -> None:
+    """Reminds at half time; at the end tells managers and, once, the guest. Too late for both, only the second."""
+    wait = record.wait
+    if wait is None or wait.breached:
+        return
+    if wait.due_at is not None and now >= wait.due_at:
+        wait.breached = True
+        record.prioritise(_ABOVE[record.conversation.priority], now)
+        record.notify("sla", "A guest has waited longer than promised", now, audience="managers")
+        if not record.told_of_breach and policy.refusal_of_channel(record, with_template=False, now=now) is None:
+            record.told_of_breach = True
+            record.say(Author.SYSTEM, record.policy.breach_text, now)
+    elif wait.remind_at is not None and now >= wait.remind_at and not wait.reminded:
+        wait.reminded = True
+        holder = record.conversation.assigned_to
+        record.notify("sla", "Half of the time to answer a guest has passed", now, staff_id=holder)
+
+
+def _end_snooze(record: Record, now: datetime) -> None:
+    until = record.conversation.snoozed_until
+    if until is not None and now >= until:
+        record.wake(now)
+        record.notify("system", "A snooze is over", now, staff_id=record.conversation.assigned_to)
+
+
+def _close(record: Record, now: datetime) -> None:
+    match record.state:
+        case ConversationState.NEW:
+            record.resolve(now, reason="The guest has not written")
+        case ConversationState.ACTIVE:
+            record.resolve(now, reason="Nobody has written for a while")
+        case _:
+            days = record.policy.escalated_timeout.total_seconds() / timedelta(days=1).total_seconds()
+            reason = f"Nothing has happened for {days:g} days"
+            record.notify("system", f"An escalated conversation was closed: {reason.lower()}", now, audience="managers")
+            record.resolve(now, reason=reason)
+
+
+def _closing(record: Record) -> Deadline | None:
+    """When a conversation in which nothing happens closes. One that owes a reply is not idle."""
+    if record.queue or record.unchecked or record.sends or record.state is ConversationState.RESOLVED:
+        return None
+    conversation, rules = record.conversation, record.policy
+    moments = [conversation.created_at, conversation.last_message_at]
+    if record.state is ConversationState.ESCALATED:
+        if not rules.escalated_timeout:
+            return None
+        moments += [conversation.escalation.at if conversation.escalation else None, conversation.snoozed_until]
+        limit = rules.escalated_timeout
+    else:
+        moments.append(record.active_since)
+        limit = rules.idle_timeout
+    return Deadline(max(moment for moment in moments if moment is not None) + limit, "closes, if nothing happens")
+
+
+def _window_end(record: Record) -> datetime:
+    conversation = record.conversation
+    return (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
+
+
+def _longest_turn(rules: ConversationPolicy) -> timedelta:
+    return DEBOUNCES_AT_MOST * rules.debounce + ANSWERS_AT_MOST * rules.ai_timeout + GRACE

@@ -1,0 +1,61 @@
+"""The rules that a new conversation starts with: the settings of its property over the shared ones."""
+
+from datetime import timedelta
+
+from contracts.messages import ChannelType
+from contracts.rules import BusinessHours, ConversationPolicy, Priority, ServiceLevel
+from settings import Property, Settings
+
+
+def conversation_policy(settings: Settings, property_id: str, channel_type: ChannelType) -> ConversationPolicy:
+    """What a conversation of this property and channel runs by from its first moment on."""
+    shared = settings.conversation
+    return ConversationPolicy(
+        escalation_threshold=settings.routing.escalation_threshold,
+        ai_timeout=_ms(settings.routing.ai_timeout),
+        max_retries=settings.routing.max_retries,
+        local_engine=settings.ai.engine == "embedded",
+        debounce=_ms(shared.debounce[channel_type]),
+        idle_timeout=_ms(shared.idle_timeout),
+        escalated_timeout=_ms(shared.escalated_timeout),
+        resolved_window=_ms(shared.resolved_window),
+        message_age_limit=_ms(shared.message_age_limit),
+        summaries=shared.summaries,
+        history_limit=shared.history_limit,
+        **(_of_hotel(settings.properties[property_id]) if property_id in settings.properties else {}),
+    )
+
+
+def _of_hotel(hotel: Property) -> dict[str, object]:
+    """The rules that a property sets itself; what it leaves out keeps its default."""
+    own: dict[str, object] = {
+        "never_ai": hotel.never_ai,
+        "autonomy": hotel.autonomy,
+        "vip_autonomy": hotel.vip_autonomy,
+        "repeats_to_escalate": hotel.repeats_to_escalate,
+        "approvals": None if hotel.approvals is None else ConversationPolicy().approvals | hotel.approvals,
+        "hours": _hours(hotel),
+        "service_levels": _service_levels(hotel),
+        **hotel.texts.model_dump(),
+    }
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _hours(hotel: Property) -> BusinessHours | None:
+    if hotel.hours is None:
+        return None
+    return BusinessHours(time_zone=hotel.time_zone, weekly=hotel.hours.weekly, holidays=hotel.hours.holidays)
+
+
+def _service_levels(hotel: Property) -> dict[Priority, ServiceLevel] | None:
+    if hotel.service_levels is None:
+        return None
+    own: dict[Priority, ServiceLevel] = {
+        priority: ServiceLevel(first_response=_ms(level.first_response), next_response=_ms(level.next_response))
+        for priority, level in hotel.service_levels.items()
+    }
+    return ConversationPolicy().service_levels | own
+
+
+def _ms(milliseconds: int) -> timedelta:
+    return timedelta(milliseconds=milliseconds)

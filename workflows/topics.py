@@ -1,0 +1,93 @@
+"""Words by which a guest's message is a person's whatever the AI would say. Pure.
+
+They are few and plain, in the languages of the demo hotel's guests; what is less plain is the engine's to see, by its
+intent. Emergencies are looked for widely, since a needless hand-over costs a minute there and a missed one may a life.
+"""
+
+import re
+from collections.abc import Collection
+
+from contracts.rules import EMERGENCIES, TOPICS, Topic
+
+_PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front\ desk|operator|colleague)"
+_ASKS_FOR_PERSON = re.compile(
+    rf"""
+    \b(speak|talk|chat|connect\ me|put\ me\ through|transfer\ me)\b[^.?!]{{0,25}}
+        \b(to|with)\b[^.?!]{{0,20}}\b{_PERSON}\b
+    | \b(want|need|prefer|get\ me|give\ me)\ ((a|an|the|some|your)\ )?((real|actual|live|human)\ )?
+        (person|human|agent|manager|operator|receptionist)\b
+    | \b(real|actual|live)\ (person|human|agent)\b
+    | \b(falar|conversar)\ com\ (uma\ pessoa|algu[eé]m|um\ humano|um\ atendente|a\ recep?[cç][aã]o)
+    | \bhablar\ con\ (una\ persona|alguien|un\ humano|un\ agente|la\ recepci[oó]n)
+    | \bparler\ [aà]\ (une\ (vraie\ )?personne|quelqu.un|un\ humain|la\ r[eé]ception)
+    | \bmit\ (einem\ (echten\ )?menschen|einer\ person|jemandem|einem\ mitarbeiter|der\ rezeption)\ (sprechen|reden)
+    | \bparlare\ con\ (una\ persona|qualcuno|un\ operatore|la\ reception)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_WORDS: dict[Topic, str] = {
+    "medical": r"""
+        \bbleed(s|ing)?\b | \bunconscious\b | \bheart\ attack\b | \bchest\ pains?\b | \bstroke\b(?!\ of) | \bseizure\b
+        | \b(can'?t|cannot|can’t)\ breathe\b | \bambulance\b | \bparamedics?\b | \boverdose | \bsuicid | \bchoking\b
+        | \b(allergic\ (reaction|shock)|anaphyla\w+)
+        | \b(broken?|broke)\ (my|his|her|an?|the)\ (arm|leg|wrist|ankle|hip)\b
+        | \b(need|call|get|want)\b[^.?!]{0,15}\bdoctor\b | \bnot\ breathing\b | \bpassed\ out\b | \bfainted\b
+        | \bblutet\b | \bkrankenwagen\b | \bnotarzt\b | \bbewusstlos | \bherzinfarkt\b | \bkeine\ luft\b
+        | \bsaigne | \binconscient | \bcrise\ cardiaque\b | \bun\ m[eé]decin\b
+        | \bsangra(ndo)?\b | \bambul[aâ]ncia\b | \binconsciente\b | \binfarto\b | \bum?\ m[eé]dico\b
+        | \bsanguina | \bambulanza\b | \bsvenut[oa]\b | \bun\ dottore\b
+    """,
+    "safety": r"""
+        \b(there(\ i|’|')s\ a\ fire|on\ fire|fire\ in\ (the|my|our)|house\ fire)\b(?!\ ?place) | \bgas\ leak\b
+        | \bfire\ alarm\b[^.?!]{0,20}\b(ringing|going|went|on)\b | \bsmell\w*\b[^.?!]{0,15}\b(gas|smoke|burning)\b
+        | \bintruder\b | \bbroke(n)?\ in(to)?\b[^.?!]{0,15}\b(room|house|car|safe)\b | \bbreak-?in\b
+        | \btrying\ to\ (get|break)\ in(to)?\b | \bthreaten(s|ed|ing)\b | \bassault | \battacked\b | \bbeing\ followed\b
+        | \b(has|with)\ a\ (gun|knife|weapon)\b | \bhelp\ me\ now\b
+        | \bes\ brennt\b | \bfeuer\ (im|in)\b | \beinbrecher\b | \bbedroht\b
+        | \bau\ feu\b | \bincendie\b | \bagress[eé] | \bun\ intrus\b
+        | \bincendio\b | \binc[eê]ndio\b | \bun\ ladr[oó]n\b | \bum\ ladr[aã]o\b | \bme\ atac | \bal\ fuoco\b
+    """,
+    "refund": r"""
+        \b(want|demand|need|get|give|request|owe)\b[^.?!]{0,25}\b(refund|money\ back)\b | \bchargeback\b
+        | \bgeld\ zur[uü]ck\b | \b[eê]tre\ rembours | \b(un|mi|o\ meu|um|il\ mio)\ (reembolso|rimborso)\b
+    """,
+    "complaint": r"""
+        \b(make|file|lodge|have)\ a\ (formal\ )?complaint\b | \bunacceptable\b
+        | \bi(\ want|’d\ like|'d\ like)\ to\ complain\b
+        | \b(worst|terrible|awful|disgusting|horrible)\b[^.?!]{0,15}\b(hotel|service|stay|experience|room)\b
+        | \bbeschweren\b | \bporter\ plainte\b | \binacceptable\b | \b(una\ queja|inaceptable)\b
+        | \b(fazer\ uma\ reclama[cç][aã]o|inaceit[aá]vel)\b | \b(un\ reclamo|inaccettabile)\b
+    """,
+    "price_promise": r"""
+        \bdiscounts?\b | \bprice[\ -]match | \b(better|lower|cheaper|special)\ (price|rate|deal)\b
+        | \brabatt\b | \b(une\ remise|une\ r[eé]duction)\b | \bdescuento\b | \bdesconto\b | \bsconto\b
+    """,
+}
+_PATTERNS = {topic: re.compile(words, re.IGNORECASE | re.VERBOSE) for topic, words in _WORDS.items()}
+
+TOPIC_NAMES: dict[str, str] = {
+    "refund": "a refund",
+    "complaint": "a complaint",
+    "price_promise": "a price",
+    "medical": "a medical emergency",
+    "safety": "danger",
+}
+"""What staff read of a topic."""
+
+
+def asks_for_person(text: str) -> bool:
+    """Whether a guest plainly asks for a person."""
+    return _ASKS_FOR_PERSON.search(text) is not None
+
+
+def topic_of(text: str, among: Collection[Topic] = TOPICS) -> Topic | None:
+    """The topic that a text plainly is about, emergencies before all else."""
+    ordered = sorted(among, key=lambda topic: topic not in EMERGENCIES)
+    return next((topic for topic in ordered if _PATTERNS[topic].search(text)), None)
+
+
+def fingerprint(text: str) -> str | None:
+    """What two askings of the same question have in common; None for what is too short to be a question."""
+    words = re.findall(r"\w+", text.casefold())
+    return " ".join(words) if len(words) >= 3 else None

@@ -1,0 +1,164 @@
+"""Messages on their way to the guest: one attempt after another, until each is gone, given up or taken back."""
+
+from datetime import datetime
+
+from contracts.commands import DeliveryFailure
+from contracts.conversations import ConversationState, Draft, Outcome
+from contracts.events import Send, SendResult
+from contracts.messages import Author, Delivery, DeliveryState, OutboundMessage
+from workflows import policy
+from workflows.owed import PendingSend
+from workflows.record import Record
+
+WEBCHAT = "webchat"
+"""The adapter for which publishing a message is sending it."""
+TAKEN_OVER = "A person took over before it was sent"
+
+
+def due_sends(record: Record, now: datetime) -> list[PendingSend]:
+    """What may be sent now: in order, so that a message which has to wait holds back those behind it.
+
+    Web chat takes all at once; any other channel one an attempt, so that each has a result of its own.
+    """
+    due: list[PendingSend] = []
+    for send in record.sends:
+        if send.not_before is not None and send.not_before > now:
+            break
+        due.append(send)
+        if record.route.adapter != WEBCHAT:
+            break
+    return due
+
+
+def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
+    """Begins one attempt to send."""
+    pending.attempts += 1
+    pending.first_attempt_at = pending.first_attempt_at or now
+    message, conversation = pending.message, record.conversation
+    return Send(
+        message=OutboundMessage(
+            message_id=message.id,
+            conversation_id=conversation.conversation_id,
+            recipient_id=record.route.sender_id,
+            channel_id=record.route.channel_id,
+            channel_type=conversation.channel_type,
+            content=message.content,
+            attachments=message.attachments,
+            in_reply_to=pending.in_reply_to,
+            author=message.author,
+            template=pending.template,
+            context=record.route.context,
+            unsure=pending.unsure,
+        ),
+        adapter=record.route.adapter,
+        attempt=pending.attempts,
+        author=message.author,
+        received_at=pending.received_at,
+    )
+
+
+def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
+    """An attempt came to its end: the message is gone, will be tried again, or is staff's to look after."""
+    if pending not in record.sends:
+        return  # given up while the attempt was running
+    pending.unsure = pending.unsure or result.unsure
+    if result.result == "retry" and not may_send(record, pending):
+        withdraw(record, pending, now)
+        return
+    verdict = policy.after_attempt(pending, result, record.policy, now)
+    if verdict.tell_staff:
+        pending.told_staff = True
+        record.notify("delivery_failed", f"A message is not delivered: {result.reason}", now)
+    if verdict.again_at is not None:
+        pending.not_before = verdict.again_at
+        return
+    if verdict.failed is not None:
+        give_up(record, pending, verdict.failed, now, noted=result.noted and result.result == "failed")
+        return
+    record.sends.remove(pending)
+    record.set_delivery(pending.message.id, Delivery(state=DeliveryState.SENT), noted=result.noted)
+
+
+def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
+    """An attempt that was begun here and never reached a worker counts for nothing."""
+    if pending not in record.sends:
+        return
+    pending.attempts -= 1
+    if pending.attempts == 0:
+        pending.first_attempt_at = None
+    if not may_send(record, pending):
+        withdraw(record, pending, now)
+
+
+def may_send(record: Record, pending: PendingSend) -> bool:
+    """Ownership: the AI is silent while a person has the conversation. Resolving takes back nothing it has said."""
+    return pending.message.author is not Author.AI or record.state is not ConversationState.ESCALATED
+
+
+def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
+    """Asked before every attempt: takes a message back that must not be sent now. True where it did."""
+    if not may_send(record, pending):
+        withdraw(record, pending, now)
+        return True
+    refused = policy.refusal_of_channel(record, with_template=pending.template is not None, now=now)
+    if refused is not None:
+        record.notify("delivery_failed", f"A message is not delivered: {refused.title.lower()}", now)
+        give_up(record, pending, refused.title, now)
+        return True
+    return False
+
+
+def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
+    """An AI message that a person's taking over came before: it is not sent, and its text becomes a draft.
+
+    Where an earlier attempt may have gone through, its delivery is unknown and not failed.
+    """
+    _take_back(record, pending, TAKEN_OVER)
+    _hand(record, pending.in_reply_to, TAKEN_OVER, now)
+    if pending.message.ai is not None:
+        record.keep_draft(
+            Draft(id=f"{pending.message.id}-draft", content=pending.message.content, ai=pending.message.ai), now
+        )
+
+
+def withdraw_all(record: Record, reason: str, now: datetime) -> None:
+    """Nothing more may go to the guest."""
+    for pending in list(record.sends):
+        _take_back(record, pending, reason)
+        for message_id in pending.in_reply_to:
+            record.settle(Outcome(message_id=message_id, outcome="suppressed", reason=reason, at=now))
+
+
+def give_up(record: Record, pending: PendingSend, reason: str, now: datetime, *, noted: bool = False) -> None:
+    """A message will not be sent: what it was to answer is a person's now."""
+    record.sends.remove(pending)
+    record.set_delivery(pending.message.id, Delivery(state=DeliveryState.FAILED, reason=reason), noted=noted)
+    _hand(record, pending.in_reply_to, f"The reply was not delivered: {reason}", now)
+    if record.state is ConversationState.ACTIVE:
+        record.escalate(f"A reply was not delivered: {reason}", now)
+
+
+def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> None:
+    """A provider says that a message which it took did not arrive. Said twice, it is heard once."""
+    message = record.message(failure.message_id)
+    own = record.conversation.conversation_id == failure.conversation_id
+    if not own or message is None or message.delivery.state.rank >= DeliveryState.FAILED.rank:
+        return
+    pending = next((send for send in record.sends if send.message.id == message.id), None)
+    if pending is not None:  # its attempt ended without a word; here is the word
+        record.sends.remove(pending)
+    record.set_delivery(message.id, Delivery(state=DeliveryState.FAILED, reason=failure.reason), noted=True)
+    record.notify("delivery_failed", f"A message was not delivered: {failure.reason}", now)
+    if record.state is ConversationState.ACTIVE:
+        record.escalate(f"A reply was not delivered: {failure.reason}", now)
+
+
+def _take_back(record: Record, pending: PendingSend, reason: str) -> None:
+    record.sends.remove(pending)
+    state = DeliveryState.UNKNOWN if pending.unsure else DeliveryState.FAILED
+    record.set_delivery(pending.message.id, Delivery(state=state, reason=reason))
+
+
+def _hand(record: Record, message_ids: list[str], reason: str, now: datetime) -> None:
+    for message_id in message_ids:
+        record.settle(Outcome(message_id=message_id, outcome="handed", reason=reason, at=now))

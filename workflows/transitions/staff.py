@@ -1,0 +1,211 @@
+"""What staff do to a conversation. Each command was checked by `policy.refusal` before."""
+
+from datetime import datetime
+
+from contracts.commands import Actor, Assign, ChangePolicy, Command, Opening, Redeliver, Reply, Snooze
+from contracts.conversations import ConversationState
+from contracts.messages import Author, Delivery, DeliveryState, Message, Template
+from contracts.rules import ConversationPolicy
+from workflows.record import STAFF_REPLIES, Record
+from workflows.transitions.sending import give_up
+
+
+def reply(record: Record, command: Reply, now: datetime) -> Message:
+    """A person writes: a note changes nothing, a message to the guest takes the conversation over."""
+    if command.message_id in record.staff_replies:
+        return _repeated_reply(record, command, now)
+    if command.private:
+        message = record.add_message(
+            command.message_id,
+            Author.STAFF,
+            command.content,
+            now,
+            author_name=command.by.name,
+            attachments=command.attachments,
+            private=True,
+            delivery=DeliveryState.SENT,
+        )
+        for staff_id in command.mentions:
+            record.notify("mention", f"{command.by.name} mentions you", now, staff_id=staff_id)
+    else:
+        message = _write_to_guest(record, command, now)
+    _remember(record, message)
+    return message
+
+
+def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
+    """Staff write first; the conversation stays new until the guest answers."""
+    if opening.message_id in record.staff_replies:
+        return
+    conversation = record.conversation
+    conversation.guest_id = record.profile.id = opening.guest_id or conversation.guest_id
+    conversation.guest_name = record.profile.name = opening.guest_name
+    message = record.say(
+        Author.STAFF,
+        opening.content or _shown(opening.template),
+        now,
+        message_id=opening.message_id,
+        author_name=opening.by.name,
+        attachments=opening.attachments,
+        template=opening.template,
+    )
+    _remember(record, message)
+
+
+def claim(record: Record, command: Command, now: datetime) -> None:
+    _take_over(record, command, f"{command.by.name} took over", now)
+    record.last_command = ("claim", command.by.id)
+
+
+def assign(record: Record, command: Assign, now: datetime) -> None:
+    """Gives the conversation to a person, whoever had it."""
+    before = record.conversation.assigned_to
+    reason = command.reason or f"{command.by.name} assigned it to {command.staff_name}"
+    record.escalate(reason, now, by=command.by.id, assigned_to=command.staff_id)
+    if before != command.staff_id and command.staff_id != command.by.id:
+        record.notify("system", f"{command.by.name} assigned a conversation to you", now, staff_id=command.staff_id)
+    record.last_command = (f"assign {command.staff_id}", command.by.id)
+
+
+def unassign(record: Record, command: Command, now: datetime) -> None:
+    if record.conversation.assigned_to is not None:
+        record.assign(None, now, command.by.id)
+        record.notify("escalation", f"{command.by.name} let go of a conversation; nobody has it", now)
+    record.last_command = ("unassign", command.by.id)
+
+
+def escalate(record: Record, command: Command, now: datetime) -> None:
+    if record.state is not ConversationState.ESCALATED:
+        record.escalate(command.reason or f"{command.by.name} asked for a person", now, by=command.by.id)
+    record.last_command = ("escalate", command.by.id)
+
+
+def return_to_ai(record: Record, command: Command, now: datetime) -> None:
+    if record.state is ConversationState.ESCALATED:
+        record.activate("returned", now, command.by.id)
+    record.last_command = ("return", command.by.id)
+
+
+def snooze(record: Record, command: Snooze, now: datetime) -> None:
+    """Out of sight until a moment, or until the guest writes. A promise to a guest who waits runs on."""
+    if record.conversation.snoozed_until != command.until:
+        record.conversation.snoozed_until = command.until
+        record.change("snoozed", now, command.by.id, command.reason)
+
+
+def resolve(record: Record, command: Command, now: datetime) -> None:
+    if record.state is not ConversationState.RESOLVED:
+        record.resolve(now, command.by.id, command.reason)
+    record.last_command = ("resolve", command.by.id)
+
+
+def read(record: Record, command: Command, now: datetime) -> None:
+    if record.conversation.unread:
+        record.conversation.unread = 0
+        record.change("read", now, command.by.id)
+
+
+def reviewed(record: Record, command: Command, now: datetime) -> None:
+    if record.conversation.needs_review:
+        record.conversation.needs_review = False
+        record.change("reviewed", now, command.by.id, command.reason)
+
+
+def change_policy(record: Record, command: ChangePolicy, now: datetime) -> None:
+    """New rules for this conversation alone; a promise that runs is reckoned anew."""
+    changed = ConversationPolicy.model_validate(
+        record.policy.model_dump(by_alias=False) | command.changes.model_dump(exclude_none=True, by_alias=False)
+    )
+    if changed != record.policy:
+        record.policy = changed
+        record.change("policy", now, command.by.id, command.reason)
+        record.promise()
+
+
+def redeliver(record: Record, command: Redeliver, now: datetime) -> Message:
+    """Tries a message again at once that is held back, or gives it up so that others may pass; what was not delivered
+    is said again as a message of its own."""
+    if command.copy_id in record.staff_replies:
+        return record.message(command.copy_id) or _rebuilt(record, command.copy_id, "", command.by, now, private=False)
+    message = record.message(command.message_id)
+    pending = next((send for send in record.sends if send.message.id == command.message_id), None)
+    if pending is None:
+        assert message is not None  # checked before the command was accepted
+        return _say_again(record, message, command, now)
+    if command.skip:
+        give_up(record, pending, f"{command.by.name} skipped it", now)
+    else:
+        pending.not_before = None
+    return message or pending.message
+
+
+def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime) -> Message:
+    again = record.say(
+        Author.STAFF if lost.author is Author.AI else lost.author,  # staff order it, whoever wrote it
+        lost.content,
+        now,
+        message_id=command.copy_id,
+        author_name=lost.author_name or command.by.name,
+        attachments=lost.attachments,
+    )
+    _remember(record, again)
+    return again
+
+
+def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
+    if record.state is not ConversationState.NEW or record.unchecked:
+        _take_over(record, command, f"{command.by.name} replied", now)
+    draft = record.conversation.draft
+    used = draft if draft is not None and draft.id == command.draft_id else None
+    record.conversation.unread = 0
+    record.conversation.draft = None
+    record.answered_by_person()
+    return record.say(
+        Author.STAFF,
+        command.content or (used.content if used else _shown(command.template)),
+        now,
+        message_id=command.message_id,
+        author_name=command.by.name,
+        attachments=command.attachments,
+        template=command.template,
+        ai=used.ai if used else None,
+    )
+
+
+def _take_over(record: Record, command: Command, reason: str, now: datetime) -> None:
+    record.escalate(reason, now, by=command.by.id, assigned_to=command.by.id)
+
+
+def _shown(template: Template | None) -> str:
+    """What stands in the conversation for a template without words of its own."""
+    return "" if template is None else " · ".join([f"[{template.name}]", *template.parameters])
+
+
+def _remember(record: Record, message: Message) -> None:
+    record.staff_replies[message.id] = message.seq
+    while len(record.staff_replies) > STAFF_REPLIES:
+        del record.staff_replies[next(iter(record.staff_replies))]
+
+
+def _repeated_reply(record: Record, command: Reply, now: datetime) -> Message:
+    """The message that the first of these commands made; rebuilt when it has left the window."""
+    kept = record.message(command.message_id)
+    if kept is not None:
+        return kept
+    rebuilt = _rebuilt(record, command.message_id, command.content, command.by, now, private=command.private)
+    rebuilt.attachments = command.attachments
+    return rebuilt
+
+
+def _rebuilt(record: Record, message_id: str, content: str, by: Actor, now: datetime, *, private: bool) -> Message:
+    return Message(
+        id=message_id,
+        conversation_id=record.conversation.conversation_id,
+        seq=record.staff_replies[message_id],
+        author=Author.STAFF,
+        author_name=by.name,
+        content=content,
+        private=private,
+        created_at=now,
+        delivery=Delivery(state=DeliveryState.SENT),
+    )

@@ -1,0 +1,126 @@
+"""The AI's turns: what it is asked, and what is done with what it says."""
+
+from datetime import datetime
+
+from contracts.ai import AIRequest, AIResponse, ConversationContext
+from contracts.conversations import Draft, Outcome
+from contracts.messages import AIInfo, Author
+from workflows import policy, promises
+from workflows.owed import Arrival
+from workflows.record import QUESTIONS, Record
+from workflows.transitions.actions import take_up
+
+AI_MESSAGES = 6
+"""Messages of the conversation that an engine is given, the one to be answered among them; a longer turn goes whole."""
+
+
+def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
+    """One turn's request: its last message, the last few before it, who asks, and what people have done."""
+    conversation = record.conversation
+    message = record.message(arrivals[-1].message.id) or arrivals[-1].message
+    earlier = [each for each in record.window if not each.private and each.id != message.id]
+    return AIRequest(
+        conversation_id=conversation.conversation_id,
+        message=message,
+        context=ConversationContext(
+            conversation_id=conversation.conversation_id,
+            guest_id=conversation.guest_id,
+            property_id=conversation.property_id,
+            channel_type=conversation.channel_type,
+            state=conversation.state,
+            assigned_to=conversation.assigned_to,
+            messages=earlier[1 - max(AI_MESSAGES, len(arrivals)) :],
+            turn_message_ids=[arrival.message.id for arrival in arrivals],
+            handoffs=record.handoffs,
+            message_count=conversation.message_count,
+            current_intent=conversation.current_intent,
+            pending_actions=conversation.pending_actions,
+            created_at=conversation.created_at,
+            last_message_at=conversation.last_message_at,
+        ),
+        guest_profile=record.profile,
+    )
+
+
+def conclude(
+    record: Record, arrivals: list[Arrival], decision: policy.TurnDecision, reply_id: str, now: datetime
+) -> None:
+    """Carries out what was decided on a turn: something is said to the guest, and its messages have an outcome."""
+    ids = [arrival.message.id for arrival in arrivals]
+    record.queue = [arrival for arrival in record.queue if arrival.message.id not in ids]
+    match decision:
+        case policy.Answered(response=response):
+            record.failures = 0
+            record.conversation.current_intent = response.intent
+            asked = policy.questions(arrivals)
+            record.answered_questions = [*record.answered_questions, *asked][-QUESTIONS:]
+            _say(record, arrivals, Author.AI, decision.text, reply_id, now, response)
+            _settle(record, ids, "answered", decision.reason, now, reply_id)
+            take_up(record, response.actions, reply_id, now, sure=True)
+        case policy.Handover(draft=draft):
+            record.failures = 0
+            away = None if decision.urgent else promises.away_words(record, now)
+            _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
+            if decision.urgent:
+                record.prioritise("urgent", now)
+            record.escalate(decision.reason, now)
+            _settle(record, ids, "handed", decision.reason, now, reply_id)
+            if draft is not None:
+                record.conversation.current_intent = draft.intent
+                keep_as_draft(record, draft, f"{reply_id}-draft", now)
+                take_up(record, draft.actions, reply_id, now, sure=False)
+        case policy.Fallback():
+            record.failures += 1
+            record.conversation.needs_review = True
+            _say(record, arrivals, Author.SYSTEM, decision.text, reply_id, now)
+            record.change("review", now)
+            record.notify(decision.notice, decision.reason, now)
+            if decision.escalation is not None:
+                record.escalate(decision.escalation, now)
+            _settle(record, ids, "handed", decision.reason, now, reply_id)
+
+
+def keep_as_draft(record: Record, response: AIResponse, draft_id: str, now: datetime) -> None:
+    """The AI's words are for staff to use or leave."""
+    if response.response.strip():
+        record.keep_draft(Draft(id=draft_id, content=response.response, ai=_info(response)), now)
+
+
+def summarised(record: Record, summary: str | None, now: datetime) -> None:
+    """The AI has summed the conversation up, or nobody could."""
+    record.summary_due = False
+    resolution = record.conversation.resolution
+    if summary is not None and summary.strip() and resolution is not None:
+        resolution.summary = summary.strip()
+        record.change("summary", now)
+
+
+def _say(
+    record: Record,
+    arrivals: list[Arrival],
+    author: Author,
+    text: str,
+    message_id: str,
+    now: datetime,
+    response: AIResponse | None = None,
+) -> None:
+    record.say(
+        author,
+        text,
+        now,
+        message_id=message_id,
+        in_reply_to=[arrival.message.id for arrival in arrivals],
+        received_at=min(arrival.received_at for arrival in arrivals),
+        ai=_info(response) if response is not None else None,
+    )
+
+
+def _settle(
+    record: Record, message_ids: list[str], outcome: policy.OutcomeKind, reason: str, now: datetime, reply_id: str
+) -> None:
+    for message_id in message_ids:
+        record.settle(Outcome(message_id=message_id, outcome=outcome, reason=reason, at=now, reply_id=reply_id))
+
+
+def _info(response: AIResponse) -> AIInfo:
+    return AIInfo(confidence=response.confidence, intent=response.intent, sources=response.sources)

@@ -1,0 +1,186 @@
+"""The AI's turns in a conversation: look up, let a burst end, ask, decide."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.turns import Turns
+    from contracts.clear_text import ClearText
+    from contracts.conversations import ConversationState
+    from contracts.events import Answer, Ask, ContactLookup
+    from contracts.names import TaskQueue
+    from workflows import policy, promises, transitions
+    from workflows.drain import HEARTBEAT_TIMEOUT, Drain
+    from workflows.owed import Arrival
+    from workflows.record import Record
+    from workflows.waiting import cause_of, wait
+
+LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
+LOCAL_ENGINE_TIMEOUT = timedelta(seconds=1)
+ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
+RESTARTS_OF_A_TURN = promises.ANSWERS_AT_MOST - 1
+"""How often a newer message may make a running answer stale; then the guest gets what there is."""
+
+
+class TurnTaker:
+    """Takes one turn at a time. `changed` is called when a turn has changed the record."""
+
+    def __init__(self, record: Record, drain: Drain, *, changed: Callable[[], object]) -> None:
+        self._record = record
+        self._drain = drain
+        self._changed = changed
+        self._asking: list[Arrival] = []  # the turn whose slow answer is awaited
+        self._restarts = 0
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._record.unchecked) or self.has_work
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._record.queue) and self._record.state is ConversationState.ACTIVE
+
+    @property
+    def is_near(self) -> bool:
+        """A turn is about to begin: what it says goes out in the same batch as what the guest said."""
+        return self.has_work and not (self._asking and not self._is_stale(self._asking))
+
+    async def take(self) -> None:
+        if self._record.unchecked:
+            await self._look_up()
+        self._restarts = 0
+        while self.has_work:
+            await self._debounce()
+            arrivals = list(self._record.queue)
+            # A person may have taken over while we waited; every await below is followed by the same question.
+            if not arrivals or not self.has_work:
+                return
+            if await self._is_done(arrivals):
+                self._changed()
+                return
+            self._restarts += 1
+
+    async def _look_up(self) -> None:
+        """Asks storage once what it knows of the contact; where it has all messages already, nothing is left to do."""
+        record = self._record
+        lookup = ContactLookup(
+            property_id=record.conversation.property_id,
+            channel_type=record.conversation.channel_type,
+            sender_id=record.route.sender_id,
+            contact_key=record.contact_key,
+            conversation_id=record.conversation.conversation_id,
+            message_ids=[message.id for message in record.unchecked],
+        )
+        try:
+            facts = await workflow.execute_local_activity_method(
+                Turns.look_up,
+                lookup,
+                start_to_close_timeout=LOOK_UP_TIMEOUT,
+                schedule_to_close_timeout=2 * LOOK_UP_TIMEOUT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary=ClearText("Look up the contact"),
+            )
+        except ActivityError:
+            facts = None  # too slow is as good as away
+        transitions.looked_up(record, facts, workflow.now())
+        self._changed()
+
+    async def _debounce(self) -> None:
+        """Lets a burst of messages become one turn; a claim ends the wait."""
+        while (left := promises.debounce_left(self._record, workflow.now())) > timedelta(0):
+            await wait(lambda: not self.has_work, left, "Debounce")
+            if not self.has_work:
+                return
+
+    async def _is_done(self, arrivals: list[Arrival]) -> bool:
+        """Asks and decides; False where a newer message made the answer stale."""
+        record = self._record
+        reply_id = str(workflow.uuid4())
+        autonomy = policy.autonomy(record.policy, record.profile)
+        decision: policy.TurnDecision | None = policy.before_asking(
+            record.policy, arrivals, workflow.now(), autonomy=autonomy, answered=record.answered_questions
+        )
+        if decision is None:
+            answer = await self._answer(
+                Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals)), arrivals
+            )
+            if answer is None:
+                return False
+            if not self._owns(arrivals):
+                if isinstance(answer, Answer) and record.state is ConversationState.ESCALATED:
+                    transitions.keep_as_draft(record, answer.response, reply_id, workflow.now())
+                return True
+            if isinstance(answer, Answer):
+                decision = policy.after_answer(record.policy, answer.response, autonomy=autonomy)
+            else:
+                decision = policy.after_failure(record.policy, record.failures + 1, answer)
+        transitions.conclude(record, arrivals, decision, reply_id, workflow.now())
+        return True
+
+    def _owns(self, arrivals: list[Arrival]) -> bool:
+        """Whether the turn is still the AI's: a person who takes over empties the queue."""
+        waiting = {arrival.message.id for arrival in self._record.queue}
+        return arrivals[0].message.id in waiting and self._record.state is ConversationState.ACTIVE
+
+    async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
+        """The engine's answer; the cause of its failure; or None where a newer message made the question stale."""
+        if self._record.policy.local_engine:
+            handle = self._start_local_answer(ask)
+        else:
+            handle = self._start_answer(ask)
+            self._asking = arrivals
+        await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
+        stale = not handle.done()
+        if stale:
+            handle.cancel()
+        try:
+            answer = await handle
+        except ActivityError as error:
+            self._drain.take_back(ask.publication, None)
+            return None if stale else cause_of(error)
+        else:
+            self._drain.take_back(ask.publication, answer.published)
+            return answer
+        finally:
+            self._asking = []
+
+    def _is_stale(self, arrivals: list[Arrival]) -> bool:
+        """A newer message wants to be answered along, or a new turn waits behind one that a person took over."""
+        if not self._owns(arrivals):
+            return self.has_work
+        return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
+
+    def _start_local_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
+        return workflow.start_local_activity_method(
+            Turns.answer,
+            ask,
+            start_to_close_timeout=LOCAL_ENGINE_TIMEOUT,
+            schedule_to_close_timeout=self._record.policy.ai_timeout,
+            retry_policy=RetryPolicy(
+                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + self._record.policy.max_retries
+            ),
+            summary=ClearText("Answer"),
+        )
+
+    def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
+        """A slow engine. What is unpublished goes along, so that staff read the guest while the AI thinks."""
+        record = self._record
+        ask.publication = self._drain.lend()
+        return workflow.start_activity_method(
+            Turns.answer,
+            ask,
+            task_queue=TaskQueue.AI,
+            start_to_close_timeout=record.policy.ai_timeout,
+            schedule_to_close_timeout=record.policy.ai_timeout,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(
+                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + record.policy.max_retries
+            ),
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            priority=Priority(fairness_key=record.conversation.property_id),
+            summary=ClearText("Answer"),
+        )
