@@ -353,7 +353,8 @@ def _begin(start: ConversationStart) -> Record:
 
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:
-    return ApplicationError(refusal.detail, refusal.members, type=refusal.code, non_retryable=True)
+    members = refusal.members if refusal.field is None else {**refusal.members, "field": refusal.field}
+    return ApplicationError(refusal.detail, members, type=refusal.code, non_retryable=True)
 
 
 def _raise(refusal: GatewayError | None) -> None:
