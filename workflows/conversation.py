@@ -104,6 +104,7 @@ class ConversationWorkflow:
         record.policy.resolved_window = timedelta(0)
         if record.state is not ConversationState.RESOLVED:
             record.resolve(now, reason="An operator ended the conversation")
+        record.summary_due = False
         self._changed()
 
     # --- guests, channels and departments signal ---------------------------------------------------------------------

@@ -355,6 +355,8 @@ class Record(Model):
         conversation.resolution = self.figures.resolution(now, by, reason or "Resolved")
         conversation.snoozed_until = None
         conversation.unread = 0
+        for action in conversation.pending_actions:
+            self.change("action_refused", now, reason=f"{action.type}: the conversation ended first")
         conversation.pending_actions = []
         self.unread_by_ai = []
         self.wait_ends()

@@ -6,7 +6,9 @@ intent. Emergencies are looked for widely, since a needless hand-over costs a mi
 
 import re
 from collections.abc import Collection
+from hashlib import blake2b
 
+from contracts.names import CONTENT_LIMIT
 from contracts.rules import EMERGENCIES, TOPICS, Topic
 
 _PERSON = r"(person|human|someone|somebody|agent|staff|manager|receptionist|reception|front\ desk|operator|colleague)"
@@ -78,16 +80,16 @@ TOPIC_NAMES: dict[str, str] = {
 
 def asks_for_person(text: str) -> bool:
     """Whether a guest plainly asks for a person."""
-    return _ASKS_FOR_PERSON.search(text) is not None
+    return _ASKS_FOR_PERSON.search(text, 0, CONTENT_LIMIT) is not None
 
 
 def topic_of(text: str, among: Collection[Topic] = TOPICS) -> Topic | None:
     """The topic that a text plainly is about, emergencies before all else."""
     ordered = sorted(among, key=lambda topic: topic not in EMERGENCIES)
-    return next((topic for topic in ordered if _PATTERNS[topic].search(text)), None)
+    return next((topic for topic in ordered if _PATTERNS[topic].search(text, 0, CONTENT_LIMIT)), None)
 
 
 def fingerprint(text: str) -> str | None:
     """What two askings of the same question have in common; None for what is too short to be a question."""
-    words = re.findall(r"\w+", text.casefold())
-    return " ".join(words) if len(words) >= 3 else None
+    words = re.findall(r"\w+", text[:CONTENT_LIMIT].casefold())
+    return blake2b(" ".join(words).encode(), digest_size=8).hexdigest() if len(words) >= 3 else None
