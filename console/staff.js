@@ -136,9 +136,9 @@ async function open(id) {
     if (openId !== id) return; // another one was opened meanwhile
     for (const message of page.items) messages.set(message.id, message);
   } while ((cursor = page.nextCursor));
-  element("one").hidden = false;
-  showMessages();
-  keep(await api("GET", `/conversations/${id}`));
+  element("one").hidden = false, showMessages();
+  const opened = await api("GET", `/conversations/${id}`);
+  keep(opened.unread ? await api("POST", `/conversations/${id}/read`) : opened);
 }
 
 function showMessage(message) {
@@ -164,10 +164,10 @@ function showMessages() {
 
 function showFacts(each) {
   const [over, mine] = [each.state === "resolved", each.assignedTo === me.id];
-  const off = { claim: over || mine, return: each.state !== "escalated", resolve: over };
+  const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over };
   const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
   element("title").textContent = nameOf(each);
-  element("facts").textContent = [each.state, held, each.escalation?.reason, each.needsReview ? "needs review" : ""].filter(Boolean).join(" · ");
+  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${new Date(each.responseDueAt).toLocaleTimeString([], { timeStyle: "short" })}` : "", each.needsReview ? "needs review" : "", each.resolution?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
   for (const button of commands) button.disabled = off[button.dataset.command];
@@ -181,7 +181,7 @@ function showTyping(text) {
 
 async function reply() {
   replyId ??= newId(); // the same words, sent again after an error, are the same message
-  const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId };
+  const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
   const message = await api("POST", `/conversations/${openId}/messages`, body);
   replyId = undefined;
   element("reply").reset();
