@@ -312,7 +312,10 @@ class _SettingsFile(YamlConfigSettingsSource):
 def _snake(node: dict[str, Any], *, keep: bool = False) -> dict[str, Any]:
     """Brings keys to snake_case, but not the ids that stand as keys under `properties` and `codecKeys`."""
     return {
-        (key if keep else to_snake(key)): _snake(value, keep=not keep and key in ("properties", "codecKeys"))
+        # YAML reads a date as a key, too.
+        (to_snake(key) if isinstance(key, str) and not keep else key): _snake(
+            value, keep=not keep and key in ("properties", "codecKeys")
+        )
         if isinstance(value, dict)
         else value
         for key, value in node.items()

@@ -3,11 +3,18 @@
 import importlib
 import pkgutil
 import re
+import textwrap
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
+
+import pytest
 
 import api
 from contracts.problems import GatewayError
+from contracts.rules import ConversationPolicy
+from settings import load_settings
+from workflows.rules import conversation_policy
 
 ROOT = Path(api.__file__).parent.parent
 
@@ -23,6 +30,24 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_settings_of_a_property_are_what_conversations_run_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> None:
+    block = re.search(r"    gateway:\n(?:    .*\n)+", (ROOT / "docs" / "conversations.md").read_text())
+    assert block is not None
+    (tmp_path / "gateway.yaml").write_text(textwrap.dedent(block.group()))
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
+    rules = conversation_policy(load_settings(), "seaview", "sms")
+    assert rules.hours is not None
+    assert [period.opens.hour for period in rules.hours.weekly["monday"]] == [8, 14]
+    assert rules.hours.holidays[date(2026, 12, 25)] == []
+    assert rules.hours.time_zone == "Europe/Lisbon"
+    assert rules.service_levels["normal"].first_response == timedelta(minutes=15)
+    assert rules.service_levels["urgent"] == ConversationPolicy().service_levels["urgent"]
+    assert (rules.never_ai, rules.away_text) == (["refund", "medical", "safety"], "We are back {back}.")
+    assert rules.approvals == ConversationPolicy().approvals
 
 
 def _kinds(error: type[GatewayError]) -> Iterator[type[GatewayError]]:
