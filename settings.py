@@ -309,15 +309,12 @@ class _SettingsFile(YamlConfigSettingsSource):
         self.init_kwargs = _snake(sections)
 
 
-def _snake(node: dict[str, Any], *, keep: bool = False) -> dict[str, Any]:
-    """Brings keys to snake_case, but not the ids that stand as keys under `properties` and `codecKeys`."""
+def _snake(node: dict[Any, Any], *, keep: bool = False) -> dict[Any, Any]:
+    """Brings keys to snake_case, but not the ids that stand as keys under `properties` and `codecKeys`, nor dates."""
     return {
-        # YAML reads a date as a key, too.
-        (to_snake(key) if isinstance(key, str) and not keep else key): _snake(
-            value, keep=not keep and key in ("properties", "codecKeys")
+        (to_snake(key) if isinstance(key, str) and not keep else key): (
+            _snake(value, keep=not keep and key in ("properties", "codecKeys")) if isinstance(value, dict) else value
         )
-        if isinstance(value, dict)
-        else value
         for key, value in node.items()
     }
 
