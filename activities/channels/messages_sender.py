@@ -12,6 +12,8 @@ from settings import Settings
 
 TIMEOUT_SECONDS = 15
 _HEALS = {408, 425, 429}
+_OURS = {"author", "template", "context", "unsure"}
+"""What a message carries for other adapters and no receiver is told."""
 
 
 class MessagesCallback:
@@ -23,7 +25,7 @@ class MessagesCallback:
         channel = self._settings.messages_channel(property_id)
         if channel.callback_url is None or channel.secret is None:
             return _result(message, "failed", "channels.messages.callbackUrl and its secret are not set")
-        body = message.model_dump_json().encode()
+        body = message.model_dump_json(exclude=_OURS).encode()
         headers = {
             "content-type": "application/json",
             SIGNATURE_HEADER: sign(body, channel.secret.get_secret_value()),
