@@ -132,6 +132,13 @@ class ConversationSettings(Section):
     history_limit: int = Field(default=300, ge=20)
 
 
+class Tasks(Section):
+    reminder_lead: Annotated[Milliseconds, Field(le=30 * 24 * 3600 * 1000)] = 30 * 60 * 1000
+    """How long before it is due a task is called to mind; 0 is never."""
+    raise_overdue: bool = True
+    """A task that is overdue becomes one step more urgent."""
+
+
 class MessagesChannel(Section):
     """The generic channel: signed JSON in, signed JSON to `callback_url` out."""
 
@@ -249,6 +256,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     ai: Ai = Ai()
     conversation: ConversationSettings = ConversationSettings()
+    tasks: Tasks = Tasks()
     channels: Channels = Channels()
     properties: dict[str, Property] = {}
     integration: Integration = Integration()

@@ -6,6 +6,7 @@ import hashlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,16 +27,27 @@ from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
+from activities.storage.tasks import Tasks
+from activities.tasks import TaskPublishing
 from activities.turns import HEARTBEAT_SECONDS, Turns
 from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Settings
 from workflows.client import connect
 from workflows.conversation import ConversationWorkflow
 from workflows.search import register_search_attributes
+from workflows.task import TaskWorkflow
 
 GRACE = timedelta(seconds=30)
 """How long running activities may go on after a stop was asked for."""
 READY = "worker ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """What workflows may call."""
+
+    turns: Turns
+    tasks: TaskPublishing
 
 
 async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
@@ -46,9 +58,9 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     if settings.temporal.metrics_port:
         start_http_server(settings.temporal.metrics_port)
     client = await connect(settings, lazy=False)
-    async with dependencies(settings, engine) as turns, contextlib.AsyncExitStack() as workers:
+    async with dependencies(settings, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
-        serving = [build_worker(client, queue, turns) for queue in queues]
+        serving = [build_worker(client, queue, activities) for queue in queues]
         for each in serving:
             await workers.enter_async_context(each)
         if TaskQueue.GATEWAY in queues:
@@ -59,13 +71,17 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
 
 
 @contextlib.asynccontextmanager
-async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Turns]:
+async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Activities]:
     """Everything that activities need, closed at the end; the engine is the one that the settings name."""
     database, redis = Database(settings.database), open_redis(settings.redis)
     engine = engine or build_engine(settings)
     channels: dict[str, Channel] = {"webchat": Webchat(), "messages": MessagesCallback(settings)}
+    live = LiveStream(redis)
     try:
-        yield Turns(engine, channels, Publications(database, LiveStream(redis)), Contacts(database))
+        yield Activities(
+            turns=Turns(engine, channels, Publications(database, live), Contacts(database)),
+            tasks=TaskPublishing(Tasks(database, live)),
+        )
     finally:
         for channel in channels.values():
             await channel.close()
@@ -74,18 +90,33 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
         await database.close()
 
 
-def build_worker(client: Client, queue: TaskQueue, turns: Turns) -> Worker:
-    """One worker of one queue; workflows and local activities run on `gateway`."""
+def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable[..., object]]:
+    turns = activities.turns
     serves: dict[TaskQueue, list[Callable[..., object]]] = {
-        TaskQueue.GATEWAY: [turns.look_up, turns.answer, turns.summarise, turns.deliver_and_publish],
+        TaskQueue.GATEWAY: [
+            turns.look_up,
+            turns.answer,
+            turns.summarise,
+            turns.deliver_and_publish,
+            activities.tasks.publish_task,
+        ],
         TaskQueue.AI: [turns.answer, turns.summarise],
         TaskQueue.CHANNELS: [turns.deliver_and_publish],
     }
+    return serves[queue]
+
+
+def served_workflows(queue: TaskQueue) -> list[type]:
+    return [ConversationWorkflow, TaskWorkflow] if queue is TaskQueue.GATEWAY else []
+
+
+def build_worker(client: Client, queue: TaskQueue, activities: Activities) -> Worker:
+    """One worker of one queue; workflows and local activities run on `gateway`."""
     return Worker(
         client,
         task_queue=queue,
-        workflows=[ConversationWorkflow] if queue is TaskQueue.GATEWAY else [],
-        activities=serves[queue],
+        workflows=served_workflows(queue),
+        activities=served_activities(queue, activities),
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),

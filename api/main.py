@@ -42,6 +42,7 @@ from api.webhooks import messages
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.client import Conversations, connect
+from workflows.task_client import RunningTasks
 
 MIGRATION_RETRY_SECONDS: Final = 1.0
 MIGRATION_FAILURE_SECONDS: Final = 30.0
@@ -144,6 +145,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             contacts=Contacts(database),
             guests=Guests(database),
             tasks=Tasks(database, live_stream),
+            running_tasks=RunningTasks(temporal, settings),
             notifications=Notifications(database),
             staff=staff,
             sessions=sessions,

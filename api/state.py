@@ -22,6 +22,7 @@ from api.limits import Limit
 from api.live.hub import LiveHub
 from settings import Settings
 from workflows.client import Conversations
+from workflows.task_client import RunningTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class State:
     contacts: Contacts
     guests: Guests
     tasks: Tasks
+    """The projection of tasks."""
+    running_tasks: RunningTasks
     notifications: Notifications
     staff: StaffAccounts
     sessions: Sessions

@@ -1,5 +1,8 @@
 """Tasks for the hotel's departments."""
 
+import re
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID, uuid4, uuid5
@@ -9,11 +12,11 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
 from activities.storage.paging import TimePosition
-from activities.storage.tasks import TaskFilter, VersionedTask
 from api.auth.permissions import require_property
 from api.auth.sessions import Session
-from api.changes import Changes, check_version, unchanged
+from api.changes import Changes, unchanged
 from api.deps import (
+    DEGRADED_HEADER,
     GatewayState,
     IdempotencyKey,
     IfMatch,
@@ -26,19 +29,31 @@ from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
 from contracts.base import Timestamp
-from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
+from contracts.problems import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    OutcomeUnknown,
+    StaleVersion,
+    StorageAway,
+    Unavailable,
+)
 from contracts.rules import Priority
-from contracts.tasks import Department, Task, TaskStatus
+from contracts.task_events import TaskPublication
+from contracts.tasks import ChangeTask, Department, Task, TaskFilter, TaskStatus, VersionedTask
+from contracts.tasks import TaskChanges as Change
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=SIGNED_IN)
-ONE: Final = problems(NotFound)
+ONE: Final = problems(NotFound, Unavailable)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The task's version.", "schema": {"type": "string"}}}
 KEYED_TASKS: Final = UUID("8f0d5f0c-2a3f-4f57-9b6e-6c1f0e9a7d42")
 """Namespace of the task ids that are made from idempotency keys."""
+_ETAG: Final = re.compile(r'"([1-9][0-9]{0,17})"')
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Field(pattern=r"\S")]
 Description = Annotated[str, Field(max_length=4096)]
-Reference = Annotated[str, Field(min_length=1, max_length=256)]
+Reference = Annotated[str, Field(min_length=1, max_length=255)]
+"""An id of something of ours; Temporal's visibility keeps no longer ones."""
 
 
 class TaskPage(Page[Task]):
@@ -77,10 +92,33 @@ class TaskChanges(Changes):
     due_at: Timestamp | None = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 
+    def change(self) -> Change:
+        sent = self.sent()
+        cleared = [field for field in self.CAN_BE_EMPTY if field in sent and sent[field] is None]
+        return Change.model_validate({**sent, "cleared": sorted(cleared)})
 
-@router.get("", summary="List tasks")
-async def list_tasks(session: ReadsTasks, state: GatewayState, query: Annotated[TaskQuery, Query()]) -> TaskPage:
-    """Tasks of your properties, the newest first."""
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task that the caller may see. `degraded`: it comes from its workflow, because storage is away."""
+
+    current: VersionedTask
+    degraded: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        degraded = {DEGRADED_HEADER: "storage"} if self.degraded else {}
+        return {"ETag": self.current.etag, **degraded}
+
+
+@router.get("", summary="List tasks", responses=problems(Unavailable))
+async def list_tasks(
+    session: ReadsTasks, state: GatewayState, query: Annotated[TaskQuery, Query()], response: Response
+) -> TaskPage:
+    """Tasks of your properties, the newest first.
+
+    While storage is away the list holds those that are not done or cancelled, on one page.
+    """
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
@@ -92,7 +130,12 @@ async def list_tasks(session: ReadsTasks, state: GatewayState, query: Annotated[
         assigned_to=session.staff.id if query.assigned_to == "me" else query.assigned_to,
         conversation_id=query.conversation_id,
     )
-    page = await state.tasks.list(wanted, limit=query.limit, after=query.position(TimePosition))
+    after = query.position(TimePosition)
+    try:
+        page = await state.tasks.list(wanted, limit=query.limit, after=after)
+    except StorageAway:
+        response.headers[DEGRADED_HEADER] = "storage"
+        return TaskPage(items=await state.running_tasks.list_running(wanted, limit=query.limit))
     return TaskPage(items=page.items, next_cursor=cursor_of(page.end))
 
 
@@ -100,7 +143,7 @@ async def list_tasks(session: ReadsTasks, state: GatewayState, query: Annotated[
     "",
     summary="Create a task",
     status_code=status.HTTP_201_CREATED,
-    responses=WITH_BODY | {201: {"headers": VERSION, "description": "The task"}},
+    responses=WITH_BODY | problems(Unavailable) | {201: {"headers": VERSION, "description": "The task"}},
 )
 async def create_task(
     session: WritesTasks,
@@ -122,31 +165,31 @@ async def create_task(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Task:
+    """Gives the department something to do. Its workflow reminds of the due date, and tells managers when it passes."""
     require_property(session.staff, body.property_id)
     await _check_references(state, session, body)
     now = datetime.now(UTC)
     task_id = uuid4() if idempotency_key is None else uuid5(KEYED_TASKS, f"{session.staff.id} {idempotency_key}")
     task = Task(id=str(task_id), **body.model_dump(by_alias=False), created_at=now, updated_at=now)
-    created = await state.tasks.create(task)
-    response.headers["Location"] = f"/api/v1/tasks/{created.task.id}"
-    response.headers["ETag"] = _etag(created)
+    created = await state.running_tasks.create(task)
+    brought = TaskPublication(task_id=task.id, property_id=created.task.property_id, versions=[created])
+    created = await _store(state, brought) or created
+    response.headers["Location"] = f"/api/v1/tasks/{task.id}"
+    response.headers["ETag"] = created.etag
     return created.task
 
 
 @router.get("/{task_id}", summary="Get a task", responses=ONE | {200: {"headers": VERSION}})
 async def get_task(session: ReadsTasks, state: GatewayState, task_id: str, response: Response) -> Task:
-    found = await state.tasks.get(known_id("task", task_id))
-    if found is None:
-        raise _no_such(task_id)
-    require_property(session.staff, found.task.property_id)
-    response.headers["ETag"] = _etag(found)
-    return found.task
+    found = await _find(state, session, task_id)
+    response.headers.update(found.headers)
+    return found.current.task
 
 
 @router.patch(
     "/{task_id}",
     summary="Change a task",
-    responses=ONE | WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
+    responses=ONE | WITH_BODY | problems(StaleVersion, OutcomeUnknown, Unavailable) | {200: {"headers": VERSION}},
 )
 async def update_task(
     session: WritesTasks,
@@ -156,19 +199,59 @@ async def update_task(
     response: Response,
     if_match: IfMatch = None,
 ) -> Task:
-    """Changes what is sent and leaves the rest."""
+    """Changes what is sent and leaves the rest. One that is done or cancelled can be opened again."""
 
-    def allow(stored: VersionedTask) -> None:
-        require_property(session.staff, stored.task.property_id)
-        check_version(if_match, _etag(stored))
+    async def read() -> VersionedTask:
+        return (await _find(state, session, task_id)).current
 
+    await read()
     if body.assigned_to is not None:
         await _check_assignee(state, body.assigned_to)
-    changed = await state.tasks.update(known_id("task", task_id), body.sent(), allow)
-    if changed is None:
-        raise _no_such(task_id)
-    response.headers["ETag"] = _etag(changed)
-    return changed.task
+    command = ChangeTask(
+        id=uuid4().hex,
+        task_id=task_id,
+        by=session.actor,
+        changes=body.change(),
+        expected_versions=_versions(if_match),
+    )
+    changed = await state.running_tasks.change(command, read)
+    await _store(state, changed.publication)
+    response.headers["ETag"] = changed.current.etag
+    return changed.current.task
+
+
+async def _find(state: State, session: Session, task_id: str) -> Found:
+    """The task of an id, from storage or, where that is away or does not know it yet, from its workflow.
+
+    Raises NotFound for an unknown id and Forbidden for one of a property that the caller is not assigned to.
+    """
+    stored, degraded = None, False
+    try:
+        stored = await state.tasks.get(known_id("task", task_id))
+    except StorageAway:
+        degraded = True
+    current = stored or await state.running_tasks.get(task_id)
+    require_property(session.staff, current.task.property_id)
+    return Found(current, degraded)
+
+
+async def _store(state: State, publication: TaskPublication) -> VersionedTask | None:
+    """Writes what lists show before the caller can ask for it; gives what storage has, where that is newer.
+
+    While storage is away, the workflow writes it later.
+    """
+    try:
+        return (await state.tasks.publish(publication)).newer
+    except StorageAway:
+        return None
+
+
+def _versions(if_match: str | None) -> list[int] | None:
+    """The versions that `If-Match` allows; None where it allows any."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return [int(tag[1]) for tag in tags if tag is not None]
 
 
 async def _check_references(state: State, session: Session, task: NewTask) -> None:
@@ -181,25 +264,20 @@ async def _check_references(state: State, session: Session, task: NewTask) -> No
         if found.conversation.property_id != task.property_id:
             raise _unknown("conversationId", "a conversation")
     if task.guest_id is not None:
-        guest = await state.guests.get(task.guest_id)
-        if guest is None or guest.property_id != task.property_id:
-            raise _unknown("guestId", "a guest")
+        with suppress(StorageAway):
+            guest = await state.guests.get(task.guest_id)
+            if guest is None or guest.property_id != task.property_id:
+                raise _unknown("guestId", "a guest")
     if task.assigned_to is not None:
         await _check_assignee(state, task.assigned_to)
 
 
 async def _check_assignee(state: State, staff_id: str) -> None:
-    if await state.staff.get(staff_id) is None:
-        raise Invalid("assignedTo: must be the id of a member of staff", field="assignedTo")
+    """Raises Invalid for nobody who works here. While storage is away an id is taken as it is."""
+    with suppress(StorageAway):
+        if await state.staff.get(staff_id) is None:
+            raise Invalid("assignedTo: must be the id of a member of staff", field="assignedTo")
 
 
 def _unknown(field: str, what: str) -> Invalid:
     return Invalid(f"{field}: must be {what} of the task's property", field=field)
-
-
-def _etag(task: VersionedTask) -> str:
-    return f'"{task.version}"'
-
-
-def _no_such(task_id: str) -> NotFound:
-    return NotFound(f"There is no task {task_id}")

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 import settings as configuration
 from activities.storage.database import Database
@@ -19,9 +21,10 @@ from tests.api import Api, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.server import serving
-from tests.support import Guest, Stack, workers
+from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
-from workflows.search import register_search_attributes
+from workflows.codec import data_converter
+from workflows.search import register_search_attributes, search_attributes
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +152,29 @@ async def working(stack: Stack, ai: FakeAI) -> AsyncIterator[None]:
     """Workers that ask the commanded AI."""
     async with workers(stack.settings, stack.client):
         yield
+
+
+@pytest.fixture
+async def skipping_server(settings: Settings) -> AsyncIterator[WorkflowEnvironment]:
+    """A server whose time is skipped. It knows no deployments, and starts no worker."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        data_converter=data_converter(settings.temporal),
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+    )
+    async with environment:
+        client = environment.client
+        await client.operator_service.add_search_attributes(search_attributes(client.namespace))
+        yield environment
+
+
+@pytest.fixture
+async def skipping(
+    skipping_server: WorkflowEnvironment, settings: Settings, hotel: str, database: Database, ai: FakeAI
+) -> AsyncIterator[tuple[Stack, WorkflowEnvironment]]:
+    """The stack on a server whose time is skipped, with workers."""
+    client = skipping_server.client
+    async with workers_without_deployment(settings, client):
+        yield Stack(settings, client, Conversations(client, settings), hotel, database), skipping_server
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
 
 import worker
 from activities.storage.database import Database
@@ -43,10 +44,26 @@ async def eventually(look: Callable[[], Awaitable[T | None]], *, what: str, seco
 @asynccontextmanager
 async def workers(settings: Settings, client: Client) -> AsyncIterator[None]:
     """Worker processes' worth of workers, in this process."""
-    async with worker.dependencies(settings) as turns, AsyncExitStack() as running:
+    async with worker.dependencies(settings) as activities, AsyncExitStack() as running:
         for queue in TaskQueue:
-            await running.enter_async_context(worker.build_worker(client, queue, turns))
+            await running.enter_async_context(worker.build_worker(client, queue, activities))
         await worker.make_current(client)
+        yield
+
+
+@asynccontextmanager
+async def workers_without_deployment(settings: Settings, client: Client) -> AsyncIterator[None]:
+    """The same for the time-skipping server, which knows no deployments."""
+    async with worker.dependencies(settings) as activities, AsyncExitStack() as running:
+        for queue in TaskQueue:
+            each = Worker(
+                client,
+                task_queue=queue,
+                workflows=worker.served_workflows(queue),
+                activities=worker.served_activities(queue, activities),
+                workflow_runner=worker.workflow_runner(),
+            )
+            await running.enter_async_context(each)
         yield
 
 

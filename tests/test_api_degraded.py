@@ -1,4 +1,6 @@
-"""What is left of conversations over REST while a server behind them is away."""
+"""What is left of conversations and tasks over REST while a server behind them is away."""
+
+import uuid
 
 import pytest
 from sqlalchemy import text
@@ -6,9 +8,11 @@ from sqlalchemy import text
 from activities.storage.database import Database
 from settings import Settings
 from tests.api import Api, Person, answered, pages, problem, running_api
-from tests.support import Stack, eventually
+from tests.fakes.ai import FakeAI
+from tests.support import Stack, eventually, workers
 
 LIST = "/api/v1/conversations"
+TASKS = "/api/v1/tasks"
 NOWHERE = f"{LIST}/{'a' * 26}-00000000"
 
 
@@ -97,3 +101,82 @@ async def test_a_conversation_that_storage_does_not_know_yet_is_found(
     found = await agent.http.get(f"{LIST}/{conversation.conversation_id}")
     assert found.json()["conversationId"] == conversation.conversation_id
     assert "gateway-degraded" not in found.headers
+
+
+# --- tasks ---------------------------------------------------------------------------------------------------------
+
+
+async def test_without_storage_tasks_are_made_changed_and_read_from_temporal(
+    working: None, away: Settings, api: Api, agent: Person, hotel: str
+) -> None:
+    async with running_api(away) as blind:
+        clerk, stranger = await blind.person(hotel), await blind.person("another-hotel")
+        keyed = {"Idempotency-Key": str(uuid.uuid4())}
+        new = {"propertyId": hotel, "department": "housekeeping", "title": "Towels for 204", "assignedTo": "unchecked"}
+        created, again = [await clerk.http.post(TASKS, json=new, headers=keyed) for _ in range(2)]
+        assert (created.status_code, created.headers["etag"]) == (201, '"1"')
+        assert (again.status_code, again.json(), again.headers["etag"]) == (201, created.json(), '"1"')
+        path = created.headers["location"]
+        changed = await clerk.http.patch(path, json={"status": "in_progress"}, headers={"If-Match": '"1"'})
+        assert (changed.status_code, changed.headers["etag"]) == (200, '"2"')
+        stale = await clerk.http.patch(path, json={"status": "done"}, headers={"If-Match": '"1"'})
+        assert problem(stale) == (412, "stale")
+        assert (stale.json()["etag"], stale.json()["version"]) == ('"2"', 2)
+        read = await clerk.http.get(path)
+        assert (read.json(), read.headers["etag"]) == (changed.json(), '"2"')
+        assert read.headers["gateway-degraded"] == "storage"
+        assert problem(await stranger.http.get(path)) == (403, "forbidden")
+        assert problem(await stranger.http.patch(path, json={"status": "done"})) == (403, "forbidden")
+        assert problem(await clerk.http.get(f"{TASKS}/nothing")) == (404, "not_found")
+
+        async def listed() -> bool:
+            response = await clerk.http.get(TASKS, params={"status": "in_progress"})
+            assert response.headers["gateway-degraded"] == "storage"
+            return bool(response.json() == {"items": [changed.json()], "nextCursor": None})
+
+        await eventually(listed, what="the task to be visible")
+        assert (await clerk.http.get(TASKS, params={"department": "security"})).json()["items"] == []
+        assert (await stranger.http.get(TASKS)).json()["items"] == []
+        done = await clerk.http.patch(path, json={"status": "done"})
+        assert done.json()["status"] == "done"
+        # Its workflow ends as soon as the worker, which has storage, has told it; what is read then is its last word.
+        await api.state.temporal.get_workflow_handle(f"task-{created.json()['id']}").result()
+        reopened = await clerk.http.patch(path, json={"status": "open"}, headers={"If-Match": '"3"'})
+        assert (reopened.status_code, reopened.headers["etag"]) == (200, '"4"')
+
+    async def caught_up() -> bool:
+        return (await agent.http.get(path)).headers["etag"] == '"4"'
+
+    await eventually(caught_up, what="storage to catch up")
+
+
+async def test_without_temporal_tasks_are_read_and_refused(
+    working: None, settings: Settings, agent: Person, hotel: str
+) -> None:
+    new = {"propertyId": hotel, "department": "housekeeping", "title": "Towels for 204"}
+    path = (await agent.http.post(TASKS, json=new)).headers["location"]
+    settings.temporal.address = "127.0.0.1:1"
+    async with running_api(settings) as deaf:
+        clerk = await deaf.person(hotel)
+        assert (await clerk.http.get(path)).status_code == 200
+        assert len((await clerk.http.get(TASKS)).json()["items"]) == 1
+        assert problem(await clerk.http.post(TASKS, json=new)) == (503, "unavailable")
+        assert problem(await clerk.http.patch(path, json={"status": "done"})) == (503, "unavailable")
+    assert (await agent.http.get(path)).json()["status"] == "open"
+
+
+async def test_without_a_worker_a_task_is_accepted_and_a_change_is_of_unknown_outcome(
+    agent: Person, stack: Stack, settings: Settings, hotel: str, ai: FakeAI
+) -> None:
+    new = {"propertyId": hotel, "department": "housekeeping", "title": "Towels for 204"}
+    created = await agent.http.post(TASKS, json=new)
+    path = created.headers["location"]
+    assert (await agent.http.get(path)).json() == created.json()
+    assert problem(await agent.http.patch(path, json={"status": "done"})) == (503, "outcome_unknown")
+    async with workers(settings, stack.client):
+        again = await agent.http.patch(path, json={"status": "done"})
+        assert again.json()["status"] == "done"
+        assert (await agent.http.get(path)).json() == again.json()
+        reopened = await agent.http.patch(path, json={"status": "open"})
+        assert (await agent.http.get(path)).json() == reopened.json()
+        assert reopened.json()["status"] == "open"

@@ -1,59 +1,13 @@
 """What time alone does to a conversation, on the time-skipping server: nobody waits for it."""
 
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
 
-import worker
-from activities.storage.database import Database
 from contracts.conversations import ConversationState
 from contracts.messages import Author, DeliveryState
-from contracts.names import TaskQueue
-from settings import Settings
-from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
 from tests.support import Stack, command
-from workflows.client import Conversations
-from workflows.codec import data_converter
-from workflows.conversation import ConversationWorkflow
-from workflows.search import search_attributes
-
-
-@pytest.fixture
-async def skipping(
-    settings: Settings, hotel: str, database: Database, ai: FakeAI
-) -> AsyncIterator[tuple[Stack, WorkflowEnvironment]]:
-    """The stack on a server whose time is skipped, with workers. That server knows no deployments."""
-    environment = await WorkflowEnvironment.start_time_skipping(
-        data_converter=data_converter(settings.temporal),
-        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
-    )
-    async with environment, worker.dependencies(settings) as turns, AsyncExitStack() as running:
-        client = environment.client
-        operator = client.operator_service
-        await operator.add_search_attributes(search_attributes(client.namespace))
-        activities: list[Callable[..., object]] = [
-            turns.look_up,
-            turns.answer,
-            turns.summarise,
-            turns.deliver_and_publish,
-        ]
-        for queue in TaskQueue:
-            each = Worker(
-                client,
-                task_queue=queue,
-                workflows=[ConversationWorkflow] if queue is TaskQueue.GATEWAY else [],
-                activities=activities,
-                workflow_runner=worker.workflow_runner(),
-            )
-            await running.enter_async_context(each)
-        yield Stack(settings, client, Conversations(client, settings), hotel, database), environment
 
 
 async def test_an_idle_conversation_closes_once(skipping: tuple[Stack, WorkflowEnvironment]) -> None:

@@ -1,4 +1,4 @@
-"""The search attributes that operators filter conversations by. No guest's data stands in them."""
+"""The search attributes that operators filter conversations and tasks by. No guest's data stands in them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, SearchAtt
 
 from contracts.conversations import Conversation
 from contracts.names import SEARCH_BOOL, SEARCH_INT, SEARCH_KEYWORDS
+from contracts.tasks import Task
 
 STATE = SearchAttributeKey.for_keyword("GatewayState")
 PROPERTY = SearchAttributeKey.for_keyword("GatewayProperty")
@@ -54,6 +55,22 @@ class Transition:
             PRIORITY.value_set(_PRIORITIES[each.priority]),
             NEEDS_REVIEW.value_set(each.needs_review),
         ]
+
+
+def of_task(task: Task) -> list[SearchAttributeUpdate[Any]]:
+    """The attributes of a task as it is now."""
+    return [
+        STATE.value_set(task.status),
+        PROPERTY.value_set(task.property_id),
+        ASSIGNEE.value_set(task.assigned_to) if task.assigned_to else ASSIGNEE.value_unset(),
+        PRIORITY.value_set(_PRIORITIES[task.priority]),
+    ]
+
+
+def initial_of_task(task: Task) -> TypedSearchAttributes:
+    """What a task is found by from its first moment."""
+    pairs = [SearchAttributePair(each.key, each.value) for each in of_task(task) if each.value is not None]
+    return TypedSearchAttributes(pairs)
 
 
 def search_attributes(namespace: str) -> AddSearchAttributesRequest:

@@ -1,8 +1,265 @@
-"""Stand-in until the tasks branch lands."""
+"""Decisions of a task: what may be changed, what is due, what others must learn. Pure: no temporalio, no clock.
 
-from contracts.base import Model
-from contracts.tasks import Task
+Every change takes `now`. The title and the description may be a guest's words, and stand in nothing but the task.
+"""
+
+import math
+from datetime import datetime, timedelta
+
+from contracts.base import Model, Timestamp
+from contracts.events import Audience, Notification
+from contracts.problems import GatewayError, StaleVersion
+from contracts.rules import Priority
+from contracts.task_events import TaskChanged, TaskPublication
+from contracts.tasks import ChangeTask, Task, TaskPolicy, VersionedTask
+
+CHANGES_REMEMBERED = 32
+"""Changes remembered by id, so that a repeated one is carried out once."""
+UNSTORED_VERSIONS = 10
+"""While storage is away so many versions wait; a still older one is overtaken and not told any more."""
+
+_MORE_URGENT: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
+
+
+class TaskRecord(Model):
+    """All that a task carries through continue-as-new."""
+
+    task: Task
+    version: int
+    policy: TaskPolicy
+    unstored: list[VersionedTask] = []
+    notifications: list[Notification] = []
+    """Those that storage is not known to have."""
+    reminded_for: Timestamp | None = None
+    """The due date that was called to mind."""
+    overdue_for: Timestamp | None = None
+    """The due date that passed and was told."""
+    guest_untold: bool = False
+    """The task is done, and its conversation does not know yet."""
+    guest_told: bool = False
+    changes: list[str] = []
+    changed_by: str | None = None
+
+    @property
+    def current(self) -> VersionedTask:
+        return VersionedTask(task=self.task, version=self.version)
 
 
 class TaskStart(Model):
+    """Begins a task's workflow. A `version` above 1 takes up a stored task whose workflow has ended."""
+
     task: Task
+    version: int = 1
+    policy: TaskPolicy = TaskPolicy()
+    carried: TaskRecord | None = None
+
+    @property
+    def begun(self) -> VersionedTask:
+        """What the run begins with."""
+        return self.carried.current if self.carried else VersionedTask(task=self.task, version=self.version)
+
+
+def begin(start: TaskStart, now: datetime) -> TaskRecord:
+    record = TaskRecord(task=start.task, version=start.version, policy=start.policy)
+    record.unstored.append(record.current)
+    _arm(record, start.task.created_at if start.version == 1 else now)
+    return record
+
+
+# --- changes -----------------------------------------------------------------------------------------------------
+
+
+def refusal(record: TaskRecord, command: ChangeTask) -> GatewayError | None:
+    """Why a change cannot be made now, or None."""
+    if command.id in record.changes or command.expected_versions is None:
+        return None
+    if record.version in command.expected_versions:
+        return None
+    return StaleVersion(
+        "It has been changed since you read it; read it again and repeat the change",
+        etag=record.current.etag,
+        version=record.version,
+    )
+
+
+def change(record: TaskRecord, command: ChangeTask, now: datetime) -> None:
+    """Makes a change once. What changes nothing makes no version."""
+    if command.id in record.changes:
+        return
+    record.changes = [*record.changes, command.id][-CHANGES_REMEMBERED:]
+    before, after = record.task, command.changes.applied_to(record.task)
+    if after == before:
+        return
+    _next_version(record, after, now)
+    record.changed_by = command.by.id
+    if after.due_at != before.due_at or (is_closed(before) and not is_closed(after)):
+        _arm(record, now)
+    done = after.status == "done" and before.status != "done"
+    owed = record.guest_untold or (done and after.conversation_id is not None and not record.guest_told)
+    record.guest_untold = owed and after.status == "done"
+
+
+def cancel(record: TaskRecord, now: datetime) -> None:
+    """An operator ended the workflow: the task is cancelled, unless it is closed already."""
+    if not is_closed(record.task):
+        _next_version(record, record.task.model_copy(update={"status": "cancelled"}), now)
+
+
+def is_closed(task: Task) -> bool:
+    return task.status in ("done", "cancelled")
+
+
+def _next_version(record: TaskRecord, task: Task, now: datetime) -> None:
+    """Each version is told; `updated_at` never goes back, whatever the clocks of several machines say."""
+    task.updated_at = max(now, record.task.updated_at)
+    record.task, record.version = task, record.version + 1
+    record.unstored = [*record.unstored, record.current][-UNSTORED_VERSIONS:]
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def next_deadline(record: TaskRecord) -> datetime | None:
+    """When time alone changes this task: it is called to mind, or becomes overdue."""
+    due = record.task.due_at
+    if due is None or is_closed(record.task) or record.overdue_for == due:
+        return None
+    return due if _is_reminded(record) else _reminder_at(record, due)
+
+
+def time_passes(record: TaskRecord, now: datetime) -> None:
+    """Does what is due: each once per due date. With both due, a reminder comes too late to be of use."""
+    deadline, due = next_deadline(record), record.task.due_at
+    if deadline is None or due is None or now < deadline:
+        return
+    record.reminded_for = due
+    if now < due:
+        minutes = math.ceil((due - now) / timedelta(minutes=1))
+        text = f"{_name(record)} is due in {minutes} minute{'s' if minutes > 1 else ''}"
+        _notify(record, "reminder", text, now, staff_id=record.task.assigned_to)
+        return
+    record.overdue_for = due
+    priority = _MORE_URGENT[record.task.priority] if record.policy.raise_overdue else record.task.priority
+    if priority != record.task.priority:
+        _next_version(record, record.task.model_copy(update={"priority": priority}), now)
+    _notify(record, "overdue", f"{_name(record)} is overdue; its priority is {priority}", now, audience="managers")
+
+
+def _arm(record: TaskRecord, now: datetime) -> None:
+    """A due date that has passed when it is set is not news to who set it."""
+    due = record.task.due_at
+    if due is not None and due <= now:
+        record.reminded_for = record.overdue_for = due
+
+
+def _is_reminded(record: TaskRecord) -> bool:
+    return record.reminded_for == record.task.due_at or not record.policy.reminder_lead
+
+
+def _reminder_at(record: TaskRecord, due: datetime) -> datetime:
+    return due - record.policy.reminder_lead
+
+
+def _notify(
+    record: TaskRecord,
+    what: str,
+    text: str,
+    now: datetime,
+    *,
+    audience: Audience = "everyone",
+    staff_id: str | None = None,
+) -> None:
+    task = record.task
+    record.notifications.append(
+        Notification(
+            id=f"task-{task.id}-{what}-{task.due_at:%Y%m%dT%H%M%S.%fZ}",
+            kind="sla",
+            text=text,
+            conversation_id=task.conversation_id,
+            audience=audience,
+            staff_id=staff_id,
+            at=now,
+        )
+    )
+
+
+def _name(record: TaskRecord) -> str:
+    return f"Task {record.task.id} for {_department(record.task)}"
+
+
+# --- what others learn -------------------------------------------------------------------------------------------
+
+
+def publication(record: TaskRecord) -> TaskPublication:
+    """All that storage is not known to have."""
+    return TaskPublication(
+        task_id=record.task.id,
+        property_id=record.task.property_id,
+        versions=list(record.unstored),
+        notifications=list(record.notifications),
+    )
+
+
+def changed(record: TaskRecord) -> TaskChanged:
+    return TaskChanged(current=record.current, publication=publication(record))
+
+
+def stored(record: TaskRecord, told: TaskPublication, newer: VersionedTask | None, now: datetime) -> None:
+    """Storage has what was brought. If it knows of a later life of this task, that is the one which counts."""
+    newest = max((each.version for each in told.versions), default=0)
+    known = {each.id for each in told.notifications}
+    record.unstored = [each for each in record.unstored if each.version > newest]
+    record.notifications = [each for each in record.notifications if each.id not in known]
+    if newer is not None and newer.version > record.version:
+        record.task, record.version, record.unstored = newer.task, newer.version, []
+        record.guest_untold = False
+        _arm(record, now)
+
+
+def all_stored(record: TaskRecord) -> bool:
+    return not (record.unstored or record.notifications)
+
+
+def is_over(record: TaskRecord) -> bool:
+    """Done or cancelled, and nothing owed to anybody."""
+    return is_closed(record.task) and all_stored(record) and not record.guest_untold
+
+
+def summary(task: Task) -> str:
+    return f"{task.property_id} · {_department(task)}"
+
+
+def details(record: TaskRecord) -> str:
+    """What an operator should see at one glance, in Markdown."""
+    task = record.task
+    lines = [
+        f"**{task.status.replace('_', ' ').upper()}** · {task.property_id} · {_department(task)}",
+        f"- Task: `{task.id}`, version {record.version}",
+        f"- Priority: {task.priority}",
+        f"- Assigned to: {task.assigned_to or 'nobody yet'}",
+    ]
+    if task.conversation_id is not None:
+        lines.append(f"- Conversation: `{task.conversation_id}`")
+    if record.changed_by is not None:
+        lines.append(f"- Changed by: {record.changed_by}")
+    lines += [f"- {wait}" for wait in _waits_for(record)]
+    return "\n".join(lines)
+
+
+def _waits_for(record: TaskRecord) -> list[str]:
+    waits = []
+    due, deadline = record.task.due_at, next_deadline(record)
+    if not is_closed(record.task):
+        until = f", until {due:%Y-%m-%d %H:%M} UTC" if due is not None else ""
+        waits.append(f"Waits for: {_department(record.task)} to do it{until}")
+    if deadline is not None and deadline != due:
+        waits.append(f"Reminds: {deadline:%Y-%m-%d %H:%M} UTC")
+    if record.guest_untold:
+        waits.append("Waits for: the conversation to learn that it is done")
+    if not all_stored(record):
+        waits.append(f"Waits for: storage to take {len(record.unstored) + len(record.notifications)} item(s)")
+    return waits
+
+
+def _department(task: Task) -> str:
+    return task.department.replace("_", " ")

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.storage.redis_client import REDIS_AWAY, Fuse
 from activities.storage.tables import LogRow
 from contracts.events import LogEntry, live_stream
-from contracts.tasks import Task
 
 LIVE_LENGTH = 1000
 """About how many entries a live stream keeps; who is further behind reads storage."""
@@ -30,30 +29,31 @@ async def next_positions(connection: AsyncConnection, property_id: str, count: i
     return head - count + 1
 
 
-async def append_task(connection: AsyncConnection, task: Task) -> LogEntry:
-    """Adds a task as it now is to its property's log; the last thing that a transaction does.
+async def append(connection: AsyncConnection, property_id: str, entries: Sequence[LogEntry]) -> None:
+    """Adds tasks and notifications to a property's log, in order; the last thing that a transaction does.
 
-    The entry stands under no contact, so that no guest's reader comes across it.
+    Each entry gets its position. They stand under no contact, so that no guest's reader comes across them.
     """
-    entry = LogEntry(
-        property_id=task.property_id,
-        type="task_update",
-        position=await next_positions(connection, task.property_id, 1),
-        conversation_id=task.conversation_id,
-        task=task,
-    )
-    await connection.execute(
-        insert(LogRow).values(
-            property_id=entry.property_id,
-            position=entry.position,
-            conversation_id=entry.conversation_id,
-            type=entry.type,
-            payload=task.model_dump(mode="json"),
-            repeats=False,
-            at=task.updated_at,
-        )
-    )
-    return entry
+    if not entries:
+        return
+    first = await next_positions(connection, property_id, len(entries))
+    for position, entry in enumerate(entries, first):
+        entry.position = position
+    await connection.execute(insert(LogRow), [_row(entry) for entry in entries])
+
+
+def _row(entry: LogEntry) -> dict[str, object]:
+    told = entry.task or entry.notification
+    at = entry.task.updated_at if entry.task else entry.notification.at if entry.notification else None
+    return {
+        "property_id": entry.property_id,
+        "position": entry.position,
+        "conversation_id": entry.conversation_id,
+        "type": entry.type,
+        "payload": told.model_dump(mode="json") if told else None,
+        "repeats": False,
+        "at": at,
+    }
 
 
 class LiveStream:

@@ -1,38 +1,24 @@
-"""Tasks for the hotel's departments; every change is told in the property's log."""
+"""Tasks for the hotel's departments, as their workflows tell them; every version is told in the property's log."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import logging
+from collections.abc import Sequence
 
-from pydantic import JsonValue
 from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, append_task
+from activities.storage.log_writer import LiveStream, append
 from activities.storage.paging import Slice, TimePosition, older_than
-from activities.storage.tables import TaskRow
-from contracts.tasks import Department, Task, TaskStatus
+from activities.storage.tables import NotificationRow, TaskRow
+from contracts.events import LogEntry, Notification
+from contracts.problems import StorageAway
+from contracts.task_events import TaskPublication, TaskPublished
+from contracts.tasks import Task, TaskFilter, VersionedTask
 
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks to list; None lets all pass."""
-
-    properties: Sequence[str]
-    status: TaskStatus | None = None
-    department: Department | None = None
-    assigned_to: str | None = None
-    conversation_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionedTask:
-    """A task, and how often it was changed; the number that tells one writer of another."""
-
-    task: Task
-    version: int
+logger = logging.getLogger(__name__)
 
 
 class Tasks:
@@ -68,39 +54,75 @@ class Tasks:
         end = TimePosition(at=tasks[-1].created_at, id=tasks[-1].id) if len(rows) > limit else None
         return Slice(tasks, end)
 
-    async def create(self, task: Task) -> VersionedTask:
-        """Adds a task once: the same id again gives what the first made of it."""
-        async with self._database.begin() as connection:
-            new = insert(TaskRow).values(**task.model_dump(by_alias=False), version=1).on_conflict_do_nothing()
-            created = (await connection.execute(new.returning(col(TaskRow.id)))).one_or_none()
-            if created is None:
-                return _task((await connection.execute(select(TaskRow).where(col(TaskRow.id) == task.id))).one())
-            entry = await append_task(connection, task)
-        await self._live.add([entry])
-        return VersionedTask(task, 1)
+    async def publish(self, publication: TaskPublication) -> TaskPublished:
+        """Stores what is new of a task, and tells each version and notification once, however often it is brought.
 
-    async def update(
-        self, task_id: str, changes: dict[str, JsonValue | datetime], allow: Callable[[VersionedTask], None]
-    ) -> VersionedTask | None:
-        """Changes a task, None if there is no such one. `allow` sees it as it is and raises to forbid the change."""
-        mine = col(TaskRow.id) == task_id
+        A version that storage has passed already changes nothing.
+        """
+        try:
+            stored, entries = await self._write(publication)
+        except DBAPIError as error:
+            # Read-only or full is as good as away: it is brought again. The error's words may hold a guest's.
+            logger.warning("a task is not stored: %s", getattr(error.orig, "sqlstate", None))
+            raise StorageAway("PostgreSQL takes nothing right now; try again shortly") from error
+        await self._live.add(entries)
+        newest = max((each.version for each in publication.versions), default=0)
+        return TaskPublished(newer=stored if stored is not None and stored.version > newest > 0 else None)
+
+    async def _write(self, publication: TaskPublication) -> tuple[VersionedTask | None, Sequence[LogEntry]]:
+        """Gives the task as storage had it before, and what the log tells now."""
         async with self._database.begin() as connection:
-            row = (await connection.execute(select(TaskRow).where(mine).with_for_update())).one_or_none()
-            if row is None:
-                return None
-            stored = _task(row)
-            allow(stored)
-            task = stored.task.model_copy(update=changes)
-            if task == stored.task:
-                return stored
-            task.updated_at = datetime.now(UTC)
-            changed = replace(stored, task=task, version=stored.version + 1)
-            values = {**changes, "updated_at": task.updated_at, "version": changed.version}
-            await connection.execute(update(TaskRow).where(mine).values(**values))
-            entry = await append_task(connection, task)
-        await self._live.add([entry])
-        return changed
+            stored = await _store(connection, publication.versions)
+            known = stored.version if stored is not None else 0
+            entries = [_version_entry(each.task) for each in publication.versions if each.version > known]
+            entries += [
+                _notification_entry(publication.property_id, each)
+                for each in await _store_notifications(connection, publication)
+            ]
+            await append(connection, publication.property_id, entries)
+        return stored, entries
+
+
+async def _store(connection: AsyncConnection, versions: Sequence[VersionedTask]) -> VersionedTask | None:
+    """Writes the newest version, unless storage has it. Gives what storage had, whose row is locked from now on."""
+    if not versions:
+        return None
+    newest = versions[-1]
+    values = newest.task.model_dump(by_alias=False) | {"version": newest.version}
+    new = insert(TaskRow).values(**values).on_conflict_do_nothing().returning(col(TaskRow.id))
+    if (await connection.execute(new)).one_or_none() is not None:
+        return None
+    mine = col(TaskRow.id) == newest.task.id
+    stored = _task((await connection.execute(select(TaskRow).where(mine).with_for_update())).one())
+    if newest.version > stored.version:
+        await connection.execute(update(TaskRow).where(mine).values(**values))
+    return stored
+
+
+async def _store_notifications(connection: AsyncConnection, publication: TaskPublication) -> list[Notification]:
+    """Gives those that storage did not have."""
+    fresh = []
+    for each in publication.notifications:
+        values = each.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
+        values["property_id"] = publication.property_id
+        new = insert(NotificationRow).values(**values).on_conflict_do_nothing().returning(col(NotificationRow.id))
+        if (await connection.execute(new)).one_or_none() is not None:
+            fresh.append(each)
+    return fresh
+
+
+def _version_entry(task: Task) -> LogEntry:
+    return LogEntry(property_id=task.property_id, type="task_update", conversation_id=task.conversation_id, task=task)
+
+
+def _notification_entry(property_id: str, notification: Notification) -> LogEntry:
+    return LogEntry(
+        property_id=property_id,
+        type="notification",
+        conversation_id=notification.conversation_id,
+        notification=notification,
+    )
 
 
 def _task(row: Row[TaskRow]) -> VersionedTask:
-    return VersionedTask(Task.model_validate(row, from_attributes=True), row.version)
+    return VersionedTask(task=Task.model_validate(row, from_attributes=True), version=row.version)

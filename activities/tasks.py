@@ -1,0 +1,20 @@
+"""What a task calls. The storage behind it is imported for types alone, so that workflows can import the signature."""
+
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from contracts.task_events import TaskPublication, TaskPublished
+
+if TYPE_CHECKING:
+    from activities.storage.tasks import Tasks
+
+
+class TaskPublishing:
+    def __init__(self, tasks: "Tasks") -> None:
+        self._tasks = tasks
+
+    @activity.defn
+    async def publish_task(self, publication: TaskPublication) -> TaskPublished:
+        """Stores and tells what is new, once, however often it is called. Raises StorageAway, to be tried again."""
+        return await self._tasks.publish(publication)
