@@ -49,9 +49,14 @@ async def test_a_task_is_called_to_mind_once_and_becomes_overdue_once(clock: Clo
     await environment.sleep(timedelta(days=10))
     await _told(desk, task, "reminder", "overdue")
     rows = await desk.stack.rows(
-        "SELECT id, kind, conversation_id FROM notifications WHERE property_id = :id ORDER BY at", id=desk.stack.hotel
+        "SELECT id, kind, conversation_id, audience, staff_id FROM notifications WHERE property_id = :id ORDER BY at",
+        id=desk.stack.hotel,
     )
-    assert rows == [{"id": each.id, "kind": "sla", "conversation_id": "c-1"} for each in (reminder, overdue)]
+    same = {"kind": "sla", "conversation_id": "c-1"}
+    assert rows == [
+        {"id": reminder.id, **same, "audience": "everyone", "staff_id": "ana"},
+        {"id": overdue.id, **same, "audience": "managers", "staff_id": None},
+    ]
     history = await desk.handle(task).fetch_history()
     timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]
     assert len(timers) == 2  # to the reminder, and on to the due date
