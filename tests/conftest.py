@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 import settings as configuration
 from activities.storage.database import Database
@@ -18,6 +19,7 @@ from activities.storage.redis_client import open_redis
 from embedded import PostgresServer, RedisServer, TemporalServer
 from settings import Property, Settings, load_settings
 from tests.api import Api, running_api
+from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.server import serving
@@ -193,3 +195,22 @@ async def api(settings: Settings, hotel: str) -> AsyncIterator[Api]:
     settings.rate_limit.max_requests = 1_000_000
     async with running_api(settings) as api:
         yield api
+
+
+@pytest.fixture
+def desk(stack: Stack) -> Desk:
+    return Desk(stack, stack.client)
+
+
+@pytest.fixture
+async def served(stack: Stack) -> AsyncIterator[None]:
+    """Workers that ask the embedded AI, if anything."""
+    async with workers(stack.settings, stack.client):
+        yield
+
+
+@pytest.fixture
+async def stand_ins(client: Client) -> AsyncIterator[None]:
+    """A worker of what stands in for conversations."""
+    async with Worker(client, task_queue=STAND_INS, workflows=[StandIn]):
+        yield

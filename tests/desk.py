@@ -48,6 +48,15 @@ class Desk:
 
         return (await self.running.change(a_change(task.id, **changes), never)).current
 
+    async def reopen(self, task: Task, **changes: Any) -> VersionedTask:
+        """Changes a task whose workflow may have ended, as the api does."""
+
+        async def read() -> VersionedTask:
+            rows = await self.stack.rows("SELECT * FROM tasks WHERE id = :id", id=task.id)
+            return VersionedTask(task=Task.model_validate(rows[0]), version=int(str(rows[0]["version"])))
+
+        return (await self.running.change(a_change(task.id, **changes), read)).current
+
     async def told(self, task: Task) -> list[LogEntry]:
         """What the log has of the task, in order."""
         entries = await Log(self.stack.database).read(self.stack.hotel, after=0)
@@ -90,6 +99,10 @@ class StandIn:
     @workflow.query
     def told(self) -> list[TaskDone]:
         return self._done
+
+
+def a_conversation_id() -> str:
+    return f"{uuid.uuid4().hex[:26]}-0000000f"
 
 
 async def stand_in(client: Client, conversation_id: str) -> WorkflowHandle[StandIn, None]:

@@ -4,54 +4,33 @@ import asyncio
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
-from temporalio import workflow
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.worker import Worker
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
 from activities.storage.tasks import Tasks
-from contracts.ai import Action, AIRequest, AIResponse
 from contracts.events import live_stream
-from contracts.messages import Author
 from contracts.names import TaskQueue, task_workflow_id
-from contracts.problems import OutcomeUnknown, StaleVersion
+from contracts.problems import OutcomeUnknown, StaleVersion, Unavailable
 from contracts.tasks import Task, TaskFilter, TaskPolicy, VersionedTask
 from embedded import PostgresServer
-from tests.desk import STAND_INS, Desk, StandIn, stand_in
-from tests.fakes.ai import FakeAI, confident
+from tests.desk import Desk, StandIn, a_conversation_id, stand_in
 from tests.processes import worker_process
-from tests.support import Guest, Stack, eventually, workers
+from tests.support import Stack, eventually, workers
 from tests.task_records import NOW, a_change, a_task
 from workflows import task_policy
 from workflows.task import TaskWorkflow
 from workflows.task_policy import TaskStart
 
 WORDS = ("Zanzibarmoon", "quetzalcoatl")
-
-
-@pytest.fixture
-def desk(stack: Stack) -> Desk:
-    return Desk(stack, stack.client)
-
-
-@pytest.fixture
-async def served(stack: Stack) -> AsyncIterator[None]:
-    async with workers(stack.settings, stack.client):
-        yield
-
-
-@pytest.fixture
-async def stand_ins(client: Client) -> AsyncIterator[None]:
-    async with Worker(client, task_queue=STAND_INS, workflows=[StandIn]):
-        yield
 
 
 @pytest.fixture
@@ -65,20 +44,6 @@ async def own_postgres(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -
         await stack.database.close()
 
 
-def _conversation_id() -> str:
-    return f"{uuid.uuid4().hex[:26]}-0000000f"
-
-
-async def _reopen(desk: Desk, task: Task, **changes: Any) -> VersionedTask:
-    """What the api does with a task whose workflow has ended."""
-
-    async def read() -> VersionedTask:
-        rows = await desk.stack.rows("SELECT * FROM tasks WHERE id = :id", id=task.id)
-        return VersionedTask(task=Task.model_validate(rows[0]), version=int(str(rows[0]["version"])))
-
-    return (await desk.running.change(a_change(task.id, **changes), read)).current
-
-
 # --- life ----------------------------------------------------------------------------------------------------------
 
 
@@ -88,9 +53,9 @@ async def test_a_task_lives_until_it_is_done_and_can_be_opened_again(desk: Desk,
     await desk.change(task, status="done")
     await desk.handle(task).result()
     with pytest.raises(StaleVersion) as stale:
-        await _reopen(desk, task, expected=[2], status="open")
+        await desk.reopen(task, expected=[2], status="open")
     assert stale.value.members == {"etag": '"3"', "version": 3}
-    assert (await _reopen(desk, task, expected=[3], status="open")).version == 4
+    assert (await desk.reopen(task, expected=[3], status="open")).version == 4
     await desk.change(task, status="cancelled")
     await desk.handle(task).result()
     told = await desk.versions(task)
@@ -102,9 +67,9 @@ async def test_a_change_of_what_is_done_is_answered_and_leaves_it_done(desk: Des
     task = await desk.create()
     await desk.change(task, status="done")
     await desk.handle(task).result()
-    assert (await _reopen(desk, task)).version == 2  # nothing is changed
+    assert (await desk.reopen(task)).version == 2  # nothing is changed
     await desk.handle(task).result()
-    assert (await _reopen(desk, task, title="Towels, brought")).version == 3
+    assert (await desk.reopen(task, title="Towels, brought")).version == 3
     await desk.handle(task).result()
     assert [each.title for each in await desk.versions(task)] == ["Towels", "Towels", "Towels, brought"]
 
@@ -160,100 +125,6 @@ async def test_changes_go_on_over_many_runs(desk: Desk, served: None) -> None:
     assert await continued()
 
 
-# --- the guest's conversation --------------------------------------------------------------------------------------
-
-
-async def test_the_conversation_learns_once_that_it_is_done(desk: Desk, served: None, stand_ins: None) -> None:
-    conversation = await stand_in(desk.client, conversation_id := _conversation_id())
-    task = await desk.create(conversation_id=conversation_id, title="Two more towels")
-    # Both changes come in before either is told, and a third after.
-    await asyncio.gather(desk.change(task, status="done"), desk.change(task, description="Brought"))
-    await desk.handle(task).result()
-    told = await conversation.query(StandIn.told)
-    assert [(each.conversation_id, each.task_id, each.title) for each in told] == [
-        (conversation_id, task.id, "Two more towels")
-    ]
-    await _reopen(desk, task, title="Two more towels, brought")
-    await desk.handle(task).result()
-    assert len(await conversation.query(StandIn.told)) == 1
-    await conversation.terminate()
-
-
-async def test_the_guest_hears_once_that_it_is_done(working: None, desk: Desk, guest: Guest) -> None:
-    await guest.ask("May I have two more towels?")
-    conversation = await guest.conversation()
-    task = await desk.create(conversation_id=conversation.conversation_id, title="Two more towels")
-    for status in ("done", "open", "done"):
-        await _reopen(desk, task, status=status)
-    await desk.handle(task).result()
-
-    async def told() -> list[str]:
-        return [each.content for each in await guest.messages() if each.author is Author.SYSTEM]
-
-    assert await eventually(told, what="the guest to be told") == ["Done: Two more towels."]
-    await guest.ask("Thank you")
-    assert len(await told()) == 1
-
-
-async def test_a_task_that_the_ai_asks_for_is_begun(working: None, desk: Desk, guest: Guest, ai: FakeAI) -> None:
-    def with_action(request: AIRequest) -> AIResponse:
-        towels = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
-        return confident(request).model_copy(update={"actions": [towels]})
-
-    ai.respond = with_action
-    await guest.ask("May I have two more towels?")
-
-    async def listed() -> list[dict[str, object]]:
-        return await desk.stack.rows("SELECT * FROM tasks WHERE property_id = :id", id=desk.stack.hotel)
-
-    task = Task.model_validate((await eventually(listed, what="the task to be stored"))[0])
-    assert (task.title, task.status) == ("Two more towels", "open")
-    assert task.conversation_id == (await guest.conversation()).conversation_id
-    await desk.change(task, status="done")
-    await desk.handle(task).result()
-
-
-async def test_a_conversation_that_has_ended_need_not_know(desk: Desk, served: None, stand_ins: None) -> None:
-    ended = _conversation_id()
-    conversation = await stand_in(desk.client, ended)
-    await conversation.terminate()
-    for conversation_id in (ended, _conversation_id()):
-        task = await desk.create(conversation_id=conversation_id)
-        await desk.change(task, status="done")
-        await desk.handle(task).result()
-        assert [each.status for each in await desk.versions(task)] == ["open", "done"]
-
-
-@workflow.defn(sandboxed=False)
-class Asking:
-    """A workflow that gives a department something to do, and ends."""
-
-    @workflow.run
-    async def run(self, task: Task) -> None:
-        await workflow.start_child_workflow(
-            TaskWorkflow.run,
-            TaskStart(task=task),
-            id=task_workflow_id(task.id),
-            task_queue=TaskQueue.GATEWAY,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
-
-
-async def test_a_task_outlives_the_workflow_that_asked_for_it(desk: Desk, served: None, client: Client) -> None:
-    task = a_task(str(uuid.uuid4()), now=datetime.now(UTC), property_id=desk.stack.hotel)
-    async with Worker(client, task_queue=STAND_INS, workflows=[Asking]):
-        await client.execute_workflow(Asking.run, task, id=f"asking-{task.id}", task_queue=STAND_INS)
-    await desk.is_stored(task, 1)
-
-    async def found() -> bool:
-        query = f"WorkflowType = 'Task' AND GatewayProperty = '{desk.stack.hotel}' AND GatewayState = 'open'"
-        return [each.id async for each in desk.client.list_workflows(query)] == [task_workflow_id(task.id)]
-
-    await eventually(found, what="the task to index itself, which its parent did not")
-    await desk.change(task, status="done")
-    await desk.handle(task).result()
-
-
 # --- away, down, killed --------------------------------------------------------------------------------------------
 
 
@@ -292,7 +163,7 @@ async def test_storage_away_delays_what_is_told_and_stops_nothing(
         before = await desk.create()
         await desk.is_stored(before, 1)
         await own_postgres.kill()
-        conversation = await stand_in(desk.client, conversation_id := _conversation_id())
+        conversation = await stand_in(desk.client, conversation_id := a_conversation_id())
         meanwhile = await desk.create(conversation_id=conversation_id)
         for task in (before, meanwhile):
             await desk.change(task, expected=[1], status="in_progress")
@@ -321,12 +192,17 @@ async def test_a_killed_worker_loses_and_repeats_nothing(desk: Desk, stack: Stac
         await asyncio.wait(changing)
         acknowledged = {id(task) for task, change in zip(tasks, changing, strict=True) if not change.exception()}
     assert acknowledged
+
+    async def repeated(task: Task) -> VersionedTask | None:
+        """As a client does whose command had no known outcome."""
+        with suppress(OutcomeUnknown, Unavailable):
+            return await desk.reopen(task, status="done")
+        return None
+
     async with workers(stack.settings, stack.client):
         for task in tasks:
-            current = await desk.running.get(task.id)
-            if id(task) not in acknowledged and current.task.status != "done":
-                current = await desk.change(task, status="done")
-            assert (current.version, current.task.status) == (3, "done")
+            if id(task) not in acknowledged:
+                await eventually(partial(repeated, task), what="the change to be answered")
             await desk.handle(task).result()
             assert [each.status for each in await desk.versions(task)] == ["open", "in_progress", "done"]
 
