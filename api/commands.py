@@ -127,7 +127,7 @@ async def assign_conversation(
     session: WritesConversations,
     state: GatewayState,
     conversation_id: str,
-    body: AssignBody,
+    body: Annotated[AssignBody, Body(openapi_examples={"colleague": {"value": {"staffId": "6f9619ff"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
     """It becomes theirs, whoever held it, and they are told."""
@@ -151,7 +151,7 @@ async def snooze_conversation(
     session: WritesConversations,
     state: GatewayState,
     conversation_id: str,
-    body: SnoozeBody,
+    body: Annotated[SnoozeBody, Body(openapi_examples={"morning": {"value": {"until": "2026-11-25T08:00:00Z"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
     """It wakes at `until`, or when the guest writes. A promise to a guest who waits runs on."""

@@ -81,6 +81,9 @@ class ConversationPolicy(Model):
         "request_late_checkout": "ask",
         "notify_staff": "auto",
     }
+    task_reminder_lead: timedelta = timedelta(minutes=30)
+    raise_overdue_tasks: bool = True
+    """What the tasks that the AI makes run by."""
 
     hours: BusinessHours | None = None
     """None: somebody is there at any time."""

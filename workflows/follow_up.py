@@ -12,8 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.clear_text import ClearText
     from contracts.events import Summarise
     from contracts.names import TASK_WORKFLOW, TaskQueue, task_workflow_id
-    from contracts.tasks import Task
-    from workflows import transitions
+    from contracts.rules import ConversationPolicy
+    from contracts.tasks import Task, TaskPolicy
+    from workflows import search, task_policy, transitions
     from workflows.drain import HEARTBEAT_TIMEOUT
     from workflows.record import Record
     from workflows.task_policy import TaskStart
@@ -43,7 +44,7 @@ class FollowUp:
         if self._record.steps:
             task = transitions.next_step(self._record, workflow.now())
             if task is not None:
-                await _start(task)
+                await _start(task, self._record.policy)
         else:
             await self._sum_up()
         self._changed()
@@ -93,16 +94,20 @@ class FollowUp:
         )
 
 
-async def _start(task: Task) -> None:
+async def _start(task: Task, rules: ConversationPolicy) -> None:
     """A task lives by itself: it outlasts the conversation, and one that was begun before is not begun again."""
     try:
         await workflow.start_child_workflow(
             TASK_WORKFLOW,
-            TaskStart(task=task),
+            TaskStart(
+                task=task,
+                policy=TaskPolicy(reminder_lead=rules.task_reminder_lead, raise_overdue=rules.raise_overdue_tasks),
+            ),
             id=task_workflow_id(task.id),
             task_queue=TaskQueue.GATEWAY,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            static_summary=ClearText(f"{task.property_id} · {task.department}"),
+            search_attributes=search.initial_of_task(task),
+            static_summary=ClearText(task_policy.summary(task)),
         )
     except WorkflowAlreadyStartedError:
         return

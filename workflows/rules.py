@@ -21,6 +21,8 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         resolved_window=_ms(shared.resolved_window),
         message_age_limit=_ms(shared.message_age_limit),
         summaries=shared.summaries,
+        task_reminder_lead=_ms(settings.tasks.reminder_lead),
+        raise_overdue_tasks=settings.tasks.raise_overdue,
         history_limit=shared.history_limit,
         **(_of_hotel(settings.properties[property_id]) if property_id in settings.properties else {}),
     )
