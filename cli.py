@@ -24,7 +24,8 @@ app = typer.Typer(
 )
 staff = typer.Typer(help="The people who work here.", no_args_is_help=True)
 app.add_typer(staff, name="staff")
-
+channels = typer.Typer(help="The ways to guests.", no_args_is_help=True)
+app.add_typer(channels, name="channels")
 GRACEFUL_SECONDS = 10
 """How long requests that are being answered may take once api is asked to end."""
 
@@ -157,6 +158,20 @@ def config() -> None:
 
     values = load_settings().model_dump(mode="json")
     typer.echo(yaml.safe_dump({"gateway": shown(values)}, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@channels.command("check")
+def check_channels() -> None:
+    """Ask each provider whether each property's credentials work and its webhook is ours. Ends with 1 if not."""
+    from activities.channels.check import check
+
+    found = asyncio.run(check(load_settings()))
+    for each in found:
+        typer.echo(f"{each.property_id}  {each.channel} {each.looked_at}: {each.problem or 'ok'}")
+    if not found:
+        typer.echo("no property has a channel with credentials")
+    if any(each.problem for each in found):
+        raise typer.Exit(1)
 
 
 @staff.command()

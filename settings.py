@@ -8,7 +8,7 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -172,11 +172,23 @@ class EmailChannel(Section):
     sendgrid_secret: SecretStr | None = None
 
 
-class Channels(Section):
+AnyChannel = TypeVar("AnyChannel", MessagesChannel, WhatsAppChannel, TwilioChannel, EmailChannel)
+
+
+class PropertyChannels(Section):
     messages: MessagesChannel = MessagesChannel()
     whatsapp: WhatsAppChannel = WhatsAppChannel()
     twilio: TwilioChannel = TwilioChannel()
     email: EmailChannel = EmailChannel()
+
+
+class Channels(PropertyChannels):
+    """The shared channels, and how fast messages leave by all of them together."""
+
+    max_per_second: float | None = Field(default=None, gt=0)
+    """Most sends a second of all workers of `gateway-channels` together; unset, as fast as they can."""
+    max_concurrent: int = Field(default=100, ge=1)
+    """Most sends under way at once in one worker of `gateway-channels`."""
 
 
 class Hours(Section):
@@ -222,7 +234,7 @@ class Property(Section):
     repeats_to_escalate: int | None = Field(default=None, ge=1)
     approvals: dict[ActionType, Approval] | None = None
     texts: Texts = Texts()
-    channels: Channels = Channels()
+    channels: PropertyChannels = PropertyChannels()
 
 
 class HttpIntegration(Section):
@@ -279,21 +291,37 @@ class Settings(BaseSettings):
 
         A channel without credentials leaves by the generic one.
         """
-        own = self.properties[property_id].channels
-        for adapter, ours in {
-            "whatsapp": own.whatsapp.phone_number_id or self.channels.whatsapp.phone_number_id,
-            "sms": own.twilio.from_number or self.channels.twilio.from_number,
-            "email": own.email.from_address or self.channels.email.from_address,
-        }.items():
-            if adapter == channel_type and ours is not None:
-                return {"sms": "twilio"}.get(adapter, adapter), ours
-        return "messages", property_id
+        own = self.channels_of(property_id)
+        ways = {
+            "whatsapp": ("whatsapp", own.whatsapp.phone_number_id),
+            "sms": ("twilio", own.twilio.from_number),
+            "email": ("email", own.email.from_address),
+        }
+        adapter, ours = ways.get(channel_type, ("messages", None))
+        return (adapter, ours) if ours is not None else ("messages", property_id)
 
-    def messages_channel(self, property_id: str) -> MessagesChannel:
-        """The generic channel of a property: its own keys, then the shared ones."""
-        own = self.properties[property_id].channels.messages if property_id in self.properties else MessagesChannel()
-        shared = self.channels.messages
-        return MessagesChannel(secret=own.secret or shared.secret, callback_url=own.callback_url or shared.callback_url)
+    def channels_of(self, property_id: str) -> PropertyChannels:
+        """The channels of a property: its own keys, then the shared ones."""
+        hotel = self.properties.get(property_id)
+        own = hotel.channels if hotel is not None else PropertyChannels()
+        return PropertyChannels.model_construct(
+            messages=_over(self.channels.messages, own.messages),
+            whatsapp=_over(self.channels.whatsapp, own.whatsapp),
+            twilio=_over(self.channels.twilio, own.twilio),
+            email=_over(self.channels.email, own.email),
+        )
+
+    def property_of_number(self, phone_number_id: str, addressed: str) -> str | None:
+        """The property that has a WhatsApp number: the one that sets it, else `addressed` where that shares it."""
+        for property_id, hotel in self.properties.items():
+            if hotel.channels.whatsapp.phone_number_id == phone_number_id:
+                return property_id
+        return addressed if self.channels_of(addressed).whatsapp.phone_number_id == phone_number_id else None
+
+
+def _over(shared: AnyChannel, own: AnyChannel) -> AnyChannel:
+    """The shared keys of a channel under those that a property has set itself."""
+    return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 class _SettingsFile(YamlConfigSettingsSource):

@@ -21,9 +21,12 @@ from activities.ai.engines import build_engine
 from activities.ai.port import Engine
 from activities.channels.messages_sender import MessagesCallback
 from activities.channels.port import Channel
+from activities.channels.twilio_sender import Twilio
 from activities.channels.webchat import Webchat
+from activities.channels.whatsapp_sender import WhatsApp
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
+from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
@@ -31,7 +34,7 @@ from activities.storage.tasks import Tasks
 from activities.tasks import TaskPublishing
 from activities.turns import HEARTBEAT_SECONDS, Turns
 from contracts.names import DEPLOYMENT, TaskQueue
-from settings import Settings
+from settings import Channels, Settings
 from workflows.client import connect
 from workflows.conversation import ConversationWorkflow
 from workflows.search import register_search_attributes
@@ -60,7 +63,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     client = await connect(settings, lazy=False)
     async with dependencies(settings, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
-        serving = [build_worker(client, queue, activities) for queue in queues]
+        serving = [build_worker(client, queue, activities, settings.channels) for queue in queues]
         for each in serving:
             await workers.enter_async_context(each)
         if TaskQueue.GATEWAY in queues:
@@ -75,8 +78,8 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
     """Everything that activities need, closed at the end; the engine is the one that the settings name."""
     database, redis = Database(settings.database), open_redis(settings.redis)
     engine = engine or build_engine(settings)
-    channels: dict[str, Channel] = {"webchat": Webchat(), "messages": MessagesCallback(settings)}
     live = LiveStream(redis)
+    channels = build_channels(settings, DeliveryReports(database, live))
     try:
         yield Activities(
             turns=Turns(engine, channels, Publications(database, live), Contacts(database)),
@@ -88,6 +91,16 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
         await engine.close()
         await redis.aclose()
         await database.close()
+
+
+def build_channels(settings: Settings, reports: DeliveryReports) -> dict[str, Channel]:
+    """The ways out to guests, by the name that stands in a message's route."""
+    return {
+        "webchat": Webchat(),
+        "messages": MessagesCallback(settings),
+        "whatsapp": WhatsApp(settings, reports),
+        "twilio": Twilio(settings, reports),
+    }
 
 
 def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable[..., object]]:
@@ -110,8 +123,9 @@ def served_workflows(queue: TaskQueue) -> list[type]:
     return [ConversationWorkflow, TaskWorkflow] if queue is TaskQueue.GATEWAY else []
 
 
-def build_worker(client: Client, queue: TaskQueue, activities: Activities) -> Worker:
-    """One worker of one queue; workflows and local activities run on `gateway`."""
+def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:
+    """One worker of one queue; workflows and local activities run on `gateway`, sends at the pace of `channels`."""
+    paced = channels if queue is TaskQueue.CHANNELS else None
     return Worker(
         client,
         task_queue=queue,
@@ -119,6 +133,8 @@ def build_worker(client: Client, queue: TaskQueue, activities: Activities) -> Wo
         activities=served_activities(queue, activities),
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
+        max_task_queue_activities_per_second=paced.max_per_second if paced else None,
+        max_concurrent_activities=paced.max_concurrent if paced else None,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         deployment_config=WorkerDeploymentConfig(
             version=WorkerDeploymentVersion(DEPLOYMENT, build_id()),

@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.ai.port import EngineError
+from activities.channels.port import ShowsTyping
 from contracts.conversations import Conversation
 from contracts.events import (
     Answer,
@@ -57,6 +58,7 @@ class Turns:
         self._channels = channels
         self._publications = publications
         self._contacts = contacts
+        self._showing: set[asyncio.Task[None]] = set()
 
     @activity.defn
     async def look_up(self, lookup: ContactLookup) -> ContactFacts | None:
@@ -75,6 +77,8 @@ class Turns:
             asking = asyncio.create_task(self._engine.answer(ask.request, turn_id=ask.turn_id))
             try:
                 quick, _ = await asyncio.wait([asking], timeout=HEAD_START_SECONDS)
+                if not quick:
+                    self._show_typing(ask)
                 published = None if quick else await self._publish(ask.publication)
                 response = await asking
             except EngineError as error:
@@ -84,6 +88,18 @@ class Turns:
                 asking.cancel()
         MESSAGES_ROUTED.labels(*labels, "answered").inc()
         return Answer(response=response, published=published)
+
+    def _show_typing(self, ask: Ask) -> None:
+        """Lets the guest see that an answer is on its way, beside all else and whether or not it works."""
+        if ask.publication is None:
+            return
+        route = ask.publication.route
+        channel = self._channels.get(route.adapter)
+        if isinstance(channel, ShowsTyping):
+            showing = channel.begin_answer(ask.request.context.property_id, route.channel_id, ask.request.message.id)
+            task = asyncio.create_task(showing)
+            self._showing.add(task)
+            task.add_done_callback(self._showing.discard)
 
     @activity.defn
     async def summarise(self, asked: Summarise) -> str | None:

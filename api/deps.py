@@ -56,6 +56,8 @@ WritesGuests = Annotated[Session, Depends(Allow(Permission.WRITE_GUESTS))]
 ReadsTasks = Annotated[Session, Depends(Allow(Permission.READ_TASKS))]
 WritesTasks = Annotated[Session, Depends(Allow(Permission.WRITE_TASKS))]
 ReadsNotifications = Annotated[Session, Depends(Allow(Permission.READ_NOTIFICATIONS))]
+ReadsQuarantine = Annotated[Session, Depends(Allow(Permission.READ_QUARANTINE))]
+RetriesQuarantine = Annotated[Session, Depends(Allow(Permission.RETRY_QUARANTINE))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -19,14 +19,16 @@ from starlette.staticfiles import StaticFiles
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
+from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
-from api import commands, conversations, guests, notifications, openings, operations, sending, tasks
+from api import commands, conversations, guests, notifications, openings, operations, quarantine, sending, tasks
 from api.auth import routes as auth
 from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
 from api.auth.tokens import Tokens
@@ -38,7 +40,7 @@ from api.live.hub import LiveHub
 from api.middleware import BodyLimit, UnexpectedErrors
 from api.openapi import TAGS, DescribedAPI, operation_id
 from api.state import State
-from api.webhooks import messages
+from api.webhooks import messages, twilio, whatsapp
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.client import Conversations, connect
@@ -84,11 +86,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
-        middleware=[Middleware(UnexpectedErrors), Middleware(BodyLimit), Middleware(Gate)],
+        middleware=[
+            Middleware(UnexpectedErrors),
+            Middleware(BodyLimit, larger={whatsapp.PREFIX: whatsapp.BODY_LIMIT}),
+            Middleware(Gate),
+        ],
     )
     install_error_handlers(app)
     # Routes are tried in this order, and what guests wait for comes first.
-    for router in (messages.router, sockets.router, _rest(), operations.router, pages.router):
+    for router in (
+        messages.router,
+        whatsapp.router,
+        twilio.router,
+        sockets.router,
+        _rest(),
+        operations.router,
+        pages.router,
+    ):
         app.include_router(router)
     _serve_docs(app)
     return app
@@ -96,7 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    for resource in (auth, conversations, openings, commands, sending, guests, tasks, notifications):
+    for resource in (auth, conversations, openings, commands, sending, guests, tasks, notifications, quarantine):
         base.include_router(resource.router)
     return base
 
@@ -147,6 +161,8 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             tasks=Tasks(database, live_stream),
             running_tasks=RunningTasks(temporal, settings),
             notifications=Notifications(database),
+            quarantine=Quarantine(database, live_stream),
+            reports=DeliveryReports(database, live_stream),
             staff=staff,
             sessions=sessions,
             tokens=tokens,

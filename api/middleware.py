@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
@@ -71,19 +72,24 @@ def _kinds(error: BaseException | None) -> str:
 
 
 class BodyLimit:
-    """Refuses bodies over the limit, announced or not, before they are read into memory."""
+    """Refuses bodies over the limit, announced or not, before they are read into memory.
 
-    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
+    `larger` has the limits of paths that take files, by how they begin.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._limit = limit
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = next((each for start, each in self._larger.items() if scope["path"].startswith(start)), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._limit:
-            await self._refuse(scope, receive, send)
+        if announced.isdecimal() and int(announced) > limit:
+            await self._refuse(limit, scope, receive, send)
             return
         received = 0
 
@@ -91,25 +97,25 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
+            if received > limit:
                 raise TooLarge("over the limit")
             return message
 
         async def send_unless_refused(message: Message) -> None:
             # Whatever the application makes of a body that was cut off is not its sender's answer.
-            if received <= self._limit:
+            if received <= limit:
                 await send(message)
 
         try:
             await self._app(scope, counting_receive, send_unless_refused)
         except TooLarge:
-            if received <= self._limit:
+            if received <= limit:
                 raise
-        if received > self._limit:
-            await self._refuse(scope, receive, send)
+        if received > limit:
+            await self._refuse(limit, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = TooLarge(f"The body may have {self._limit} bytes at the most")
+    async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = TooLarge(f"The body may have {limit} bytes at the most")
         response = problem_response(problem)
         # The rest of the body is not read, so the connection cannot be used again.
         response.headers["connection"] = "close"

@@ -31,6 +31,7 @@ TAGS: Final = [
     {"name": "guests", "description": "The people who write."},
     {"name": "tasks", "description": "Work for the hotel's departments."},
     {"name": "notifications", "description": "What staff must see."},
+    {"name": "quarantine", "description": "What channels brought and nobody could read."},
     {"name": "webhooks", "description": "Where channels bring guest messages to."},
     {"name": "operations", "description": "For who runs the gateway."},
 ]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Response, status
 from pydantic import ConfigDict, Field
 
 import contracts.base
+from activities.channels.addresses import address
 from activities.storage.contacts import StoredContact
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, keyed
@@ -88,6 +89,8 @@ async def open_conversation(
     """
     require_property(session.staff, body.property_id)
     _check(state.settings, body)
+    if body.recipient_id is not None:
+        body.recipient_id = address(state.settings.way_out(body.property_id, body.channel_type)[0], body.recipient_id)
     contact = await _contact(state, body)
     route = _route(state.settings, body, contact)
     if contact is not None and contact.opted_out:

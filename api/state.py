@@ -10,9 +10,11 @@ from starlette.requests import HTTPConnection
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
+from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.quarantine import Quarantine
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
@@ -43,6 +45,8 @@ class State:
     """The projection of tasks."""
     running_tasks: RunningTasks
     notifications: Notifications
+    quarantine: Quarantine
+    reports: DeliveryReports
     staff: StaffAccounts
     sessions: Sessions
     tokens: Tokens

@@ -119,6 +119,8 @@ class SendResult(Model):
     retry_after: float | None = None
     unsure: bool = False
     """The message may have left all the same."""
+    opted_out: bool = False
+    """The provider refuses because the guest wants no messages on this channel."""
     noted: bool = False
 
 

@@ -1,4 +1,4 @@
-"""The seed's six metrics, one definition for api and worker. Labels hold no guest's data."""
+"""The metrics of conversations and channels, one definition for api and worker. Labels hold no guest's data."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -17,3 +17,4 @@ ROUTING_LATENCY = Histogram(
     ["channel", "property"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+SMS_SEGMENTS = Counter("gateway_sms_segments_total", "Segments of SMS that left, as networks bill them", ["property"])

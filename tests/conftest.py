@@ -8,21 +8,26 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 import settings as configuration
+import tests.fakes.graph
+import tests.fakes.twilio
 from activities.storage.database import Database
 from activities.storage.redis_client import open_redis
 from embedded import PostgresServer, RedisServer, TemporalServer
-from settings import Property, Settings, load_settings
+from settings import Property, Settings, TwilioChannel, WhatsAppChannel, load_settings
 from tests.api import Api, running_api
 from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
+from tests.fakes.graph import FakeGraph
 from tests.fakes.server import serving
+from tests.fakes.twilio import FakeTwilio
 from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
@@ -147,6 +152,39 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
     async with serving(fake.app) as url:
         settings.channels.messages.callback_url = f"{url}/callback"
         yield fake
+
+
+@pytest.fixture
+async def graph(settings: Settings, hotel: str) -> AsyncIterator[FakeGraph]:
+    """Meta's API; the hotel has a number there."""
+    fake = FakeGraph()
+    async with serving(fake.app) as url:
+        fake.base = url
+        settings.properties[hotel].channels.whatsapp = WhatsAppChannel(
+            api_base=f"{url}/v23.0",
+            app_secret=SecretStr(tests.fakes.graph.APP_SECRET),
+            verify_token=SecretStr(tests.fakes.graph.VERIFY_TOKEN),
+            access_token=SecretStr(tests.fakes.graph.ACCESS_TOKEN),
+            phone_number_id=tests.fakes.graph.PHONE_NUMBER_ID,
+        )
+        yield fake
+        fake.faults.let_go()
+
+
+@pytest.fixture
+async def twilio(settings: Settings, hotel: str) -> AsyncIterator[FakeTwilio]:
+    """Twilio's API; the hotel has a number there."""
+    fake = FakeTwilio()
+    async with serving(fake.app) as url:
+        settings.properties[hotel].channels.twilio = TwilioChannel(
+            api_base=url,
+            account_sid=tests.fakes.twilio.ACCOUNT_SID,
+            auth_token=SecretStr(tests.fakes.twilio.AUTH_TOKEN),
+            from_number=tests.fakes.twilio.NUMBER,
+            public_url=tests.fakes.twilio.PUBLIC_URL,
+        )
+        yield fake
+        fake.faults.let_go()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from contracts.problems import BadSignature, Invalid
 ADAPTER: Final = "messages"
 SIGNATURE_HEADER: Final = "X-Gateway-Signature"
 _SCHEME: Final = "sha256="
-_NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
+NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
 """What is not text and storage cannot keep: NUL, and halves of surrogate pairs."""
 
 
@@ -69,7 +69,7 @@ def parse(body: bytes, received_at: datetime) -> tuple[ChannelType, GuestMessage
 
 def _read(body: bytes) -> tuple[InboundMessage, _Metadata]:
     try:
-        content = _text_only(json.loads(body))
+        content = text_only(json.loads(body))
     except (ValueError, RecursionError):
         raise Invalid("The body must be a JSON object", field="body") from None
     try:
@@ -82,15 +82,15 @@ def _read(body: bytes) -> tuple[InboundMessage, _Metadata]:
         raise _invalid(error, "metadata") from None
 
 
-def _text_only(value: JsonValue) -> JsonValue:
+def text_only(value: JsonValue) -> JsonValue:
     """The value without the characters that are no text."""
     match value:
         case str():
-            return value.translate(_NOT_TEXT)
+            return value.translate(NOT_TEXT)
         case list():
-            return [_text_only(item) for item in value]
+            return [text_only(item) for item in value]
         case dict():
-            return {key.translate(_NOT_TEXT): _text_only(item) for key, item in value.items()}
+            return {key.translate(NOT_TEXT): text_only(item) for key, item in value.items()}
     return value
 
 

@@ -22,7 +22,7 @@ class MessagesCallback:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
-        channel = self._settings.messages_channel(property_id)
+        channel = self._settings.channels_of(property_id).messages
         if channel.callback_url is None or channel.secret is None:
             return _result(message, "failed", "channels.messages.callbackUrl and its secret are not set")
         body = message.model_dump_json(exclude=_OURS).encode()

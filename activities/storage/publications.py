@@ -8,10 +8,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from activities.storage.database import Database
+from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
 from contracts.conversations import Conversation
 from contracts.events import Event, LogEntry, MessageDelivery, Publication, Published
-from contracts.messages import DeliveryState, Message
+from contracts.messages import Author, DeliveryState, Message
 from contracts.metrics import ESCALATIONS
 from contracts.problems import StorageAway
 
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
 _MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
+_NO_REPORTS = "webchat"
 _RANKS = [state.value for state in DeliveryState]
 
 
@@ -26,6 +28,7 @@ class Publications:
     def __init__(self, database: Database, live: LiveStream) -> None:
         self._database = database
         self._live = live
+        self._reports = DeliveryReports(database, live)
 
     async def publish(self, publication: Publication) -> tuple[Published, set[int]]:
         """Stores a batch once, however often it is called, and tells of it live; gives each `seq` that is new to it.
@@ -38,6 +41,7 @@ class Publications:
             positions = await self._store(publication)
             for moved in publication.deliveries:
                 await self.move_delivery(publication.conversation, moved)
+            reported = await self._apply_reports(publication)
         except (StorageAway, DBAPIError) as error:
             # Read-only, full or away: the outbox keeps it, and what was sent must not be sent again for it.
             logger.warning("a publication is not stored: %s", _kind(error))
@@ -45,12 +49,25 @@ class Publications:
             told = await self._live.add([_entry(publication, event) for event in untold])
             return Published(stored=False, told=told), set()
         fresh = [event for event in publication.events if event.seq in positions]
-        await self._live.add([_entry(publication, event, positions[event.seq]) for event in fresh])
+        await self._live.add([*(_entry(publication, event, positions[event.seq]) for event in fresh), *reported])
         conversation = publication.conversation
         for event in fresh:
             if event.change == "escalated":
                 ESCALATIONS.labels(conversation.channel_type, conversation.property_id).inc()
         return Published(stored=True, told=True), set(positions)
+
+    async def _apply_reports(self, publication: Publication) -> list[LogEntry]:
+        """What a provider reported of these messages before they were stored. Web chat reports nothing."""
+        if publication.route.adapter == _NO_REPORTS:
+            return []
+        conversation = publication.conversation
+        messages = [event.message for event in publication.events if event.message is not None]
+        return await self._reports.apply(
+            conversation.property_id,
+            conversation.channel_type,
+            conversation.conversation_id,
+            [message.id for message in messages if message.author is not Author.GUEST and not message.private],
+        )
 
     async def move_delivery(self, conversation: Conversation, moved: MessageDelivery) -> None:
         """Stores how far an already published message got, upwards only, and tells it again. Raises StorageAway."""

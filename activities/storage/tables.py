@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, Index, literal_column, text
+from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, Index, LargeBinary, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -211,3 +211,38 @@ class RevokedSessionRow(SQLModel, table=True):
 
     session_id: str = Field(primary_key=True)
     expires_at: datetime = _moment()
+
+
+class DeliveryReportRow(SQLModel, table=True):
+    """The most that a provider has reported of one part of a message; it may come before the message's own row.
+
+    `decides`: the part is the message's last, whose progress is the message's.
+    """
+
+    __tablename__ = "delivery_reports"
+
+    property_id: str = Field(primary_key=True)
+    conversation_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    part: int = Field(primary_key=True)
+    decides: bool = True
+    state: str
+    reason: str | None = None
+    provider_id: str | None = Field(default=None, index=True)
+    at: datetime = _moment()
+
+
+class QuarantineRow(SQLModel, table=True):
+    """What came signed from a provider and could not be understood; `payload` is what its adapter reads again."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (Index("quarantine_by_time", "property_id", "at", "id"),)
+
+    id: str = Field(primary_key=True)
+    property_id: str
+    adapter: str
+    reason: str
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    at: datetime = _moment()
+    retried_at: datetime | None = _moment(nullable=True)
+    handled_at: datetime | None = _moment(nullable=True)

@@ -15,6 +15,8 @@ class Permission(StrEnum):
     READ_TASKS = "tasks:read"
     WRITE_TASKS = "tasks:write"
     READ_NOTIFICATIONS = "notifications:read"
+    READ_QUARANTINE = "quarantine:read"
+    RETRY_QUARANTINE = "quarantine:retry"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -28,6 +30,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.READ_TASKS: EVERYONE,
     Permission.WRITE_TASKS: EVERYONE,
     Permission.READ_NOTIFICATIONS: EVERYONE,
+    Permission.READ_QUARANTINE: EVERYONE,
+    Permission.RETRY_QUARANTINE: EVERYONE,
 }
 
 

@@ -64,7 +64,7 @@ async def receive_message(
     `metadata` may hold `messageId` (what repeats are known by), `guestName` and `attachments`; the rest is yours.
     """
     body = await request.body()
-    secret = state.settings.messages_channel(property_id).secret
+    secret = state.settings.channels_of(property_id).messages.secret
     if property_id not in state.settings.properties or secret is None:
         raise NotFound("There is no such property, or its generic channel has no secret")
     try:

@@ -62,6 +62,9 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
     if pending not in record.sends:
         return  # given up while the attempt was running
     pending.unsure = pending.unsure or result.unsure
+    if result.opted_out and not record.opted_out:
+        record.opted_out = True
+        record.change("opted_out", now)
     if result.result == "retry" and not may_send(record, pending):
         withdraw(record, pending, now)
         return

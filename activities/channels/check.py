@@ -1,0 +1,175 @@
+"""Asks each provider whether a property's credentials work, and whether it calls the webhook that it should."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from settings import PropertyChannels, Settings
+
+TIMEOUT_SECONDS: Final = 10
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `problem` says what is wrong and what would be right; None where all is well."""
+
+    property_id: str
+    channel: str
+    looked_at: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What a check has at hand."""
+
+    http: httpx.AsyncClient
+    property_id: str
+    channels: PropertyChannels
+
+    def found(self, channel: str, looked_at: str, problem: str | None = None) -> Finding:
+        return Finding(self.property_id, channel, looked_at, problem)
+
+
+class _Webhook(BaseModel):
+    application: str | None = None
+
+
+class _PhoneNumber(BaseModel):
+    display_phone_number: str = ""
+    webhook_configuration: _Webhook = _Webhook()
+
+
+class _Account(BaseModel):
+    status: str
+
+
+class _IncomingNumber(BaseModel):
+    sms_url: str | None = None
+
+
+class _IncomingNumbers(BaseModel):
+    incoming_phone_numbers: list[_IncomingNumber] = []
+
+
+async def check(settings: Settings) -> list[Finding]:
+    """What was found of every configured channel of every property. A channel without any key is left out."""
+    found: list[Finding] = []
+    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
+        for property_id in settings.properties:
+            asking = _Asking(http, property_id, settings.channels_of(property_id))
+            for each in CHECKS:
+                found += await each(asking)
+    return found
+
+
+async def _messages(asking: _Asking) -> list[Finding]:
+    channel = asking.channels.messages
+    if channel.secret is None and channel.callback_url is None:
+        return []
+    settings = _missing("messages", {"secret": channel.secret, "callbackUrl": channel.callback_url})
+    return [asking.found("messages", "settings", settings)]
+
+
+async def _whatsapp(asking: _Asking) -> list[Finding]:
+    channel = asking.channels.whatsapp
+    needed = {
+        "appSecret": channel.app_secret,
+        "verifyToken": channel.verify_token,
+        "accessToken": channel.access_token,
+        "phoneNumberId": channel.phone_number_id,
+    }
+    if not any(needed.values()):
+        return []
+    missing = _missing("whatsapp", needed)
+    if missing or channel.access_token is None:
+        return [asking.found("whatsapp", "settings", missing)]
+    answer = await _ask(
+        asking.http.get(
+            f"{channel.api_base}/{channel.phone_number_id}",
+            params={"fields": "display_phone_number,webhook_configuration"},
+            headers={"authorization": f"Bearer {channel.access_token.get_secret_value()}"},
+        ),
+        _PhoneNumber,
+    )
+    if isinstance(answer, str):
+        return [
+            asking.found("whatsapp", "credentials", f"{answer}; accessToken and phoneNumberId must belong together")
+        ]
+    webhook = _wrong_webhook(answer.webhook_configuration.application, f"/webhooks/whatsapp/{asking.property_id}")
+    return [asking.found("whatsapp", "credentials"), asking.found("whatsapp", "webhook", webhook)]
+
+
+async def _twilio(asking: _Asking) -> list[Finding]:
+    channel = asking.channels.twilio
+    needed = {
+        "accountSid": channel.account_sid,
+        "authToken": channel.auth_token,
+        "fromNumber": channel.from_number,
+        "publicUrl": channel.public_url,
+    }
+    if not any(needed.values()):
+        return []
+    missing = _missing("twilio", needed)
+    if missing or channel.account_sid is None or channel.auth_token is None:
+        return [asking.found("twilio", "settings", missing)]
+    auth = httpx.BasicAuth(channel.account_sid, channel.auth_token.get_secret_value())
+    account_url = f"{channel.api_base.rstrip('/')}/2010-04-01/Accounts/{channel.account_sid}"
+    account = await _ask(asking.http.get(f"{account_url}.json", auth=auth), _Account)
+    if isinstance(account, str):
+        return [asking.found("twilio", "credentials", f"{account}; check accountSid and authToken")]
+    inactive = None if account.status == "active" else f"the account is {account.status}, and should be active"
+    found = [asking.found("twilio", "credentials", inactive)]
+    if str(channel.from_number).startswith("+"):  # a messaging service has numbers of its own
+        query = {"PhoneNumber": str(channel.from_number)}
+        numbers = await _ask(
+            asking.http.get(f"{account_url}/IncomingPhoneNumbers.json", params=query, auth=auth), _IncomingNumbers
+        )
+        found.append(asking.found("twilio", "webhook", _wrong_number(numbers, asking.property_id)))
+    return found
+
+
+CHECKS: Final[tuple[Callable[[_Asking], Awaitable[list[Finding]]], ...]] = (_messages, _whatsapp, _twilio)
+
+
+def _wrong_number(numbers: _IncomingNumbers | str, property_id: str) -> str | None:
+    if isinstance(numbers, str):
+        return numbers
+    if not numbers.incoming_phone_numbers:
+        return "the account has no such number as channels.twilio.fromNumber"
+    return _wrong_webhook(numbers.incoming_phone_numbers[0].sms_url, f"/webhooks/twilio/{property_id}")
+
+
+def _wrong_webhook(url: str | None, path: str) -> str | None:
+    """What is wrong with the address that a provider calls: it must be ours, and by https."""
+    if not url:
+        return f"the provider calls no webhook; set it to https://…{path}"
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.path.endswith(path):
+        return f"the provider calls {url}, and should call https://…{path}"
+    return None
+
+
+def _missing(channel: str, keys: Mapping[str, object]) -> str | None:
+    missing = [f"channels.{channel}.{name}" for name, value in keys.items() if not value]
+    return f"not set: {', '.join(missing)}" if missing else None
+
+
+async def _ask(request: Awaitable[httpx.Response], kind: type[Answer]) -> Answer | str:
+    """What a provider answers, or in words why it does not."""
+    try:
+        response = await request
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        return f"the provider cannot be reached ({type(error).__name__})"
+    if not response.is_success:
+        return f"the provider answered {response.status_code}"
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError:
+        return "the provider answered something that is not understood"

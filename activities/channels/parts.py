@@ -1,0 +1,155 @@
+"""Sending a message in parts: none is sent again that the provider is known to have taken."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import httpx
+
+from activities.channels.provider_errors import ErrorTable
+from contracts.delivery import DeliveryReport
+from contracts.events import SendResult
+from contracts.messages import DeliveryState, OutboundMessage
+from contracts.problems import StorageAway
+
+if TYPE_CHECKING:
+    from activities.storage.delivery_reports import DeliveryReports
+
+RECONCILE_SECONDS = 10.0
+"""How long an ambiguous attempt waits for its provider's report before the next asks what became of it."""
+TIMEOUT = httpx.Timeout(15, connect=5)
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The provider took a part, under this id of its own where it told one."""
+
+    provider_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider's error code, and how many seconds it asks to wait, if it does."""
+
+    code: int
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer that says anything; `ambiguous` where the provider may have taken the part all the same."""
+
+    reason: str
+    ambiguous: bool
+
+
+Answer = Taken | Refused | Unanswered
+
+
+class PartsSender(Generic[Part]):
+    """One attempt at all parts of a message, in order; the first that does not go through ends it.
+
+    What the provider takes is noted at once, so that an attempt after a crash knows of it.
+    """
+
+    def __init__(self, reports: "DeliveryReports", errors: ErrorTable) -> None:
+        self._reports = reports
+        self._errors = errors
+
+    async def send(
+        self,
+        property_id: str,
+        message: OutboundMessage,
+        parts: Sequence[Part],
+        hand_over: Callable[[int, Part], Awaitable[Answer]],
+        find: Callable[[Part], Awaitable[Answer | None]] | None = None,
+    ) -> SendResult:
+        """`find` asks the provider for a part that may have left; without it only its reports can tell."""
+        try:
+            left = await self._left(property_id, message)
+            for number, part in enumerate(parts):
+                if number in left:
+                    continue
+                answer = await find(part) if find is not None and message.unsure else None
+                answer = answer or await hand_over(number, part)
+                if not isinstance(answer, Taken):
+                    return self._result(message, answer, some_left=number > 0)
+                await self._note(property_id, message, number, len(parts), answer.provider_id)
+        except StorageAway:
+            return self._result(message, Unanswered("storage is away, so nobody can tell whether it left", True), True)
+        return SendResult(message_id=message.message_id, result="sent")
+
+    async def _left(self, property_id: str, message: OutboundMessage) -> set[int]:
+        """The parts that need not be sent: none, unless an earlier attempt may have sent some."""
+        if not message.unsure:
+            return set()
+        return await self._reports.parts_that_left(property_id, message.conversation_id, message.message_id)
+
+    def _result(self, message: OutboundMessage, answer: Refused | Unanswered, some_left: bool) -> SendResult:
+        if isinstance(answer, Refused):
+            result = self._errors.result(message.message_id, answer.code, answer.retry_after)
+        else:
+            result = SendResult(message_id=message.message_id, result="retry", reason=answer.reason)
+            if answer.ambiguous:
+                result.unsure, result.retry_after = True, RECONCILE_SECONDS
+        result.unsure = result.unsure or (some_left and result.result == "retry")
+        return result
+
+    async def _note(
+        self, property_id: str, message: OutboundMessage, part: int, parts: int, provider_id: str | None
+    ) -> None:
+        report = DeliveryReport(
+            conversation_id=message.conversation_id,
+            message_id=message.message_id,
+            part=part,
+            decides=part + 1 == parts,
+            state=DeliveryState.SENT,
+            provider_id=provider_id,
+            at=datetime.now(UTC),
+        )
+        try:
+            await self._reports.note(property_id, report)
+        except StorageAway:
+            return  # it has left all the same, and the provider's own report will say so again
+
+
+async def answered(provider: str, request: Awaitable[httpx.Response]) -> httpx.Response | Unanswered:
+    """The provider's response, or what its absence means."""
+    try:
+        return await request
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        return Unanswered(f"{provider} cannot be reached ({type(error).__name__})", ambiguous=False)
+    except httpx.RequestError as error:
+        return Unanswered(f"{provider} did not answer ({type(error).__name__})", ambiguous=True)
+
+
+def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> Refused | Unanswered:
+    """What an error answer means: by the provider's own code if the body has one that we know, else by its status."""
+    wait, status = _seconds(response.headers.get("retry-after", "")), response.status_code
+    if code in errors.meanings:
+        return Refused(code, wait)
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Refused(status, wait)
+    if response.is_server_error:
+        # Without a word of the provider's own it comes from something before it, which may have passed the request on.
+        return Unanswered(f"{errors.provider} answered {status}", ambiguous=code is None)
+    return Refused(code or status)
+
+
+def _seconds(header: str) -> float | None:
+    """Retry-After in seconds; the date form is left to our own backoff."""
+    return float(header) if header.isascii() and header.isdecimal() else None
+
+
+def chunks(text: str, limit: int) -> list[str]:
+    """A text in pieces of at most `limit` characters, cut where a line or a word ends if there is such a place."""
+    pieces, rest = [], text
+    while len(rest) > limit:
+        cut = max(rest.rfind("\n", limit // 2, limit + 1), rest.rfind(" ", limit // 2, limit + 1))
+        cut = cut if cut > 0 else limit
+        pieces.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    return [piece for piece in (*pieces, rest) if piece]

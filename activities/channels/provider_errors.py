@@ -1,0 +1,56 @@
+"""What a provider's error codes mean for a message; each provider's table is a YAML file beside this one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from contracts.events import SendResult, SendResultKind
+
+Verdict = Literal["retry", "wait", "staff", "permanent"]
+"""`retry`: may go through at once. `wait`: the provider asks for patience. `staff`: somebody must change something
+first. `permanent`: this message will never reach this guest."""
+
+_RESULTS: dict[Verdict, SendResultKind] = {"retry": "retry", "wait": "retry", "staff": "failed", "permanent": "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`after`: seconds to wait where the provider names no time itself. `opted_out`: the guest wants no messages."""
+
+    verdict: Verdict
+    means: str
+    after: float | None = None
+    opted_out: bool = False
+
+
+class ErrorTable:
+    def __init__(self, provider: str, meanings: dict[int, Meaning]) -> None:
+        self.provider = provider
+        self.meanings = meanings
+
+    @classmethod
+    def load(cls, provider: str, file: str) -> "ErrorTable":
+        rows = yaml.safe_load(Path(__file__).with_name(file).read_text())
+        return cls(provider, {int(code): Meaning(**row) for code, row in rows.items()})
+
+    def reason(self, code: int | None) -> str:
+        """Why a message was not delivered, for staff: the code and what it means."""
+        if code is None:
+            return f"{self.provider} did not deliver it and did not say why"
+        known = self.meanings.get(code)
+        return f"{self.provider} error {code}: {known.means}" if known else f"{self.provider} error {code}"
+
+    def result(self, message_id: str, code: int, retry_after: float | None = None) -> SendResult:
+        """What comes of an attempt that the provider refused with a code; an unknown one is for staff to read."""
+        known = self.meanings.get(code, Meaning("staff", ""))
+        result = _RESULTS[known.verdict]
+        wait = (retry_after or known.after) if result == "retry" else None
+        return SendResult(
+            message_id=message_id,
+            result=result,
+            reason=self.reason(code),
+            retry_after=wait,
+            opted_out=known.opted_out,
+        )

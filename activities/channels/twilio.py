@@ -1,0 +1,229 @@
+"""The way in of Twilio: forms verified and parsed without any I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from twilio.request_validator import RequestValidator
+
+from activities.channels.messages import NOT_TEXT
+from activities.channels.provider_errors import ErrorTable
+from contracts.delivery import DeliveryReport, referred
+from contracts.messages import Attachment, ChannelType, DeliveryState, GuestMessage, MessageId, Route
+from contracts.problems import BadSignature
+from contracts.quarantine import Unreadable
+
+ADAPTER: Final = "twilio"
+SIGNATURE_HEADER: Final = "X-Twilio-Signature"
+REFERENCE: Final = "reference"
+"""The parameter of a status callback's URL that names our message."""
+WHATSAPP: Final = "whatsapp:"
+"""Prefix of an address that Twilio reaches by WhatsApp."""
+WINDOW: Final = timedelta(hours=24)
+ERRORS: Final = ErrorTable.load("Twilio", "twilio_errors.yaml")
+STATES: Final = {
+    "accepted": None,
+    "scheduled": None,
+    "queued": None,
+    "sending": None,
+    "canceled": DeliveryState.FAILED,
+    "failed": DeliveryState.FAILED,
+    "undelivered": DeliveryState.FAILED,
+    "sent": DeliveryState.SENT,
+    "delivered": DeliveryState.DELIVERED,
+    "read": DeliveryState.READ,
+}
+"""What a status says of how far a message got; None where it has not left Twilio."""
+
+STOP_WORDS: Final = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "arret"})
+START_WORDS: Final = frozenset({"start", "unstop"})
+
+Form = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    channel_type: ChannelType
+    message: GuestMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of a message of ours."""
+
+    channel_type: ChannelType
+    report: DeliveryReport
+
+
+class _Fields(BaseModel):
+    """A form of Twilio's. Fields that we do not read are passed over: Twilio adds some without notice."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    account: str = Field(default="", alias="AccountSid")
+
+
+class _Message(_Fields):
+    sid: MessageId = Field(alias="MessageSid")
+    sender: str = Field(alias="From", min_length=1, max_length=256)
+    to: str = Field(alias="To", min_length=1, max_length=256)
+    body: str = Field(default="", alias="Body")
+    media: int = Field(default=0, alias="NumMedia", ge=0, le=100)
+    opt_out_type: Literal["STOP", "START", "HELP"] | None = Field(default=None, alias="OptOutType")
+    profile_name: str = Field(default="", alias="ProfileName")
+    button: str = Field(default="", alias="ButtonText")
+    latitude: str = Field(default="", alias="Latitude")
+    longitude: str = Field(default="", alias="Longitude")
+    place: str = Field(default="", alias="Label")
+    address: str = Field(default="", alias="Address")
+
+
+class _Status(_Fields):
+    sid: MessageId = Field(alias="MessageSid")
+    status: str = Field(alias="MessageStatus")
+    to: str = Field(default="", alias="To")
+    reference: str = Field(alias=REFERENCE)
+    error: int | None = Field(default=None, alias="ErrorCode")
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """The fields of a form, without the characters that are no text. Raises ValueError for what is no form."""
+    pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=1000, errors="replace")
+    return {name.translate(NOT_TEXT): value.translate(NOT_TEXT) for name, value in pairs}
+
+
+def verify(urls: Iterable[str], body: bytes, auth_token: str, signature: str | None) -> None:
+    """Raises BadSignature unless the form was signed for one of the URLs that this request may have had.
+
+    Behind a proxy we do not see the URL that Twilio called; each is tried with and without its port.
+    """
+    validator = RequestValidator(auth_token)
+    fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    if not any(_has_good_port(url) and validator.validate(url, fields, (signature or "").strip()) for url in urls):
+        raise BadSignature(f"{SIGNATURE_HEADER} is not the signature of this form; is channels.twilio.publicUrl right?")
+
+
+def with_reference(body: bytes, reference: str) -> bytes:
+    """The form of a status callback, with what its URL says of which message it is about."""
+    return b"&".join(part for part in (body, urlencode({REFERENCE: reference}).encode()) if part)
+
+
+def parse(body: bytes, account_sid: str | None, received_at: datetime) -> Received | Reported | Unreadable | None:
+    """What a form says: a guest message, or with a reference what became of one of ours. Raises nothing.
+
+    None for a report that is not about ours, or says that it has not left Twilio yet.
+    """
+    try:
+        form = {name: value for name, value in read_form(body).items() if value or name == REFERENCE}
+        fields = _Fields.model_validate(form)
+        if account_sid is not None and fields.account != account_sid:
+            return Unreadable(body, "AccountSid: is not the account in channels.twilio.accountSid")
+        return _report(form, received_at) if REFERENCE in form else _message(form, received_at)
+    except (ValidationError, ValueError) as error:
+        return Unreadable(body, _why(error))
+
+
+def _message(form: Form, received_at: datetime) -> Received:
+    fields = _Message.model_validate(form)
+    attachments = _media(form, fields.media)
+    channel_type = _channel_type(fields.sender)
+    wish, suppressed = _wish(fields)
+    message = GuestMessage(
+        id=fields.sid,
+        route=Route(
+            adapter=ADAPTER,
+            channel_id=fields.to,
+            sender_id=fields.sender,
+            free_text_until=received_at + WINDOW if channel_type == "whatsapp" else None,
+        ),
+        content=_text(fields, attachments),
+        attachments=attachments,
+        guest_name=fields.profile_name.strip()[:200] or None,
+        sent_at=received_at,
+        received_at=received_at,
+        suppressed=suppressed,
+        opts=wish,
+    )
+    return Received(channel_type, message)
+
+
+def _report(form: Form, now: datetime) -> Reported | None:
+    fields = _Status.model_validate(form)
+    if fields.status not in STATES:
+        raise ValueError("MessageStatus: is none that is known")
+    state = STATES[fields.status]
+    if state is None:
+        return None
+    reason = ERRORS.reason(fields.error) if state is DeliveryState.FAILED else None
+    report = referred(fields.reference, state, reason=reason, provider_id=fields.sid, at=now)
+    return Reported(_channel_type(fields.to), report) if report is not None else None
+
+
+def _channel_type(address: str) -> ChannelType:
+    return "whatsapp" if address.startswith(WHATSAPP) else "sms"
+
+
+def _media(form: Form, count: int) -> list[Attachment]:
+    files = []
+    for number in range(count):
+        url = form.get(f"MediaUrl{number}", "")
+        if not url.startswith(("https://", "http://")):
+            raise ValueError(f"MediaUrl{number}: must be an http or https URL")
+        content_type = form.get(f"MediaContentType{number}") or "application/octet-stream"
+        media_id = urlsplit(url).path.rpartition("/")[2] or f"media-{number}"
+        files.append(Attachment(id=media_id, name=media_id, content_type=content_type, url=url))
+    return files
+
+
+def _text(fields: _Message, attachments: list[Attachment]) -> str:
+    if fields.button:
+        return fields.button
+    if fields.latitude and fields.longitude:
+        where = f"{fields.latitude}, {fields.longitude}"
+        return f"[Location: {', '.join(each for each in (fields.place, fields.address, where) if each)}]"
+    if fields.body.strip() or not attachments:
+        return fields.body
+    return "\n".join(f"[{_shown(file.content_type)}]" for file in attachments)
+
+
+def _shown(content_type: str) -> str:
+    kind = content_type.partition("/")[0]
+    return {"image": "Photo", "audio": "Audio", "video": "Video"}.get(kind, "Document")
+
+
+def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
+    """Whether the guest wants messages, and why nobody may answer.
+
+    Only a message that is nothing but the word counts. With `OptOutType` the network has answered it already.
+    """
+    word = fields.body.strip().strip(".!'\"“”").casefold().replace("ê", "e")
+    match fields.opt_out_type:
+        case "STOP":
+            return "out", "The guest opted out, and the network has answered"
+        case "START":
+            return "in", "The guest opted in again, and the network has answered"
+        case "HELP":
+            return None, "The network has answered a call for help"
+    if word in STOP_WORDS:
+        return "out", "The guest opted out"
+    return ("in", "The guest opted in again") if word in START_WORDS else (None, None)
+
+
+def _has_good_port(url: str) -> bool:
+    """The validator raises for a port that is no number."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
+
+
+def _why(error: ValueError) -> str:
+    """What is wrong, without the words of who wrote it."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return "it is not a form in UTF-8" if isinstance(error, UnicodeError) else str(error)

@@ -1,0 +1,215 @@
+"""The way out of Twilio, and to the files that guests send.
+
+Twilio keeps no key of ours with a message. Each carries our reference in its status callback's URL, and an attempt
+whose answer was lost is looked for in Twilio's list: same text, same guest, lately, and not known to be another's.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unanswered, answered, chunks, refusal
+from activities.channels.port import MediaError
+from activities.channels.sms_segments import segments
+from activities.channels.twilio import ERRORS, REFERENCE
+from contracts.delivery import reference
+from contracts.events import SendResult
+from contracts.messages import Attachment, OutboundMessage
+from contracts.metrics import SMS_SEGMENTS
+from settings import Settings, TwilioChannel
+
+if TYPE_CHECKING:
+    from activities.storage.delivery_reports import DeliveryReports
+
+TEXT_LIMIT: Final = 1600
+FILES_LIMIT: Final = 10
+LATELY: Final = timedelta(minutes=30)
+"""How far back a lost attempt is looked for; longer than a message is tried."""
+_SERVICE, _CONTENT = "MG", "HX"
+"""How the ids of a messaging service and of an approved template begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One request: the fields of its form, and its text as Twilio's list shows it; None where a template makes it."""
+
+    fields: tuple[tuple[str, str], ...]
+    body: str | None
+    to: str
+
+
+class _Listed(BaseModel):
+    sid: str
+    body: str | None = None
+    direction: str = ""
+    date_created: str = ""
+
+
+class _List(BaseModel):
+    messages: list[_Listed]
+
+
+class Twilio:
+    def __init__(self, settings: Settings, reports: "DeliveryReports") -> None:
+        self._settings = settings
+        self._reports = reports
+        self._parts: PartsSender[Part] = PartsSender(reports, ERRORS)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT)
+
+    async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
+        channel = self._settings.channels_of(property_id).twilio
+        problem = _unready(channel, message)
+        if problem is not None:
+            return SendResult(message_id=message.message_id, result="failed", reason=problem)
+        parts = requests_of(message, channel)
+
+        async def hand_over(number: int, part: Part) -> Answer:
+            answer = await self._post(channel, [*part.fields, *_callback(channel, property_id, message, number, parts)])
+            if isinstance(answer, Taken) and message.channel_type == "sms":
+                SMS_SEGMENTS.labels(property_id).inc(segments(part.body or ""))
+            return answer
+
+        async def find(part: Part) -> Answer | None:
+            return await self._find(channel, part)
+
+        return await self._parts.send(property_id, message, parts, hand_over, find)
+
+    async def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Only Twilio's own address is given the account's token; it leads on to one that needs none."""
+        channel = self._settings.channels_of(property_id).twilio
+        own = attachment.url.startswith(f"{channel.api_base.rstrip('/')}/")
+        try:
+            async with self._http.stream(
+                "GET", attachment.url, auth=_auth(channel) if own else None, follow_redirects=True
+            ) as file:
+                if not file.is_success:
+                    retryable = file.is_server_error or file.status_code == httpx.codes.TOO_MANY_REQUESTS
+                    raise MediaError(f"Twilio answered {file.status_code} for a file", retryable=retryable)
+                async for piece in file.aiter_bytes():
+                    yield piece
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise MediaError(f"Twilio cannot be reached ({type(error).__name__})", retryable=True) from None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _post(self, channel: TwilioChannel, fields: list[tuple[str, str]]) -> Answer:
+        form: dict[str, str | list[str]] = {}
+        for name, value in fields:
+            known = form.get(name)
+            form[name] = value if known is None else [*([known] if isinstance(known, str) else known), value]
+        response = await answered("Twilio", self._http.post(messages_url(channel), data=form, auth=_auth(channel)))
+        if isinstance(response, Unanswered):
+            return response
+        if response.is_success:
+            return Taken(_sid(response))
+        return refusal(ERRORS, response, _error_code(response))
+
+    async def _find(self, channel: TwilioChannel, part: Part) -> Answer | None:
+        """The part in Twilio's list. Raises StorageAway: without our own records it may be another message's."""
+        since = datetime.now(UTC) - LATELY
+        query = {"To": part.to, "DateSent>": since.date().isoformat(), "PageSize": "100"}
+        response = await answered("Twilio", self._http.get(messages_url(channel), params=query, auth=_auth(channel)))
+        if isinstance(response, Unanswered) or not response.is_success:
+            return Unanswered("Twilio cannot say whether it left", ambiguous=True)
+        try:
+            listed = _List.model_validate_json(response.content).messages
+        except ValidationError:
+            return Unanswered("Twilio cannot say whether it left", ambiguous=True)
+        same = [each.sid for each in listed if _is_part(each, part, since)]
+        others = await self._reports.known(same)
+        return next((Taken(sid) for sid in same if sid not in others), None)
+
+
+def requests_of(message: OutboundMessage, channel: TwilioChannel) -> list[Part]:
+    """A message as the requests it takes; its files go with the first."""
+    to, sender = message.recipient_id, _sender(message, channel)
+    addressed = (("To", to), ("MessagingServiceSid" if sender.startswith(_SERVICE) else "From", sender))
+    if message.template is not None:
+        variables = json.dumps({str(number): each for number, each in enumerate(message.template.parameters, 1)})
+        content = (("ContentSid", message.template.name), ("ContentVariables", variables))
+        return [Part((*addressed, *content), None, to)]
+    texts = chunks(message.content.strip(), TEXT_LIMIT) or [""]
+    files = [
+        message.attachments[start : start + FILES_LIMIT] for start in range(0, len(message.attachments), FILES_LIMIT)
+    ]
+    return [
+        Part(
+            (
+                *addressed,
+                *((("Body", texts[number]),) if number < len(texts) and texts[number] else ()),
+                *(("MediaUrl", file.url) for file in (files[number] if number < len(files) else [])),
+            ),
+            texts[number] if number < len(texts) else "",
+            to,
+        )
+        for number in range(max(len(texts), len(files)))
+    ]
+
+
+def messages_url(channel: TwilioChannel) -> str:
+    return f"{channel.api_base.rstrip('/')}/2010-04-01/Accounts/{channel.account_sid}/Messages.json"
+
+
+def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
+    """Why a message cannot even be tried."""
+    if channel.account_sid is None or channel.auth_token is None:
+        return "channels.twilio.accountSid and authToken are not set"
+    if not _sender(message, channel):
+        return "channels.twilio.fromNumber is not set"
+    if message.template is not None and not message.template.name.startswith(_CONTENT):
+        return "a template of Twilio's is named by its Content SID, which begins with HX"
+    private = next((file for file in message.attachments if not file.url.startswith(("https://", "http://"))), None)
+    return f"the attachment {private.id} has no address that Twilio could fetch it from" if private else None
+
+
+def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:
+    """The number that the guest last wrote to; a messaging service or number of the settings where there is none."""
+    wrote_to = message.channel_id.removeprefix("whatsapp:").removeprefix("+")
+    return message.channel_id if wrote_to.isdecimal() else channel.from_number or ""
+
+
+def _callback(
+    channel: TwilioChannel, property_id: str, message: OutboundMessage, number: int, parts: list[Part]
+) -> list[tuple[str, str]]:
+    """Where Twilio tells how far the part got; without a public URL it tells nobody."""
+    if channel.public_url is None:
+        return []
+    named = quote(reference(message, number, len(parts)), safe="")
+    base = channel.public_url.rstrip("/")
+    return [("StatusCallback", f"{base}/webhooks/twilio/{property_id}/status?{REFERENCE}={named}")]
+
+
+def _is_part(listed: _Listed, part: Part, since: datetime) -> bool:
+    try:
+        created = parsedate_to_datetime(listed.date_created)
+    except ValueError:
+        return False
+    same_text = part.body is None or (listed.body or "") == part.body
+    return listed.direction == "outbound-api" and same_text and created >= since
+
+
+def _auth(channel: TwilioChannel) -> httpx.BasicAuth:
+    token = channel.auth_token.get_secret_value() if channel.auth_token is not None else ""
+    return httpx.BasicAuth(channel.account_sid or "", token)
+
+
+def _sid(response: httpx.Response) -> str | None:
+    try:
+        return str(response.json()["sid"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _error_code(response: httpx.Response) -> int | None:
+    try:
+        return int(response.json()["code"])
+    except (ValueError, LookupError, TypeError):
+        return None

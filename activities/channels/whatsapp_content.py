@@ -1,0 +1,253 @@
+"""What a WhatsApp message says, as text that staff and the AI read; files stay with WhatsApp by reference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from contracts.messages import Attachment
+
+MEDIA_URL: Final = "whatsapp-media:"
+"""Prefix of an attachment's url; the media id follows."""
+
+EXTENSIONS: Final = {
+    "audio/aac": ".aac",
+    "audio/amr": ".amr",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "video/3gpp": ".3gp",
+    "video/mp4": ".mp4",
+}
+"""How files without a name are named."""
+
+
+class NotUnderstood(Exception):
+    """A message whose kind or form is none that we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a message says. `suppressed` is why nobody should answer it."""
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    suppressed: str | None = None
+
+
+class Wire(BaseModel):
+    """A part of a notification. Unknown keys are passed over: Meta adds some without notice."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+
+class _Text(Wire):
+    body: str
+
+
+class _Media(Wire):
+    id: str = Field(min_length=1)
+    mime_type: str = "application/octet-stream"
+    caption: str = ""
+    filename: str | None = None
+    voice: bool = False
+
+
+class _Location(Wire):
+    latitude: float
+    longitude: float
+    name: str | None = None
+    address: str | None = None
+
+
+class _Name(Wire):
+    formatted_name: str = "somebody"
+
+
+class _Phone(Wire):
+    phone: str | None = None
+    wa_id: str | None = None
+
+
+class _Email(Wire):
+    email: str | None = None
+
+
+class _Contact(Wire):
+    name: _Name = _Name()
+    phones: list[_Phone] = []
+    emails: list[_Email] = []
+
+
+class _Contacts(Wire):
+    contacts: list[_Contact]
+
+
+class _Reaction(Wire):
+    emoji: str = ""
+
+
+class _Button(Wire):
+    text: str
+
+
+class _Choice(Wire):
+    title: str
+    description: str | None = None
+
+
+class _Form(Wire):
+    body: str = ""
+    response_json: str = ""
+
+
+class _Interactive(Wire):
+    button_reply: _Choice | None = None
+    list_reply: _Choice | None = None
+    nfm_reply: _Form | None = None
+
+
+class _Product(Wire):
+    product_retailer_id: str
+    quantity: int = 1
+
+
+class _Order(Wire):
+    product_items: list[_Product]
+    text: str = ""
+
+
+class _System(Wire):
+    body: str = "Something changed on WhatsApp's side"
+
+
+class _Error(Wire):
+    title: str | None = None
+    message: str | None = None
+
+
+class _Errors(Wire):
+    errors: list[_Error] = []
+
+
+class _Edit(Wire):
+    message: dict[str, JsonValue]
+
+
+def said(kind: str, message: dict[str, JsonValue]) -> Said:
+    """What a message of a kind says. Raises NotUnderstood, or pydantic's ValidationError naming what is wrong."""
+    if kind not in _READERS:
+        raise NotUnderstood(f"messages of type {kind!a} are not known")
+    return _READERS[kind](message)
+
+
+def _text(message: dict[str, JsonValue]) -> Said:
+    return Said(_Text.model_validate(message.get("text")).body)
+
+
+def _media(kind: str, shown: str) -> Callable[[dict[str, JsonValue]], Said]:
+    def read(message: dict[str, JsonValue]) -> Said:
+        media = _Media.model_validate(message.get(kind))
+        name = media.filename or kind + EXTENSIONS.get(media.mime_type.partition(";")[0].strip(), "")
+        label = "Voice message" if media.voice else shown
+        placeholder = f"[{label}: {media.filename}]" if media.filename else f"[{label}]"
+        attachment = Attachment(id=media.id, name=name, content_type=media.mime_type, url=f"{MEDIA_URL}{media.id}")
+        return Said(media.caption.strip() or placeholder, (attachment,))
+
+    return read
+
+
+def _location(message: dict[str, JsonValue]) -> Said:
+    place = _Location.model_validate(message.get("location"))
+    where = f"{place.latitude}, {place.longitude}"
+    return Said(f"[Location: {', '.join(each for each in (place.name, place.address, where) if each)}]")
+
+
+def _contacts(message: dict[str, JsonValue]) -> Said:
+    lines = []
+    for contact in _Contacts.model_validate(message).contacts:
+        reached = [phone.phone or phone.wa_id for phone in contact.phones] + [each.email for each in contact.emails]
+        lines.append(", ".join([contact.name.formatted_name, *(each for each in reached if each)]))
+    return Said(f"[Contact: {'; '.join(lines)}]")
+
+
+def _reaction(message: dict[str, JsonValue]) -> Said:
+    reaction = _Reaction.model_validate(message.get("reaction"))
+    text = f"[Reacted {reaction.emoji} to a message]" if reaction.emoji else "[Took a reaction back]"
+    return Said(text, suppressed="A reaction needs no answer")
+
+
+def _button(message: dict[str, JsonValue]) -> Said:
+    return Said(_Button.model_validate(message.get("button")).text)
+
+
+def _interactive(message: dict[str, JsonValue]) -> Said:
+    chosen = _Interactive.model_validate(message.get("interactive"))
+    choice = chosen.button_reply or chosen.list_reply
+    if choice is not None:
+        return Said(f"{choice.title} ({choice.description})" if choice.description else choice.title)
+    if chosen.nfm_reply is not None:
+        return Said(f"[Form: {chosen.nfm_reply.body or 'sent'} {chosen.nfm_reply.response_json}]".replace(" ]", "]"))
+    raise NotUnderstood("an interactive message that is neither a button, a list nor a form")
+
+
+def _order(message: dict[str, JsonValue]) -> Said:
+    order = _Order.model_validate(message.get("order"))
+    items = ", ".join(f"{item.quantity} x {item.product_retailer_id}" for item in order.product_items)
+    return Said(f"{order.text}\n[Order: {items}]".strip())
+
+
+def _system(message: dict[str, JsonValue]) -> Said:
+    text = _System.model_validate(message.get("system")).body
+    return Said(f"[{text}]", suppressed="A notice of WhatsApp needs no answer")
+
+
+def _welcome(message: dict[str, JsonValue]) -> Said:
+    return Said("[Opened the chat]")
+
+
+def _edited(message: dict[str, JsonValue]) -> Said:
+    edit = _Edit.model_validate(message.get("edit"))
+    now = said(str(edit.message.get("type", "text")), edit.message)
+    return Said(f"[Edited an earlier message] {now.text}", now.attachments, now.suppressed)
+
+
+def _deleted(message: dict[str, JsonValue]) -> Said:
+    return Said("[Deleted an earlier message]", suppressed="A deleted message needs no answer")
+
+
+def _unsupported(message: dict[str, JsonValue]) -> Said:
+    errors = _Errors.model_validate(message).errors
+    told = next((error.title or error.message for error in errors if error.title or error.message), None)
+    return Said(
+        f"[A message that WhatsApp does not pass on: {told}]" if told else "[A message that WhatsApp does not pass on]"
+    )
+
+
+_READERS: dict[str, Callable[[dict[str, JsonValue]], Said]] = {
+    "text": _text,
+    "image": _media("image", "Photo"),
+    "audio": _media("audio", "Audio"),
+    "voice": _media("voice", "Voice message"),
+    "video": _media("video", "Video"),
+    "document": _media("document", "Document"),
+    "sticker": _media("sticker", "Sticker"),
+    "location": _location,
+    "contacts": _contacts,
+    "reaction": _reaction,
+    "button": _button,
+    "interactive": _interactive,
+    "order": _order,
+    "system": _system,
+    "request_welcome": _welcome,
+    "edit": _edited,
+    "revoke": _deleted,
+    "unsupported": _unsupported,
+    "unknown": _unsupported,
+}
+KINDS: Final = frozenset(_READERS)
+"""The types of message that we read."""

@@ -1,0 +1,182 @@
+"""The way out of the WhatsApp Cloud API, and to the files that guests send.
+
+The API has no way to ask for a message. So each carries our reference in `biz_opaque_callback_data`, which every status
+brings back: an attempt whose answer was lost has left if a status with its reference has come.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import httpx
+from pydantic import JsonValue
+
+from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unanswered, answered, chunks, refusal
+from activities.channels.port import MediaError
+from activities.channels.whatsapp import ERRORS
+from activities.channels.whatsapp_content import MEDIA_URL
+from contracts.delivery import reference
+from contracts.events import SendResult
+from contracts.messages import Attachment, OutboundMessage, Template
+from settings import Settings, WhatsAppChannel
+
+if TYPE_CHECKING:
+    from activities.storage.delivery_reports import DeliveryReports
+
+TEXT_LIMIT: Final = 4096
+CAPTION_LIMIT: Final = 1024
+MARK_SECONDS: Final = 0.5
+"""How long a sent message waits for its read mark to come through."""
+_KINDS: Final = {"image/jpeg": "image", "image/png": "image", "video/mp4": "video", "video/3gpp": "video"}
+"""What WhatsApp shows as itself; sound goes as audio, all else as a document."""
+
+Payload = dict[str, JsonValue]
+
+
+class WhatsApp:
+    def __init__(self, settings: Settings, reports: "DeliveryReports") -> None:
+        self._settings = settings
+        self._parts: PartsSender[Payload] = PartsSender(reports, ERRORS)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT)
+
+    async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
+        channel = self._settings.channels_of(property_id).whatsapp
+        if channel.access_token is None or channel.phone_number_id is None:
+            return _failed(message, "channels.whatsapp.accessToken and phoneNumberId are not set")
+        private = next((file for file in message.attachments if not _is_public(file)), None)
+        if private is not None:
+            return _failed(message, f"the attachment {private.id} has no address that WhatsApp could fetch it from")
+        marking = asyncio.create_task(self._show_read(channel, message.context.get("messageId"), typing=False))
+        parts = payloads(message)
+
+        async def hand_over(number: int, part: Payload) -> Answer:
+            named = {**part, "biz_opaque_callback_data": reference(message, number, len(parts))}
+            return await self._post(channel, named)
+
+        try:
+            return await self._parts.send(property_id, message, parts, hand_over)
+        finally:
+            await asyncio.wait([marking], timeout=MARK_SECONDS)
+            marking.cancel()
+
+    async def begin_answer(self, property_id: str, channel_id: str, message_id: str) -> None:
+        """WhatsApp marks a message as read when it shows that somebody is writing; it stops after 25 seconds."""
+        channel = self._settings.channels_of(property_id).whatsapp
+        await self._show_read(channel, message_id, typing=True)
+
+    async def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
+        """The API tells an address that is good for five minutes; both are asked with the access token."""
+        channel = self._settings.channels_of(property_id).whatsapp
+        media_id = attachment.url.removeprefix(MEDIA_URL)
+        try:
+            found = await self._http.get(f"{channel.api_base}/{media_id}", headers=_token(channel))
+            address = _url_of(found)
+            async with self._http.stream("GET", address, headers=_token(channel)) as file:
+                _check(file)
+                async for piece in file.aiter_bytes():
+                    yield piece
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise MediaError(f"WhatsApp cannot be reached ({type(error).__name__})", retryable=True) from None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _post(self, channel: WhatsAppChannel, payload: Payload) -> Answer:
+        url = f"{channel.api_base}/{channel.phone_number_id}/messages"
+        body = {"messaging_product": "whatsapp", **payload}
+        response = await answered("WhatsApp", self._http.post(url, json=body, headers=_token(channel)))
+        if isinstance(response, Unanswered):
+            return response
+        if response.is_success:
+            return Taken(_message_id(response))
+        return refusal(ERRORS, response, _error_code(response))
+
+    async def _show_read(self, channel: WhatsAppChannel, message_id: str | None, *, typing: bool) -> None:
+        """Best effort: a mark that does not come through must not hold a message back."""
+        if channel.phone_number_id is None or message_id is None:
+            return
+        mark: Payload = {"status": "read", "message_id": message_id}
+        if typing:
+            mark["typing_indicator"] = {"type": "text"}
+        await self._post(channel, mark)
+
+
+def payloads(message: OutboundMessage) -> list[Payload]:
+    """A message as the requests it takes: a template, or files and text; a short text goes with its only file."""
+    to = _recipient(message.recipient_id)
+    if message.template is not None:
+        return [{**to, "type": "template", "template": _template(message.template)}]
+    files, text = message.attachments, message.content.strip()
+    caption = text if len(files) == 1 and len(text) <= CAPTION_LIMIT and _kind(files[0]) != "audio" else ""
+    parts: list[Payload] = [{**to, "type": _kind(file), _kind(file): _file(file, caption)} for file in files]
+    if not caption:
+        parts += [{**to, "type": "text", "text": {"body": each}} for each in chunks(text, TEXT_LIMIT)]
+    return parts
+
+
+def _recipient(recipient_id: str) -> Payload:
+    """A number is written to by `to`; a guest of whom we only have a user id by `recipient`."""
+    number = recipient_id.removeprefix("+")
+    is_number = number.isascii() and number.isdecimal()
+    return {"recipient_type": "individual", **({"to": number} if is_number else {"recipient": recipient_id})}
+
+
+def _template(template: Template) -> Payload:
+    parameters: list[JsonValue] = [{"type": "text", "text": each} for each in template.parameters]
+    components: list[JsonValue] = [{"type": "body", "parameters": parameters}] if parameters else []
+    return {"name": template.name, "language": {"code": template.language}, "components": components}
+
+
+def _kind(file: Attachment) -> str:
+    content_type = file.content_type.partition(";")[0].strip().lower()
+    return "audio" if content_type.startswith("audio/") else _KINDS.get(content_type, "document")
+
+
+def _file(file: Attachment, caption: str) -> Payload:
+    described: Payload = {"link": file.url}
+    if caption:
+        described["caption"] = caption
+    if _kind(file) == "document":
+        described["filename"] = file.name
+    return described
+
+
+def _is_public(file: Attachment) -> bool:
+    return file.url.startswith(("https://", "http://"))
+
+
+def _token(channel: WhatsAppChannel) -> dict[str, str]:
+    token = channel.access_token.get_secret_value() if channel.access_token is not None else ""
+    return {"authorization": f"Bearer {token}"}
+
+
+def _message_id(response: httpx.Response) -> str | None:
+    try:
+        return str(response.json()["messages"][0]["id"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _error_code(response: httpx.Response) -> int | None:
+    try:
+        return int(response.json()["error"]["code"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _url_of(response: httpx.Response) -> str:
+    _check(response)
+    try:
+        return str(response.json()["url"])
+    except (ValueError, LookupError, TypeError):
+        raise MediaError("WhatsApp told no address of the file", retryable=True) from None
+
+
+def _check(response: httpx.Response) -> None:
+    if not response.is_success:
+        retryable = response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
+        raise MediaError(f"WhatsApp answered {response.status_code} for a file", retryable=retryable)
+
+
+def _failed(message: OutboundMessage, reason: str) -> SendResult:
+    return SendResult(message_id=message.message_id, result="failed", reason=reason)

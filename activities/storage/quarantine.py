@@ -1,0 +1,143 @@
+"""What channels brought and nobody could read: kept as it came, listed, and tried again after a mend."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import col
+
+from activities.storage.database import Database
+from activities.storage.log_writer import LiveStream, append
+from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.tables import NotificationRow, QuarantineRow
+from contracts.events import LogEntry, Notification
+from contracts.quarantine import QuarantineItem, Unreadable
+
+_NOTIFICATION_COLUMNS = {"id", "kind", "text", "conversation_id", "audience", "staff_id", "at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An item as its adapter needs it to try again."""
+
+    property_id: str
+    adapter: str
+    payload: bytes
+    at: datetime
+    handled: bool
+
+
+class Quarantine:
+    """The quarantine of all properties. Every method raises StorageAway while PostgreSQL is away."""
+
+    def __init__(self, database: Database, live: LiveStream) -> None:
+        self._database = database
+        self._live = live
+
+    async def keep(self, property_id: str, adapter: str, items: Sequence[Unreadable]) -> None:
+        """Keeps what could not be read, each once however often it comes, and lets staff know.
+
+        Staff are told once an hour for each channel: a provider's new format would else bury all other news.
+        """
+        if not items:
+            return
+        now = datetime.now(UTC)
+        rows = {_id(property_id, adapter, item.payload): item for item in items}
+        entry: LogEntry | None = None
+        async with self._database.begin() as connection:
+            new = insert(QuarantineRow).values(
+                [
+                    {
+                        "id": item_id,
+                        "property_id": property_id,
+                        "adapter": adapter,
+                        "reason": item.reason,
+                        "payload": item.payload,
+                        "at": now,
+                    }
+                    for item_id, item in rows.items()
+                ]
+            )
+            kept = await connection.execute(new.on_conflict_do_nothing().returning(col(QuarantineRow.id)))
+            if kept.first() is not None:
+                entry = await self._tell(connection, _notification(property_id, adapter, now), property_id)
+        if entry is not None:
+            await self._live.add([entry])
+
+    async def _tell(self, connection: AsyncConnection, notification: Notification, property_id: str) -> LogEntry | None:
+        new = insert(NotificationRow).values(
+            property_id=property_id, **notification.model_dump(include=_NOTIFICATION_COLUMNS, by_alias=False)
+        )
+        told = await connection.execute(new.on_conflict_do_nothing().returning(col(NotificationRow.id)))
+        if told.first() is None:
+            return None
+        entry = LogEntry(property_id=property_id, type="notification", notification=notification)
+        await append(connection, property_id, [entry])
+        return entry
+
+    async def list(
+        self,
+        properties: Sequence[str],
+        *,
+        adapter: str | None,
+        handled: bool | None,
+        limit: int,
+        after: TimePosition | None,
+    ) -> Slice[QuarantineItem, TimePosition]:
+        """Items, the newest first."""
+        at, row_id, handled_at = col(QuarantineRow.at), col(QuarantineRow.id), col(QuarantineRow.handled_at)
+        statement = select(QuarantineRow).where(col(QuarantineRow.property_id).in_(properties))
+        if adapter is not None:
+            statement = statement.where(col(QuarantineRow.adapter) == adapter)
+        if handled is not None:
+            statement = statement.where(handled_at.is_not(None) if handled else handled_at.is_(None))
+        if after is not None:
+            statement = statement.where(older_than(at, row_id, after))
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
+        items = [_item(row) for row in rows[:limit]]
+        end = TimePosition(at=items[-1].at, id=items[-1].id) if len(rows) > limit else None
+        return Slice(items, end)
+
+    async def get(self, item_id: str) -> Kept | None:
+        statement = select(QuarantineRow).where(col(QuarantineRow.id) == item_id)
+        async with self._database.begin() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        return Kept(row.property_id, row.adapter, row.payload, row.at, row.handled_at is not None)
+
+    async def retried(self, item_id: str, reason: str | None) -> QuarantineItem:
+        """Notes a try: `reason` is why it still cannot be read, None where it was. What is handled stays so."""
+        now = datetime.now(UTC)
+        changes = {"retried_at": now, "handled_at": now} if reason is None else {"retried_at": now, "reason": reason}
+        mine = col(QuarantineRow.id) == item_id
+        async with self._database.begin() as connection:
+            await connection.execute(
+                update(QuarantineRow).where(mine, col(QuarantineRow.handled_at).is_(None)).values(**changes)
+            )
+            return _item((await connection.execute(select(QuarantineRow).where(mine))).one())
+
+
+def _id(property_id: str, adapter: str, payload: bytes) -> str:
+    return hashlib.sha256(b"\x1f".join((property_id.encode(), adapter.encode(), payload))).hexdigest()[:32]
+
+
+def _notification(property_id: str, adapter: str, now: datetime) -> Notification:
+    hour = now.strftime("%Y%m%d%H")
+    return Notification(
+        id=f"quarantine-{property_id}-{adapter}-{hour}",
+        kind="system",
+        text=f"Something that came by {adapter} could not be understood; it waits in quarantine",
+        at=now,
+    )
+
+
+def _item(row: Row[QuarantineRow]) -> QuarantineItem:
+    """The payload as text: what is no UTF-8 is shown escaped, and stays as it came."""
+    payload = row.payload.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return QuarantineItem.model_validate({**row._mapping, "payload": payload})

@@ -1,0 +1,78 @@
+"""What channels brought and nobody could read."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+import activities.channels.twilio
+import activities.channels.whatsapp
+from activities.storage.paging import TimePosition
+from api.auth.permissions import require_property
+from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuarantine, known_id
+from api.lists import Page, PageQuery, cursor_of
+from api.openapi import SIGNED_IN, problems
+from api.state import State
+from api.webhooks import twilio, whatsapp
+from contracts.problems import Invalid, NotFound, Unavailable
+from contracts.quarantine import QuarantineItem
+
+router = APIRouter(prefix="/quarantine", tags=["quarantine"], responses=SIGNED_IN)
+
+ReadAgain = Callable[[State, str, bytes, datetime], Awaitable[str | None]]
+READERS: Final[dict[str, ReadAgain]] = {
+    activities.channels.whatsapp.ADAPTER: whatsapp.read_again,
+    activities.channels.twilio.ADAPTER: twilio.read_again,
+}
+"""By adapter, what takes an item in again and tells why it still cannot be read."""
+
+
+class QuarantinePage(Page[QuarantineItem]):
+    pass
+
+
+class QuarantineQuery(PageQuery):
+    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    adapter: Annotated[str | None, Field(max_length=64, description="Of one adapter only: `whatsapp`, say.")] = None
+    handled: Annotated[bool | None, Field(description="Only what a retry has handled, or has not.")] = None
+
+
+@router.get("", summary="List the quarantine")
+async def list_quarantine(
+    session: ReadsQuarantine, state: GatewayState, query: Annotated[QuarantineQuery, Query()]
+) -> QuarantinePage:
+    """What came to your properties, signed, and could not be understood; the newest first."""
+    properties = session.staff.properties
+    if query.property is not None:
+        require_property(session.staff, query.property)
+        properties = [query.property]
+    page = await state.quarantine.list(
+        properties,
+        adapter=query.adapter,
+        handled=query.handled,
+        limit=query.limit,
+        after=query.position(TimePosition),
+    )
+    return QuarantinePage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+@router.post(
+    "/{item_id}/retry", summary="Try to read an item again", responses=problems(NotFound, Invalid, Unavailable)
+)
+async def retry_quarantine(
+    session: RetriesQuarantine, state: GatewayState, item_id: str, idempotency_key: IdempotencyKey = None
+) -> QuarantineItem:
+    """Reads it as if it came now, after a mend of ours or of the settings. What it holds is handled once.
+
+    `handledAt` is null where it still cannot be read, and `reason` says why.
+    """
+    kept = await state.quarantine.get(known_id("quarantined item", item_id))
+    if kept is None:
+        raise NotFound("There is no quarantined item of this id")
+    require_property(session.staff, kept.property_id)
+    if kept.adapter not in READERS:
+        raise Invalid(f"There is no channel adapter {kept.adapter} any more")
+    reason = None if kept.handled else await READERS[kept.adapter](state, kept.property_id, kept.payload, kept.at)
+    return await state.quarantine.retried(item_id, reason)

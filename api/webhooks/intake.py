@@ -1,0 +1,80 @@
+"""Taking in what a webhook brought: all of it is durable before it is acknowledged, whatever part fails."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from api.state import State
+from contracts.commands import DeliveryFailure
+from contracts.delivery import DeliveryReport
+from contracts.messages import ChannelType, GuestMessage
+from contracts.metrics import MESSAGES_INBOUND
+from contracts.quarantine import Unreadable
+
+AT_ONCE: Final = 16
+"""How many senders' messages, or reports, of one webhook are on their way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    property_id: str
+    channel_type: ChannelType
+    message: GuestMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A provider's report on a message of a property."""
+
+    property_id: str
+    channel_type: ChannelType
+    report: DeliveryReport
+
+
+async def take_in(state: State, messages: Iterable[Arrived] = (), reports: Iterable[Told] = ()) -> None:
+    """Brings messages to their conversations, those of one sender in their order, and keeps reports.
+
+    Everything is tried before the first error is raised, so that a webhook that comes again finds the rest done.
+    """
+    by_sender: defaultdict[tuple[str, str], list[Arrived]] = defaultdict(list)
+    for each in messages:
+        by_sender[each.property_id, each.message.route.sender_id].append(each)
+    await _all([_in_order(state, each) for each in by_sender.values()])
+    await _all([_keep(state, told) for told in reports])
+
+
+async def quarantine(state: State, property_id: str, adapter: str, items: Sequence[Unreadable]) -> None:
+    await state.quarantine.keep(property_id, adapter, items)
+    if items:
+        MESSAGES_INBOUND.labels(adapter, property_id, "quarantined").inc(len(items))
+
+
+async def _in_order(state: State, messages: list[Arrived]) -> None:
+    for each in messages:
+        await state.conversations.receive(each.property_id, each.channel_type, each.message)
+        MESSAGES_INBOUND.labels(each.channel_type, each.property_id, "accepted").inc()
+
+
+async def _keep(state: State, told: Told) -> None:
+    """Keeps a report. A failure is told to the conversation too, and again if the webhook comes again."""
+    report = told.report
+    if await state.reports.record(told.property_id, told.channel_type, report):
+        reason = report.reason or "the provider did not say why"
+        await state.conversations.delivery_failed(
+            DeliveryFailure(conversation_id=report.conversation_id, message_id=report.message_id, reason=reason)
+        )
+
+
+async def _all(work: Sequence[Awaitable[None]]) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(awaitable: Awaitable[None]) -> None:
+        async with gate:
+            await awaitable
+
+    results = await asyncio.gather(*(one(each) for each in work), return_exceptions=True)
+    for error in results:
+        if error is not None:
+            raise error

@@ -1,0 +1,114 @@
+"""Twilio's way in: messages, and what became of ours."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from activities.channels.twilio import (
+    ADAPTER,
+    REFERENCE,
+    SIGNATURE_HEADER,
+    Received,
+    Reported,
+    parse,
+    verify,
+    with_reference,
+)
+from api.deps import GatewayState
+from api.openapi import Responses, problems
+from api.state import State
+from api.webhooks.intake import Arrived, Told, quarantine, take_in
+from contracts.metrics import MESSAGES_INBOUND
+from contracts.problems import BadSignature, NotFound, StorageAway, TooLarge, Unavailable
+from contracts.quarantine import Unreadable
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+NOTHING_TO_SAY: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+REFUSALS: Final[Responses] = problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway)
+FORM: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
+    }
+}
+Signature = Annotated[
+    str | None, Header(alias=SIGNATURE_HEADER, description="Twilio's signature of the URL and the form.")
+]
+
+
+@router.post("/twilio/{property_id}", summary="Bring a message by Twilio", responses=REFUSALS, openapi_extra=FORM)
+async def receive_twilio(
+    request: Request, state: GatewayState, property_id: str, signature: Signature = None
+) -> Response:
+    """An empty TwiML response means that the message is durable; what the hotel answers comes by the API."""
+    await _handle(state, property_id, await _signed(request, state, property_id, signature))
+    return Response(NOTHING_TO_SAY, media_type="text/xml")
+
+
+@router.post(
+    "/twilio/{property_id}/status", summary="Report on a message by Twilio", responses=REFUSALS, openapi_extra=FORM
+)
+async def report_twilio(
+    request: Request,
+    state: GatewayState,
+    property_id: str,
+    reference: Annotated[str, Query(alias=REFERENCE, description="Names our message; we give Twilio this URL.")] = "",
+    signature: Signature = None,
+) -> Response:
+    """Reports may come in any order, and long after; what is known only moves upwards."""
+    body = await _signed(request, state, property_id, signature)
+    await _handle(state, property_id, with_reference(body, reference))
+    return Response(NOTHING_TO_SAY, media_type="text/xml")
+
+
+async def read_again(state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
+    """Takes in what was in quarantine; why it still cannot be read, None where it is handled."""
+    unreadable = await _take(state, property_id, payload, at)
+    return unreadable.reason if unreadable else None
+
+
+async def _handle(state: State, property_id: str, body: bytes) -> None:
+    unreadable = await _take(state, property_id, body, datetime.now(UTC))
+    await quarantine(state, property_id, ADAPTER, [unreadable] if unreadable else [])
+
+
+async def _take(state: State, property_id: str, body: bytes, at: datetime) -> Unreadable | None:
+    """Takes in what a form says, or gives it back where it cannot be read."""
+    match parse(body, state.settings.channels_of(property_id).twilio.account_sid, at):
+        case Received(channel_type, message):
+            await take_in(state, [Arrived(property_id, channel_type, message)])
+        case Reported(channel_type, report):
+            await take_in(state, reports=[Told(property_id, channel_type, report)])
+        case Unreadable() as unreadable:
+            return unreadable
+    return None
+
+
+async def _signed(request: Request, state: State, property_id: str, signature: str | None) -> bytes:
+    """The body of a request that Twilio signed for this property. Raises NotFound and BadSignature."""
+    body = await request.body()
+    channel = state.settings.channels_of(property_id).twilio
+    if property_id not in state.settings.properties or channel.auth_token is None:
+        raise NotFound("There is no such property, or its Twilio channel has no authToken")
+    try:
+        verify(_urls(request, channel.public_url), body, channel.auth_token.get_secret_value(), signature)
+    except BadSignature:
+        MESSAGES_INBOUND.labels(ADAPTER, property_id, "refused").inc()
+        raise
+    return body
+
+
+def _urls(request: Request, public_url: str | None) -> Iterator[str]:
+    """What Twilio may have called: under the public URL, as a proxy tells it, or as we were called ourselves.
+
+    A guess too many does no harm, because only the right one has this signature.
+    """
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if public_url is not None:
+        yield public_url.rstrip("/") + target
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0].strip()
+    host = request.headers.get("x-forwarded-host", request.headers.get("host", "")).split(",")[0].strip()
+    yield f"{scheme}://{host}{target}"
+    yield str(request.url)

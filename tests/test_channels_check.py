@@ -1,0 +1,118 @@
+"""`gateway channels check`, and the files that guests leave with a provider."""
+
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+import cli
+import worker
+from activities.channels.check import check
+from activities.channels.port import MediaError, MediaSource
+from activities.channels.twilio_sender import Twilio
+from activities.channels.whatsapp_sender import WhatsApp
+from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.log_writer import LiveStream
+from contracts.messages import Attachment
+from contracts.names import TaskQueue
+from settings import Channels, Settings
+from tests.fakes.ai import FakeAI
+from tests.fakes.graph import FakeGraph
+from tests.fakes.twilio import ACCOUNT_SID, FakeTwilio
+from tests.support import Stack
+
+
+async def _problems(settings: Settings) -> dict[str, str | None]:
+    return {f"{each.channel} {each.looked_at}": each.problem for each in await check(settings)}
+
+
+async def test_all_is_well(settings: Settings, graph: FakeGraph, twilio: FakeTwilio, hotel: str) -> None:
+    settings.channels.messages.callback_url = "https://hotel.test/callback"
+    graph.webhook = f"https://gateway.hotel.test/webhooks/whatsapp/{hotel}"
+    twilio.webhook = f"https://gateway.hotel.test/webhooks/twilio/{hotel}"
+    assert await _problems(settings) == dict.fromkeys(
+        ["messages settings", "whatsapp credentials", "whatsapp webhook", "twilio credentials", "twilio webhook"]
+    )
+
+
+async def test_wrong_credentials_and_webhooks_are_named(
+    settings: Settings, graph: FakeGraph, twilio: FakeTwilio, hotel: str
+) -> None:
+    found = await _problems(settings)
+    assert "/webhooks/whatsapp/seaview" in str(found["whatsapp webhook"])
+    assert f"/webhooks/whatsapp/{hotel}" in str(found["whatsapp webhook"])
+    assert f"/webhooks/twilio/{hotel}" in str(found["twilio webhook"])
+    own = settings.properties[hotel].channels
+    own.whatsapp.access_token = own.twilio.auth_token = SecretStr("wrong")
+    own.messages.secret, own.messages.callback_url = None, "https://hotel.test/callback"
+    found = await _problems(settings)
+    assert "401" in str(found["whatsapp credentials"])
+    assert "401" in str(found["twilio credentials"])
+    assert found["messages settings"] == "not set: channels.messages.secret"
+    own.whatsapp.app_secret, own.twilio.public_url = None, None
+    found = await _problems(settings)
+    assert found["whatsapp settings"] == "not set: channels.whatsapp.appSecret"
+    assert found["twilio settings"] == "not set: channels.twilio.publicUrl"
+    own.whatsapp.app_secret, own.whatsapp.api_base = SecretStr("s"), "http://127.0.0.1:1"
+    assert "cannot be reached" in str((await _problems(settings))["whatsapp credentials"])
+
+
+def test_the_command_ends_with_one_where_something_is_wrong(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_PROPERTIES", '{"seaview": {"name": "Sea View"}}')
+    quiet = CliRunner().invoke(cli.app, ["channels", "check"])
+    assert (quiet.exit_code, quiet.output) == (0, "no property has a channel with credentials\n")
+    monkeypatch.setenv("GATEWAY_CHANNELS__WHATSAPP__PHONE_NUMBER_ID", "1")
+    wrong = CliRunner().invoke(cli.app, ["channels", "check"])
+    assert wrong.exit_code == 1
+    assert wrong.output.startswith("seaview  whatsapp settings: not set: channels.whatsapp.appSecret")
+
+
+async def test_the_pace_of_the_queue_is_a_setting(stack: Stack, ai: FakeAI) -> None:
+    paced = Channels(max_per_second=20, max_concurrent=3)
+    async with worker.dependencies(stack.settings) as activities:
+        built = {queue: worker.build_worker(stack.client, queue, activities, paced).config() for queue in TaskQueue}
+    pace = {queue: config["max_task_queue_activities_per_second"] for queue, config in built.items()}
+    assert pace == {TaskQueue.GATEWAY: None, TaskQueue.AI: None, TaskQueue.CHANNELS: 20}
+    assert built[TaskQueue.CHANNELS]["max_concurrent_activities"] == 3
+
+
+@pytest.fixture
+def reports(stack: Stack, redis: object) -> DeliveryReports:
+    return DeliveryReports(stack.database, LiveStream(redis))  # type: ignore[arg-type]
+
+
+async def _fetched(source: MediaSource, hotel: str, url: str) -> bytes:
+    attachment = Attachment(id="1", name="a.jpg", content_type="image/jpeg", url=url)
+    return b"".join([piece async for piece in source.fetch_media(hotel, attachment)])
+
+
+async def test_a_file_of_whatsapp_is_fetched_with_the_token(
+    settings: Settings, graph: FakeGraph, hotel: str, reports: DeliveryReports
+) -> None:
+    adapter = WhatsApp(settings, reports)
+    graph.media["77"] = b"a picture"
+    assert await _fetched(adapter, hotel, "whatsapp-media:77") == b"a picture"
+    with pytest.raises(MediaError) as gone:
+        await _fetched(adapter, hotel, "whatsapp-media:78")
+    assert not gone.value.retryable
+    settings.properties[hotel].channels.whatsapp.api_base = "http://127.0.0.1:1"
+    with pytest.raises(MediaError) as away:
+        await _fetched(adapter, hotel, "whatsapp-media:77")
+    assert away.value.retryable
+    await adapter.close()
+
+
+async def test_a_file_of_twilio_is_fetched_with_the_account_and_led_on(
+    settings: Settings, twilio: FakeTwilio, hotel: str, reports: DeliveryReports
+) -> None:
+    adapter = Twilio(settings, reports)
+    twilio.media["ME1"] = b"a picture"
+    base = settings.properties[hotel].channels.twilio.api_base
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/MM1/Media/ME1"
+    assert await _fetched(adapter, hotel, base + path) == b"a picture"
+    # An address that is not Twilio's is never shown the account's token.
+    with pytest.raises(MediaError) as refused:
+        await _fetched(adapter, hotel, base.replace("127.0.0.1", "localhost") + path)
+    assert "401" in str(refused.value)
+    await adapter.close()
