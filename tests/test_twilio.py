@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -12,15 +11,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from activities.channels import parts, twilio_sender
-from activities.channels.addresses import address
 from activities.channels.provider_errors import Verdict
-from activities.channels.sms_segments import segments
 from activities.channels.twilio import ERRORS, STATES, Received, parse
-from activities.channels.twilio_sender import requests_of
 from contracts.conversations import ConversationState
-from contracts.messages import Attachment, OutboundMessage, Template
-from contracts.problems import Invalid
-from settings import Settings, TwilioChannel
+from settings import Settings
 from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.misbehaving import Fault
@@ -344,73 +338,3 @@ async def test_segments_are_counted(api: Api, stack: Stack, ai: FakeAI, twilio: 
         await write(api, hotel, sms(sender, "x" * 200))
         await delivered(stack, await reply_of(guest(stack, sender)), "sent")
     assert REGISTRY.get_sample_value("gateway_sms_segments_total", {"property": hotel}) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("", 1),
-        ("a" * 160, 1),
-        ("a" * 161, 2),
-        ("a" * 306, 2),
-        ("a" * 307, 3),
-        ("€" * 80, 1),
-        ("€" * 81, 2),
-        ("ж" * 70, 1),
-        ("ж" * 71, 2),
-        ("😀" * 35, 1),
-        ("😀" * 36, 2),
-        ("a" * 152 + "€" + "a" * 152, 3),
-    ],
-)
-def test_a_text_is_billed_by_the_segments_of_its_alphabet(text: str, count: int) -> None:
-    assert segments(text) == count
-
-
-def _requests(content: str = "", **more: Any) -> list[dict[str, list[str]]]:
-    base = {"message_id": "m", "conversation_id": "c", "recipient_id": "+351900000000", "channel_type": "sms"}
-    message = OutboundMessage.model_validate({**base, "channel_id": NUMBER, "content": content, **more})
-    forms = []
-    for part in requests_of(message, TwilioChannel(from_number="MG1")):
-        form: dict[str, list[str]] = {}
-        for name, value in part.fields:
-            form.setdefault(name, []).append(value)
-        forms.append(form)
-    return forms
-
-
-def test_a_message_is_as_many_requests_as_it_takes() -> None:
-    files = [Attachment(id=str(n), name="a", content_type="image/png", url=f"https://h.test/{n}") for n in range(11)]
-    first, second = _requests("Hi", attachments=files)
-    assert (first["Body"], len(first["MediaUrl"]), second["MediaUrl"]) == (["Hi"], 10, ["https://h.test/10"])
-    assert "Body" not in second
-    bodies = [each["Body"][0] for each in _requests(" ".join(["word"] * 700))]
-    assert all(len(each) <= 1600 for each in bodies)
-    assert " ".join(bodies) == " ".join(["word"] * 700)
-    (template,) = _requests(template=Template(name="HX1", parameters=["Ana", "14:00"]))
-    assert template["ContentSid"] == ["HX1"]
-    assert template["ContentVariables"] == ['{"1": "Ana", "2": "14:00"}']
-    (opening,) = _requests("Hi", channel_id="front desk")
-    assert (opening["MessagingServiceSid"], "From" in opening) == (["MG1"], False)
-
-
-@pytest.mark.parametrize(
-    ("adapter", "written", "known"),
-    [
-        ("twilio", "+351 910-000 000", "+351910000000"),
-        ("twilio", "00351910000000", "+351910000000"),
-        ("twilio", "whatsapp:+351910000000", "whatsapp:+351910000000"),
-        ("whatsapp", "+351 910 000 000", "351910000000"),
-        ("whatsapp", "351910000000", "351910000000"),
-        ("whatsapp", "PT.1349120865530274", "PT.1349120865530274"),
-        ("messages", "front desk", "front desk"),
-    ],
-)
-def test_an_address_is_as_its_network_writes_it(adapter: str, written: str, known: str) -> None:
-    assert address(adapter, written) == known
-
-
-@pytest.mark.parametrize("written", ["910000000", "+0351910000000", "front desk", "+3519x0000000", "", "+" + "9" * 16])
-def test_what_is_no_international_number_is_told(written: str) -> None:
-    with pytest.raises(Invalid):
-        address("twilio", written)
