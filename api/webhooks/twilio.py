@@ -105,10 +105,12 @@ def _urls(request: Request, public_url: str | None) -> Iterator[str]:
 
     A guess too many does no harm, because only the right one has this signature.
     """
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    scope, headers = request.scope, request.headers  # request.url does not bear every Host that may be sent
+    query = scope["query_string"].decode("latin-1")
+    target = scope["path"] + (f"?{query}" if query else "")
     if public_url is not None:
         yield public_url.rstrip("/") + target
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0].strip()
-    host = request.headers.get("x-forwarded-host", request.headers.get("host", "")).split(",")[0].strip()
-    yield f"{scheme}://{host}{target}"
-    yield str(request.url)
+    host = headers.get("host", "")
+    scheme = headers.get("x-forwarded-proto", scope["scheme"]).split(",")[0].strip()
+    yield f"{scheme}://{headers.get('x-forwarded-host', host).split(',')[0].strip()}{target}"
+    yield f"{scope['scheme']}://{host}{target}"

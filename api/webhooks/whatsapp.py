@@ -20,6 +20,33 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 PREFIX: Final = "/webhooks/whatsapp/"
 BODY_LIMIT: Final = 4_000_000
 """Meta sends batches of up to 3 MB."""
+EXAMPLE: Final = {
+    "object": "whatsapp_business_account",
+    "entry": [
+        {
+            "id": "102290129340398",
+            "changes": [
+                {
+                    "field": "messages",
+                    "value": {
+                        "messaging_product": "whatsapp",
+                        "metadata": {"display_phone_number": "351210000000", "phone_number_id": "106540352242922"},
+                        "contacts": [{"profile": {"name": "Ana Souza"}, "wa_id": "351910000000"}],
+                        "messages": [
+                            {
+                                "from": "351910000000",
+                                "id": "wamid.HBgLMzUxOTEw",
+                                "timestamp": "1795422600",
+                                "type": "text",
+                                "text": {"body": "What time is breakfast?"},
+                            }
+                        ],
+                    },
+                }
+            ],
+        }
+    ],
+}
 
 
 @router.get(
@@ -43,7 +70,14 @@ async def verify_whatsapp(
     "/whatsapp/{property_id}",
     summary="Bring a WhatsApp notification",
     responses=problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway),
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "object"}, "examples": {"question": {"value": EXAMPLE}}}
+            },
+        }
+    },
 )
 async def receive_whatsapp(
     request: Request,
