@@ -221,6 +221,16 @@ async def test_what_cannot_be_read_waits_in_quarantine(api: Api, stack: Stack, t
     assert {str(each["reason"]).split(":")[0] for each in kept} == {"From", "AccountSid", "MediaUrl0", "MessageStatus"}
 
 
+async def test_while_temporal_is_away_nothing_is_acknowledged(
+    settings: Settings, twilio: FakeTwilio, hotel: str
+) -> None:
+    settings.temporal.address = "127.0.0.1:1"
+    async with running_api(settings) as api:
+        refused = await post(api, f"/webhooks/twilio/{hotel}", sms(number(), "Hello"))
+        assert problem(refused) == (503, "unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+
+
 # --- out -------------------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 _PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
 _MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
-_NO_REPORTS = "webchat"
+_NO_REPORTS = frozenset({"webchat", "messages"})
+"""Adapters whose other end reports nothing."""
 _RANKS = [state.value for state in DeliveryState]
 
 
@@ -57,8 +58,8 @@ class Publications:
         return Published(stored=True, told=True), set(positions)
 
     async def _apply_reports(self, publication: Publication) -> list[LogEntry]:
-        """What a provider reported of these messages before they were stored. Web chat reports nothing."""
-        if publication.route.adapter == _NO_REPORTS:
+        """What a provider reported of these messages before they were stored."""
+        if publication.route.adapter in _NO_REPORTS:
             return []
         conversation = publication.conversation
         messages = [event.message for event in publication.events if event.message is not None]

@@ -70,7 +70,7 @@ class FakeTwilio:
     def __init__(self) -> None:
         self.taken: list[Taken] = []
         self.attempts: list[dict[str, list[str]]] = []
-        self.lists = 0
+        self.list_is_away = False
         self.media: dict[str, bytes] = {}
         self.refuse: dict[str, list[int]] = {}
         self.faults = Faults()
@@ -111,7 +111,8 @@ class FakeTwilio:
     async def _list(self, request: Request) -> Response:
         if (refused := _authorized(request)) is not None:
             return refused
-        self.lists += 1
+        if self.list_is_away:
+            return _error(20503, "Service Unavailable", 503)
         to = request.query_params.get("To")
         found = [each.resource() for each in reversed(self.taken) if to in (None, each.form["To"][0])]
         return JSONResponse({"messages": found, "page": 0, "page_size": 100, "next_page_uri": None})
