@@ -7,6 +7,7 @@ from activities.ai.acts import load_acts, load_objects
 from activities.ai.calibration import load_calibration
 from activities.ai.knowledge import Article, knowledge_folder, load_articles
 from activities.ai.reader import Reader
+from activities.ai.summary import summary_of
 from activities.ai.understanding import Part, Understanding
 from contracts.ai import Action, AIRequest, AIResponse
 from contracts.conversations import Conversation
@@ -36,7 +37,7 @@ class EmbeddedEngine:
         return hotel.answer(request, turn_id)
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        return None
+        return summary_of(conversation, messages)
 
     async def close(self) -> None:
         return None

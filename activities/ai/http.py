@@ -36,6 +36,7 @@ class HttpEngine:
         return _response(answer.content, request.conversation_id)
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        """The seed's contract has no summaries."""
         return None
 
     async def close(self) -> None:

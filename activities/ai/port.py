@@ -27,7 +27,10 @@ class Engine(Protocol):
         """Answers one turn; the same `turn_id` is the same turn asked again. Raises EngineError."""
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        """A few sentences on a conversation that has ended; None where this engine makes no summaries."""
+        """A few sentences for staff on what happened; None from an engine that makes no summaries. Raises EngineError.
+
+        `messages` are the newest of the conversation, oldest first.
+        """
 
     async def close(self) -> None:
         """Lets go of connections."""
