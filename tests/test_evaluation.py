@@ -32,6 +32,19 @@ async def test_an_evaluation_reads_as_text_and_as_a_plot(engine: EmbeddedEngine)
     assert len(bars) == len(evaluation.reliability)
 
 
+async def test_a_task_is_right_for_its_department_only(engine: EmbeddedEngine) -> None:
+    messages = [
+        Labelled(text="can I get more towels please", expected="task", department="housekeeping"),
+        Labelled(text="can I get more towels please", expected="task"),
+        Labelled(text="can I get more towels please", expected="task", department="maintenance"),
+        Labelled(text="can I get more towels please", expected="answer", articles=[]),
+        Labelled(text="I want to talk to a human", expected="task", department="housekeeping"),
+    ]
+    found = await evaluate(engine, messages, property_id="seaview", threshold=THRESHOLD)
+    assert [each.right(THRESHOLD) for each in found.outcomes] == [True, True, False, False, False]
+    assert [each.dangerous(THRESHOLD) for each in found.outcomes] == [False, False, True, True, False]
+
+
 async def test_an_evaluation_counts_right_and_dangerous_answers(engine: EmbeddedEngine) -> None:
     messages = [
         Labelled(text="What time is breakfast?", expected="answer", articles=["breakfast"]),

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from activities.ai.yaml_text import parse_yaml
-from contracts.rules import Priority
+from contracts.rules import ActionType, Priority
 from contracts.tasks import Department
 
 THING = "{thing}"
@@ -21,7 +21,8 @@ class ActFile(BaseModel):
     """What a guest may do, and how it is said; the file's name is the act's.
 
     `question` may be answered from knowledge, `smalltalk` is answered by `reply`, `context` needs no answer of its
-    own, `work` is for a department, and `person` is never the AI's to answer.
+    own, `work` is for a department, and `person` is never the AI's to answer. Work is asked of the department by the
+    action that `takes` names, or, without one, by a person who reads the message.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,7 @@ class ActFile(BaseModel):
     grave: bool = False
     """Missing it is worse than a needless hand-over, so a suspicion is enough."""
     reply: str = ""
+    takes: ActionType | None = None
     title: str = ""
     department: Department = "front_desk"
     priority: Priority = "normal"

@@ -6,33 +6,50 @@ seen it, for one that has learned a phrasing is always sure of it.
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from activities.ai.acts import THING, Act, load_acts, load_objects
-from activities.ai.calibration import WEIGHTS, Calibration, Evidence, evidence, fit
+from activities.ai.calibration import WEIGHTS, Calibration, evidence, fit, request_evidence
 from activities.ai.evaluation import Labelled, load_labelled
 from activities.ai.knowledge import Article, load_articles
 from activities.ai.reader import Reader, Reading
+from activities.ai.understanding import work_of
+from contracts.tasks import Department
 
 _FOLDS = 5
 
-Case = tuple[Evidence, bool, bool]
+
+@dataclass(frozen=True)
+class Case:
+    """A text as it was read, and what it truly asks for: an article, work of a department, or a person."""
+
+    reading: Reading
+    article: str | None = None
+    department: Department | None = None
 
 
 def calibrate(articles: Sequence[Article], messages: Sequence[Labelled]) -> Calibration:
     acts = load_acts()
-    readings = [*_held_out(articles, list(acts.values())), *_labelled(articles, list(acts.values()), messages)]
+    cases = [*_held_out(articles, list(acts.values())), *_labelled(articles, list(acts.values()), messages)]
+    cases = [case for case in cases if not case.reading.empty]
+    requests = ((work_of(case.reading, acts), case) for case in cases)
     return fit(
         [
-            (evidence(reading, acts), article is not None, reading.article == article)
-            for reading, article in readings
-            if not reading.alarms and not reading.empty
-        ]
+            (evidence(case.reading, acts), case.article is not None, case.reading.article == case.article)
+            for case in cases
+            if not case.reading.alarms
+        ],
+        [
+            (request_evidence(case.reading, act, acts), case.department == act.department)
+            for act, case in requests
+            if act is not None
+        ],
     )
 
 
-def _held_out(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[tuple[Reading, str | None]]:
-    """Each phrasing as read without it, and the article it asks for, if any."""
+def _held_out(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Case]:
+    """Each phrasing as read without it."""
     names = [name for article in articles for name in article.names]
     for fold in range(_FOLDS):
         seen = [each.model_copy(update={"questions": _without(each.questions, fold)}) for each in articles]
@@ -40,23 +57,24 @@ def _held_out(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[tupl
         reader = Reader(seen, known, load_objects())
         for article in articles:
             for question in article.questions[fold::_FOLDS]:
-                yield reader.read(question), article.id
+                yield Case(reader.read(question), article=article.id)
         for act in acts:
             if act.kind in ("person", "work") and act.about != "another language":
                 for phrasing in act.phrasings[fold::_FOLDS]:
-                    yield reader.read(_filled(phrasing, names)), None
+                    asked = act.department if act.takes else None
+                    yield Case(reader.read(_filled(phrasing, names)), department=asked)
 
 
-def _labelled(
-    articles: Sequence[Article], acts: Sequence[Act], messages: Sequence[Labelled]
-) -> Iterator[tuple[Reading, str | None]]:
-    """Messages that ask for one thing: for an article, or for what is a person's."""
+def _labelled(articles: Sequence[Article], acts: Sequence[Act], messages: Sequence[Labelled]) -> Iterator[Case]:
+    """Messages that ask for one thing: for an article, for work, or for what is a person's."""
     reader = Reader(articles, acts, load_objects())
     for message in messages:
         if message.expected == "person":
-            yield reader.read(message.text), None
-        elif len(message.articles) == 1:
-            yield reader.read(message.text), message.articles[0]
+            yield Case(reader.read(message.text))
+        elif message.expected == "task" and message.department and not message.articles:
+            yield Case(reader.read(message.text), department=message.department)
+        elif message.expected == "answer" and len(message.articles) == 1:
+            yield Case(reader.read(message.text), article=message.articles[0])
 
 
 def _without(phrasings: Sequence[str], fold: int) -> list[str]:

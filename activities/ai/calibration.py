@@ -1,8 +1,8 @@
 """Turns a reading's scores into a probability that answering from its best article is right.
 
 Two logistic regressions, multiplied: is this a question that the hotel's articles answer, and if so, is the best
-article the right one. Their weights are fitted to labelled messages and kept in calibration.json;
-`python -m activities.ai.calibrate` fits them anew.
+article the right one. A third says whether a request is plainly what it looks like. Their weights are fitted to
+labelled messages and kept in calibration.json; `python -m activities.ai.calibrate` fits them anew.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,15 @@ class Evidence(NamedTuple):
 class Calibration(BaseModel):
     answerable: Weights
     right: Weights
+    requested: Weights
 
     def confidence(self, evidence: Evidence) -> float:
-        """From 0 to 1."""
+        """That the best article is the right answer, from 0 to 1."""
         return _chance(self.answerable, evidence.answerable) * _chance(self.right, evidence.right)
+
+    def request_confidence(self, evidence: dict[str, float]) -> float:
+        """That the guest asks for this work, from 0 to 1."""
+        return _chance(self.requested, evidence)
 
 
 def _chance(weights: Weights, evidence: dict[str, float]) -> float:
@@ -68,9 +73,26 @@ def evidence(reading: Reading, acts: dict[str, Act]) -> Evidence:
     )
 
 
-def fit(rows: Sequence[tuple[Evidence, bool, bool]]) -> Calibration:
-    """Fits to messages, each with whether it was answerable and whether its best article was the right one."""
+def request_evidence(reading: Reading, act: Act, acts: dict[str, Act]) -> dict[str, float]:
+    """What speaks for and against a request for this work. A rival is anything that another department would not do."""
+    score = max(reading.acts[act.name], _LEAST)
+    rival = max(found for name, found in reading.acts.items() if acts[name].department != act.department)
+    return {
+        "constant": 1.0,
+        "score": score,
+        "lead": score - rival,
+        "person": max(found for name, found in reading.acts.items() if acts[name].kind == "person"),
+        "alarm": float(act.name in reading.alarms),
+    }
+
+
+def fit(rows: Sequence[tuple[Evidence, bool, bool]], requests: Sequence[tuple[dict[str, float], bool]]) -> Calibration:
+    """Fits to messages, each with whether it was answerable and whether its best article was the right one.
+
+    `requests` are those that look like work, each with whether it was that work.
+    """
     return Calibration(
+        requested=_fit(requests),
         answerable=_fit([(found.answerable, answerable) for found, answerable, _ in rows]),
         right=_fit([(found.right, right) for found, answerable, right in rows if answerable]),
     )

@@ -3,13 +3,14 @@
 from functools import cache
 from pathlib import Path
 
+from activities.ai.actions import action_for
 from activities.ai.acts import load_acts, load_objects
 from activities.ai.calibration import load_calibration
 from activities.ai.knowledge import Article, knowledge_folder, load_articles
 from activities.ai.reader import Reader
 from activities.ai.summary import summary_of
 from activities.ai.understanding import Part, Understanding
-from contracts.ai import Action, AIRequest, AIResponse
+from contracts.ai import AIRequest, AIResponse
 from contracts.conversations import Conversation
 from contracts.messages import Author, Message
 from contracts.names import CONTENT_LIMIT
@@ -48,19 +49,43 @@ class _Hotel:
 
     def __init__(self, articles: list[Article]) -> None:
         acts = load_acts()
-        reader = Reader(articles, list(acts.values()), load_objects())
+        self._reader = Reader(articles, list(acts.values()), load_objects())
         self._articles = {article.id: article for article in articles}
-        self._understanding = Understanding(reader, acts, load_calibration())
+        self._understanding = Understanding(self._reader, acts, load_calibration())
 
     def answer(self, request: AIRequest, turn_id: str) -> AIResponse:
         parts = self._understanding.parts(_turn(request))
         pressing = [part for part in parts if part.kind == "handover"]
+        requests = [part for part in parts if part.kind == "request"]
         asked = [part for part in parts if part.kind in ("answer", "unsure")]
         if pressing:
-            return _hand_over(request, turn_id, pressing)
+            return _hand_over(request, pressing)
+        if requests:
+            return self._pass_on(request, turn_id, requests, asked)
         if asked:
             return self._from_articles(request, asked)
         return _be_polite(request, parts)
+
+    def _pass_on(self, request: AIRequest, turn_id: str, requests: list[Part], asked: list[Part]) -> AIResponse:
+        """Work for departments, said to be asked for and not to be done, and answers to what is asked beside it."""
+        acts = list(dict.fromkeys(part.act for part in requests if part.act is not None))
+        beside = self._from_articles(request, asked) if asked else None
+        replies = [*(act.reply for act in acts), *([beside.response] if beside else [])]
+        return AIResponse(
+            conversation_id=request.conversation_id,
+            response="\n\n".join(replies),
+            intent=acts[0].name,
+            confidence=min(part.confidence for part in (*requests, *asked)),
+            actions=[
+                action_for(part.act, part.text, self._named(part.text), f"{turn_id}-{number}")
+                for number, part in enumerate(requests, start=1)
+                if part.act is not None
+            ],
+            sources=beside.sources if beside else [],
+        )
+
+    def _named(self, text: str) -> list[str]:
+        return self._reader.things_in(text)
 
     def _from_articles(self, request: AIRequest, asked: list[Part]) -> AIResponse:
         """One answer to everything asked, as sure as its least sure part; what is unsure serves staff as a draft."""
@@ -88,23 +113,14 @@ def _turn(request: AIRequest) -> list[str]:
     return [message.content[:CONTENT_LIMIT] for message in (*earlier, request.message)]
 
 
-def _hand_over(request: AIRequest, turn_id: str, pressing: list[Part]) -> AIResponse:
-    """What a person must see. Work is recorded as tasks to make, but for now a person sees to that, too."""
-    acts = list(dict.fromkeys(part.act for part in pressing if part.act is not None))
-    tasks = [act for act in acts if act.kind == "work"]
+def _hand_over(request: AIRequest, pressing: list[Part]) -> AIResponse:
+    """What a person must see."""
+    act = next(part.act for part in pressing if part.act is not None)
     return AIResponse(
         conversation_id=request.conversation_id,
-        response=acts[0].reply,
-        intent=acts[0].name,
+        response=act.reply,
+        intent=act.name,
         confidence=0.0,
-        actions=[
-            Action(
-                id=f"{turn_id}-{number}",
-                type="create_task",
-                params={"department": act.department, "title": act.title, "priority": act.priority},
-            )
-            for number, act in enumerate(tasks, start=1)
-        ],
         should_escalate=True,
     )
 

@@ -15,23 +15,33 @@ from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from contracts.problems import Invalid
+from contracts.tasks import Department
 
 BINS = 10
 THRESHOLDS = tuple(step / 20 for step in range(6, 20))
 
 
 class Labelled(BaseModel):
-    """A message and what is right: an answer from these articles, all of them and no other, or a person.
+    """A message and what is right: an answer from these articles, all of them and no other, a task, or a person.
 
-    No articles with an answer means a courtesy, as to a greeting. `kind` says what the message is an example of.
+    No articles with an answer means a courtesy, as to a greeting. A task is for `department`, or for whichever where
+    none is named, and articles beside it are asked for in the same message. `kind` says what the message is an
+    example of.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     text: str
-    expected: Literal["answer", "person"]
+    expected: Literal["answer", "task", "person"]
     articles: list[str] = []
+    department: Department | None = None
     kind: str = ""
+
+    @field_validator("department", mode="before")
+    @classmethod
+    def _empty_column(cls, value: object) -> object:
+        """A CSV has an empty text where there is none."""
+        return value or None
 
     @field_validator("articles", mode="before")
     @classmethod
@@ -50,7 +60,13 @@ class Outcome:
 
     @property
     def right_answer(self) -> bool:
-        return self.message.expected == "answer" and set(self.response.sources) == set(self.message.articles)
+        """From the right articles, and with a task for the right department exactly where one is asked for."""
+        if self.message.expected == "person" or set(self.response.sources) != set(self.message.articles):
+            return False
+        asked = {action.params.get("department", "front_desk") for action in self.response.actions}
+        if self.message.expected == "answer":
+            return not asked
+        return asked == {self.message.department} if self.message.department else bool(asked)
 
     def answered(self, threshold: float) -> bool:
         return self.response.confidence >= threshold and not self.response.should_escalate
@@ -60,7 +76,7 @@ class Outcome:
         return self.right_answer if self.answered(threshold) else self.message.expected == "person"
 
     def dangerous(self, threshold: float) -> bool:
-        """Answered when a person was right, or from the wrong article."""
+        """Answered when a person was right, from the wrong article, or with the wrong task."""
         return self.answered(threshold) and not self.right_answer
 
 

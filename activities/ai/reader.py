@@ -34,6 +34,7 @@ _READINGS_KEPT = 64
 class Reading:
     """What a text is like: scores of acts and of articles, near 1 where it is like their examples, best first."""
 
+    text: str
     acts: dict[str, float]
     articles: dict[str, float]
     alarms: tuple[str, ...]
@@ -87,6 +88,12 @@ class Reader:
                 return [" ".join((*before, *name, *after)) for name in names]
         return [text]
 
+    def things_in(self, text: str) -> list[str]:
+        """The things of hotels that a text names, in their learned spelling."""
+        spelled = self._vocabulary.corrected(text)
+        found = self._things.found(tuple(map(stem, spelled)))
+        return list(dict.fromkeys(" ".join(spelled[start:end]) for start, end, _ in found))
+
     def _read(self, text: str) -> Reading:
         spelled = self._vocabulary.corrected(text)
         stems = tuple(map(stem, spelled))
@@ -94,6 +101,7 @@ class Reader:
         own = self._own.get(next(iter(articles)), frozenset())
         telling = [each for each in stems if each not in self._of_no_topic and not each.isupper()]
         return Reading(
+            text=text,
             acts=_best_first(self._acts.scores(self._act_features(stems))),
             articles=articles,
             alarms=tuple(self._alarms_in(spelled)),

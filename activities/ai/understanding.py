@@ -1,11 +1,12 @@
 """What a whole turn asks for: its messages read part by part, and what the parts come to together."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from activities.ai.acts import QUESTION, Act
-from activities.ai.calibration import Calibration, evidence
+from activities.ai.calibration import Calibration, evidence, request_evidence
 from activities.ai.language import is_foreign
 from activities.ai.reader import OTHER_TOPIC, Reader, Reading
 from activities.ai.segments import clauses, sentences
@@ -14,23 +15,29 @@ SURE = 0.7
 """Confidence at which a part is a question that knowledge answers."""
 SUSPICION = 0.35
 """Score at which a grave act counts, whatever else the message is like."""
+DOUBT = 0.2
+"""Score of a grave act at which a person sees what would otherwise be work for a department."""
 PLAIN = 0.6
 """Score at which a mere clause is taken for what it is like."""
 LIKELY = 0.3
 """Score at which the likeliest act is named."""
 
-Kind = Literal["answer", "smalltalk", "context", "handover", "unsure"]
-_RANKS: dict[Kind, int] = {"handover": 0, "unsure": 1, "answer": 2, "smalltalk": 3, "context": 4}
+_ASKS_TO_KNOW = re.compile(r"\W*(what|when|where|which|how|who|why|is (?!it possible)|are|does)\b", re.IGNORECASE)
+"""How nobody begins who wants something done."""
+
+Kind = Literal["answer", "smalltalk", "context", "handover", "request", "unsure"]
+_RANKS: dict[Kind, int] = {"handover": 0, "request": 1, "unsure": 2, "answer": 3, "smalltalk": 4, "context": 5}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a guest said. `intent` is an article's id, an act's name or `unknown`."""
+    """One thing a guest said, in their words `text`. `intent` is an article's id, an act's name or `unknown`."""
 
     kind: Kind
     intent: str
     confidence: float
     act: Act | None = None
+    text: str = ""
 
     @property
     def sure(self) -> bool:
@@ -79,13 +86,17 @@ class Understanding:
         judged = {text: self._clause(text) for text in texts} if len(texts) > 1 else {sentence: whole}
         if pressing := [part for part in judged.values() if part.kind == "handover"]:
             return pressing
+        if whole.kind == "handover":
+            return [whole]
+        if any(part.kind == "request" for part in judged.values()):
+            return self._requests(sentence, whole, judged)
         asking = {
             text: part
             for text, part in judged.items()
             if part.kind in ("answer", "unsure") and not self._reader.read(text).names
         }
         topics = [text for text in asking if self._reader.read(text).topical]
-        if whole.kind == "handover" or not asking:
+        if whole.kind == "request" or not asking:
             return [whole]
         if len(topics) > 1 and all(asking[text].sure for text in topics):
             return _distinct([asking[text] for text in topics])
@@ -95,6 +106,21 @@ class Understanding:
             asked = self._judged(self._reader.read(", ".join(asking)))
             return [whole if whole.kind == "answer" and whole.confidence > asked.confidence else asked]
         return [whole]
+
+    def _requests(self, sentence: str, whole: Part, judged: dict[str, Part]) -> list[Part]:
+        """Work, and what is asked beside it; a clause that asks nothing plainly only tells more of the work."""
+        requests = _distinct([part for part in judged.values() if part.kind == "request"])
+        beside = [
+            part
+            for text, part in judged.items()
+            if part.kind in ("answer", "unsure")
+            and self._reader.read(text).act == QUESTION
+            and self._reader.read(text).topical
+        ]
+        if len(requests) == 1 and not beside:
+            sure = max(requests[0].confidence, whole.confidence if whole.intent == requests[0].intent else 0.0)
+            return [replace(requests[0], confidence=sure, text=sentence)]
+        return [*requests, *beside]
 
     def _both(self, sentence: str) -> list[Part]:
         """Answers to a question that names two things at once, where there is one for each."""
@@ -115,8 +141,14 @@ class Understanding:
             return Part("unsure", "unknown", 0.0)
         act = self._acts[reading.act]
         score = reading.acts[reading.act]
-        if grave := self._grave(reading):
+        if grave := self._likeliest_grave(reading, SUSPICION):
             return Part("handover", grave.name, 0.0, grave)
+        work = work_of(reading, self._acts)
+        if work and (doubt := self._likeliest_grave(reading, DOUBT)):
+            return Part("handover", doubt.name, 0.0, doubt)
+        if work:
+            confidence = self._calibration.request_confidence(request_evidence(reading, work, self._acts))
+            return Part("request", work.name, confidence, work, reading.text)
         if reading.alarms:
             plain = act.kind in ("person", "work") and act.about == "the hotel"
             alarmed = act if plain else self._acts[reading.alarms[0]]
@@ -129,11 +161,24 @@ class Understanding:
             return Part("unsure", "unknown", 0.0)
         return Part("answer", reading.article, self._calibration.confidence(evidence(reading, self._acts)))
 
-    def _grave(self, reading: Reading) -> Act | None:
+    def _likeliest_grave(self, reading: Reading, least: float) -> Act | None:
         graves = [act for act in self._acts.values() if act.grave]
         likeliest = max(graves, key=lambda act: (act.name in reading.alarms, reading.acts[act.name]))
-        suspected = likeliest.name in reading.alarms or reading.acts[likeliest.name] >= SUSPICION
+        suspected = likeliest.name in reading.alarms or reading.acts[likeliest.name] >= least
         return likeliest if suspected else None
+
+
+def work_of(reading: Reading, acts: dict[str, Act]) -> Act | None:
+    """The work that a text plainly asks for. Not where a word alarms that is a person's, such as `disgusting`."""
+    likeliest = acts[reading.act]
+    alarmed = next((acts[alarm] for alarm in reading.alarms if acts[alarm].takes), None)
+    if alarmed is None and _ASKS_TO_KNOW.match(reading.text):
+        return None
+    if any(acts[alarm].kind == "person" for alarm in reading.alarms):
+        return None
+    if likeliest.takes and (reading.acts[likeliest.name] >= LIKELY or likeliest.name in reading.alarms):
+        return likeliest
+    return alarmed if likeliest.kind != "person" and likeliest.kind != "work" else None
 
 
 def _distinct(parts: list[Part]) -> list[Part]:

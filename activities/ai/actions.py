@@ -1,0 +1,51 @@
+"""What the AI asks the gateway to do for a guest: tasks for departments, and a late check-out."""
+
+import re
+from collections.abc import Sequence
+
+from activities.ai.acts import Act
+from contracts.ai import Action
+
+TITLE_LENGTH = 80
+DESCRIPTION_LENGTH = 500
+_HOUR = re.compile(
+    r"\b(?:until|till?|to|at|by|around)\s+(?:(?P<noon>noon)|(?P<hour>\d{1,2})(?:[:.](?P<minute>[0-5]\d))?"
+    r"\s*(?P<half>[ap])?\.?(?:m\b|(?=\W|$)))",
+    re.IGNORECASE,
+)
+_AFTERNOON_BEFORE = 8
+"""An hour before it is of the afternoon, for nobody asks to leave late at 3 in the night."""
+
+
+def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Action:
+    """The action of a request. The title has only names that the hotel knows: a guest may be told it."""
+    if act.takes == "request_late_checkout":
+        until = hour_of(text)
+        return Action(id=action_id, type="request_late_checkout", params={"until": until} if until else {})
+    title = f"{act.title}: {', '.join(things)}" if things else act.title
+    return Action(
+        id=action_id,
+        type="create_task",
+        params={
+            "department": act.department,
+            "priority": act.priority,
+            "title": title[:TITLE_LENGTH],
+            "description": text[:DESCRIPTION_LENGTH],
+        },
+    )
+
+
+def hour_of(text: str) -> str | None:
+    """The hour until which a guest wants to stay, as HH:MM; None where none is said."""
+    for found in _HOUR.finditer(text):
+        if found["noon"]:
+            return "12:00"
+        hour, minute = int(found["hour"]), found["minute"] or "00"
+        half = (found["half"] or "").lower()
+        if (half == "p" and hour < 12) or (not half and hour < _AFTERNOON_BEFORE):
+            hour += 12
+        if half == "a" and hour == 12:
+            hour = 0
+        if hour < 24:
+            return f"{hour:02}:{minute}"
+    return None
