@@ -97,13 +97,29 @@ class HttpEngine(Section):
 
 
 class LlmEngine(Section):
+    """A language model. Costs are per million tokens, in whatever currency the hotel counts in."""
+
+    provider: Literal["openai", "anthropic", "ollama"] = "openai"
+    """`openai` is any server that speaks OpenAI's API."""
     base_url: str | None = None
     model: str | None = None
     api_key: SecretStr | None = None
+    timeout: Milliseconds = 20_000
+    """How long one request may take; `routing.aiTimeout` bounds the whole answer."""
+    max_tokens: int = Field(default=800, ge=1)
+    context_characters: int = Field(default=12_000, ge=1_000)
+    """Most characters of articles that the model is given."""
+    input_cost: float = Field(default=0.0, ge=0)
+    output_cost: float = Field(default=0.0, ge=0)
+
+
+EngineName = Literal["embedded", "llm", "http"]
 
 
 class Ai(Section):
-    engine: Literal["embedded", "llm", "http"] = "embedded"
+    engine: EngineName = "embedded"
+    fallback: list[EngineName] = []
+    """Engines to ask, in this order, where the first gives no answer."""
     http: HttpEngine = HttpEngine()
     llm: LlmEngine = LlmEngine()
 
@@ -172,7 +188,7 @@ class EmailChannel(Section):
     sendgrid_secret: SecretStr | None = None
 
 
-AnyChannel = TypeVar("AnyChannel", MessagesChannel, WhatsAppChannel, TwilioChannel, EmailChannel)
+AnySection = TypeVar("AnySection", bound="Section")
 
 
 class PropertyChannels(Section):
@@ -235,6 +251,8 @@ class Property(Section):
     approvals: dict[ActionType, Approval] | None = None
     texts: Texts = Texts()
     channels: PropertyChannels = PropertyChannels()
+    ai: Ai = Ai()
+    """What is set here is used instead of the same key of `ai`."""
 
 
 class HttpIntegration(Section):
@@ -318,10 +336,22 @@ class Settings(BaseSettings):
                 return property_id
         return addressed if self.channels_of(addressed).whatsapp.phone_number_id == phone_number_id else None
 
+    def ai_of(self, property_id: str) -> Ai:
+        """The AI of a property: its own keys, then the shared ones."""
+        hotel = self.properties.get(property_id)
+        return _over(self.ai, hotel.ai) if hotel else self.ai
 
-def _over(shared: AnyChannel, own: AnyChannel) -> AnyChannel:
-    """The shared keys of a channel under those that a property has set itself."""
-    return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+    def engine_of(self, property_id: str) -> EngineName:
+        return self.ai_of(property_id).engine
+
+
+def _over(shared: AnySection, own: AnySection) -> AnySection:
+    """The shared keys under those that a property has set itself, however deep."""
+    changes: dict[str, object] = {}
+    for name in own.model_fields_set:
+        value, before = getattr(own, name), getattr(shared, name)
+        changes[name] = _over(before, value) if isinstance(value, Section) else value
+    return shared.model_copy(update=changes)
 
 
 class _SettingsFile(YamlConfigSettingsSource):

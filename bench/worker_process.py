@@ -9,5 +9,5 @@ from settings import load_settings
 
 if __name__ == "__main__":
     settings = load_settings()
-    engine = ZeroDelayEngine(local=settings.ai.engine == "embedded")
+    engine = ZeroDelayEngine()
     uvloop.run(worker.run(settings, tuple(TaskQueue), engine))

@@ -42,9 +42,6 @@ class ZeroDelayEngine:
 
     name = "zero"
 
-    def __init__(self, *, local: bool) -> None:
-        self.local = local
-
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
         return AIResponse(
             conversation_id=request.conversation_id,

@@ -70,6 +70,8 @@ class AIResponse(Model):
     actions: list[Action] = []
     should_escalate: bool = False
     sources: list[str] = []
+    model: str | None = None
+    """The language model that wrote it, if any."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The metrics of conversations and channels, one definition for api and worker. Labels hold no guest's data."""
+"""The metrics of conversations, channels and the AI, one definition for api and worker. Labels hold no guest's data."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -18,3 +18,7 @@ ROUTING_LATENCY = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 SMS_SEGMENTS = Counter("gateway_sms_segments_total", "Segments of SMS that left, as networks bill them", ["property"])
+AI_TOKENS = Counter("gateway_ai_tokens_total", "Tokens that language models read and wrote", ["property", "direction"])
+AI_COST = Counter("gateway_ai_cost_total", "Cost of language models, by the prices in settings", ["property"])
+AI_FAILURES = Counter("gateway_ai_failures_total", "Engines that gave no answer", ["property", "engine"])
+AI_HELD_BACK = Counter("gateway_ai_held_back_total", "Answers that staff must see first", ["property", "why"])

@@ -11,6 +11,7 @@ from activities.ai.acts import load_acts
 from activities.ai.embedded import EmbeddedEngine
 from activities.ai.evaluation import Evaluation, evaluate, load_labelled
 from activities.ai.knowledge import SHIPPED, load_articles
+from activities.ai.library import Library
 from activities.ai.report import as_text
 from activities.ai.text import words
 from contracts.ai import AIRequest, AIResponse, ConversationContext
@@ -66,7 +67,9 @@ ARTICLES = {
 @pytest.fixture(scope="module")
 def engine() -> EmbeddedEngine:
     return EmbeddedEngine(
-        Settings(properties={"seaview": Property(name="Seaview Hotel"), "bare": Property(name="No Knowledge Inn")})
+        Library(
+            Settings(properties={"seaview": Property(name="Seaview Hotel"), "bare": Property(name="No Knowledge Inn")})
+        )
     )
 
 
@@ -418,7 +421,7 @@ async def test_a_property_brings_its_own_articles(tmp_path: Path) -> None:
         "---\ntitle: Lagoon\nnames: [lagoon]\nquestions: [can we swim in the lagoon, is there a lagoon]\n---\n"
         "The lagoon is open from dawn to dusk.\n"
     )
-    engine = EmbeddedEngine(Settings(properties={"own": Property(name="Own", knowledge=str(tmp_path))}))
+    engine = EmbeddedEngine(Library(Settings(properties={"own": Property(name="Own", knowledge=str(tmp_path))})))
     response = await ask(engine, "can we swim in the lagoon?", property_id="own")
     assert (response.response, response.sources) == ("The lagoon is open from dawn to dusk.", ["lagoon"])
 
@@ -436,4 +439,4 @@ def test_a_file_that_is_no_article_stops_the_start_with_its_name(tmp_path: Path,
 def test_a_missing_folder_stops_the_start_with_the_setting(tmp_path: Path) -> None:
     settings = Settings(properties={"own": Property(name="Own", knowledge=str(tmp_path / "nowhere"))})
     with pytest.raises(SettingsError, match=r"properties\.own\.knowledge"):
-        EmbeddedEngine(settings)
+        EmbeddedEngine(Library(settings))

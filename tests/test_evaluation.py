@@ -7,6 +7,7 @@ import pytest
 
 from activities.ai.embedded import EmbeddedEngine
 from activities.ai.evaluation import Labelled, evaluate, load_labelled
+from activities.ai.library import Library
 from activities.ai.report import as_svg, as_text
 from contracts.problems import Invalid
 from settings import Property, Settings
@@ -17,7 +18,7 @@ THRESHOLD = 0.7
 
 @pytest.fixture(scope="module")
 def engine() -> EmbeddedEngine:
-    return EmbeddedEngine(Settings(properties={"seaview": Property(name="Seaview Hotel")}))
+    return EmbeddedEngine(Library(Settings(properties={"seaview": Property(name="Seaview Hotel")})))
 
 
 async def test_an_evaluation_reads_as_text_and_as_a_plot(engine: EmbeddedEngine) -> None:

@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from activities.ai.embedded import EmbeddedEngine
 from activities.ai.engines import build_engine
 from activities.ai.http import HttpEngine
 from activities.ai.port import EngineError
 from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
 from contracts.messages import Author, Delivery, DeliveryState, Message
-from settings import Ai, Settings, SettingsError
+from settings import Ai, Property, Settings, SettingsError
 from settings import HttpEngine as HttpSettings
+from settings import LlmEngine as LlmSettings
 from tests.fakes.server import serving
 
 SECRET_WORDS = "my secret is a blue parrot"
@@ -171,12 +171,22 @@ async def test_the_callers_deadline_ends_a_stalled_answer_and_the_next_one_works
         assert await engine.answer(a_request(), turn_id="t") == ANSWER
 
 
-async def test_settings_choose_the_engine() -> None:
-    embedded = build_engine(Settings())
-    remote = build_engine(Settings(ai=Ai(engine="http", http=HttpSettings(url="http://127.0.0.1:9/answer"))))
-    assert (embedded.name, embedded.local, remote.name, remote.local) == ("embedded", True, "http", False)
-    assert isinstance(embedded, EmbeddedEngine)
-    await remote.close()
+async def test_settings_choose_the_engine_and_a_property_its_own() -> None:
+    http = HttpSettings(url="http://127.0.0.1:9/answer")
+    own = Property(name="Own", ai=Ai(engine="http", fallback=["embedded"], http=http))
+    engines = build_engine(Settings(properties={"own": own, "other": Property(name="Other")}))
+    assert [each.name for each in engines.of("own")] == ["http", "embedded"]
+    assert [each.name for each in engines.of("other")] == ["embedded"]
+    await engines.close()
+
+
+async def test_what_a_property_does_not_set_is_shared() -> None:
+    shared = Ai(engine="llm", llm=LlmSettings(model="m", base_url="http://127.0.0.1:9", max_tokens=9))
+    own = Property(name="Own", ai=Ai(llm=LlmSettings(model="n")))
+    settings = Settings(ai=shared, properties={"own": own})
+    assert settings.engine_of("own") == settings.engine_of("elsewhere") == "llm"
+    found = settings.ai_of("own").llm
+    assert (found.model, found.base_url, found.max_tokens) == ("n", "http://127.0.0.1:9", 9)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +194,9 @@ async def test_settings_choose_the_engine() -> None:
     [
         ({"engine": "http"}, r"ai\.http\.url"),
         ({"engine": "http", "http": {"url": "ai.example/answer"}}, r"ai\.http\.url"),
-        ({"engine": "llm"}, "embedded or http"),
+        ({"engine": "llm"}, r"ai\.llm\.model"),
+        ({"engine": "llm", "llm": {"model": "m"}}, r"ai\.llm\.apiKey"),
+        ({"engine": "embedded", "fallback": ["http"]}, r"ai\.http\.url"),
     ],
 )
 def test_an_engine_that_is_not_set_up_stops_the_start(ai: dict[str, object], told: str) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from activities.ai.embedded import EmbeddedEngine
+from activities.ai.library import Library
 from activities.ai.summary import QUOTE_LENGTH, summary_of
 from contracts.conversations import Conversation, ConversationState, Escalation, Resolution
 from contracts.messages import AIInfo, Author, Delivery, DeliveryState, Message
@@ -79,6 +80,6 @@ def test_many_and_long_messages_stay_short_and_show_that_something_is_left_out()
 
 async def test_the_embedded_engine_gives_it() -> None:
     messages = [said(Author.GUEST, "Hello?")]
-    assert await EmbeddedEngine(Settings()).summarise(a_conversation(), messages) == (
+    assert await EmbeddedEngine(Library(Settings())).summarise(a_conversation(), messages) == (
         summary_of(a_conversation(), messages)
     )

@@ -14,7 +14,7 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         escalation_threshold=settings.routing.escalation_threshold,
         ai_timeout=_ms(settings.routing.ai_timeout),
         max_retries=settings.routing.max_retries,
-        local_engine=settings.ai.engine == "embedded",
+        local_engine=settings.engine_of(property_id) == "embedded",
         debounce=_ms(shared.debounce[channel_type]),
         idle_timeout=_ms(shared.idle_timeout),
         escalated_timeout=_ms(shared.escalated_timeout),

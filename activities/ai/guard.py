@@ -1,0 +1,119 @@
+"""Stands between a guest and an engine that nobody here wrote: what such an engine says is checked, never trusted."""
+
+from collections.abc import Sequence
+
+from activities.ai.answer_check import Fault, Grounds, fault_of, figures
+from activities.ai.embedded import hand_over
+from activities.ai.hotel import Hotel
+from activities.ai.injection import gives_orders, safe_name
+from activities.ai.library import Library
+from activities.ai.port import Engine
+from activities.ai.prompt import RULES
+from activities.ai.turn import turn_of
+from contracts.ai import Action, AIRequest, AIResponse
+from contracts.conversations import Conversation
+from contracts.guests import GuestProfile
+from contracts.messages import Message
+from contracts.metrics import AI_HELD_BACK
+from contracts.rules import TOPICS
+
+ACTIONS = 3
+TITLE_LENGTH = 80
+UNGROUNDED_CONFIDENCE = 0.3
+"""Most that an answer may claim that names none of the hotel's articles and asks for no work."""
+_DEPARTMENTS = frozenset({"housekeeping", "maintenance", "concierge", "front_desk"})
+_PRIORITIES = frozenset({"low", "normal", "high"})
+"""Urgent is for emergencies, which are a person's at once."""
+_PEOPLES = frozenset({*TOPICS, "human_request"})
+
+
+class Guard:
+    """Asks an engine for what may be the AI's, and holds back answers that a person should see first."""
+
+    def __init__(self, engine: Engine, library: Library) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._library = library
+
+    async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
+        hotel = self._library.hotel(request.context.property_id)
+        turn = turn_of(request)
+        pressing = [part for part in hotel.parts(turn) if part.kind == "handover" and part.intent in _PEOPLES]
+        if pressing:
+            return hand_over(request, pressing)
+        response = await self._engine.answer(request, turn_id=turn_id)
+        response.actions = _allowed(response.actions, turn, hotel)
+        fault = _fault(response, request, turn, hotel)
+        if fault is None:
+            return _grounded(response, hotel, turn)
+        AI_HELD_BACK.labels(request.context.property_id, fault).inc()
+        held = {"confidence": 0.0, "should_escalate": True, "intent": fault, "actions": []}
+        return response.model_copy(update=held)
+
+    async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
+        """Only staff read it."""
+        return await self._engine.summarise(conversation, messages)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+def _fault(response: AIResponse, request: AIRequest, turn: Sequence[str], hotel: Hotel) -> Fault | str | None:
+    if any(gives_orders(text) for text in turn):
+        return "injection"
+    sources = [hotel.articles[source] for source in response.sources if source in hotel.articles]
+    grounds = Grounds(
+        sources=tuple(each.text for each in sources if not gives_orders(each.text)),
+        profile=_own(request.guest_profile),
+        instructions=RULES,
+    )
+    return fault_of(response.response, "\n".join(turn), grounds)
+
+
+def _grounded(response: AIResponse, hotel: Hotel, turn: Sequence[str]) -> AIResponse:
+    """An answer from nowhere is not sure of anything, but for a courtesy to one."""
+    polite = all(part.kind in ("smalltalk", "context") for part in hotel.parts(turn))
+    if polite or response.actions or any(source in hotel.articles for source in response.sources):
+        return response
+    return response.model_copy(update={"confidence": min(response.confidence, UNGROUNDED_CONFIDENCE)})
+
+
+def _own(profile: GuestProfile) -> tuple[str, ...]:
+    """The guest's own data, as an answer may mention it."""
+    stays = (f"room {stay.room}; {stay.arrival}; {stay.departure}" for stay in profile.stays)
+    return (safe_name(profile.name) or "", *stays)
+
+
+def _allowed(actions: Sequence[Action], turn: Sequence[str], hotel: Hotel) -> list[Action]:
+    """Actions of kinds that a guest may ask for, in words that may be told to one."""
+    return [made for action in actions[:ACTIONS] if (made := _made(action, turn, hotel)) is not None]
+
+
+def _made(action: Action, turn: Sequence[str], hotel: Hotel) -> Action | None:
+    match action.type:
+        case "create_task":
+            if action.params.get("department") not in _DEPARTMENTS:
+                return None
+            priority = action.params.get("priority")
+            params = {
+                "department": action.params["department"],
+                "priority": priority if priority in _PRIORITIES else "normal",
+                "title": _title(str(action.params.get("title", "")), turn),
+                "description": "\n".join(turn)[:500],
+            }
+        case "request_late_checkout":
+            params = {"until": action.params["until"]} if "until" in action.params else {}
+        case "notify_staff":
+            params = {}
+        case _:
+            return None
+    return action.model_copy(update={"params": params})
+
+
+def _title(written: str, turn: Sequence[str]) -> str:
+    """The model's title where it is plain; a guest is told it when the task is done."""
+    title = " ".join(written.split())[:TITLE_LENGTH]
+    claims = fault_of(title, "", Grounds()) in ("unsupported_promise", "leak", "empty")
+    prices = any(each.startswith(("price", "percent")) for each in figures(title))
+    strange = not figures(title) <= figures("\n".join(turn))
+    return "A guest's request" if claims or prices or strange or gives_orders(title) else title

@@ -1,0 +1,54 @@
+"""One property's articles, and the understanding learned from them; every engine reads and retrieves by it."""
+
+from collections.abc import Iterator, Sequence
+
+from activities.ai.acts import load_acts, load_objects
+from activities.ai.calibration import load_calibration
+from activities.ai.knowledge import Article
+from activities.ai.reader import OTHER_TOPIC, Reader
+from activities.ai.segments import sentences
+from activities.ai.understanding import Part, Understanding
+
+CLEAR = 0.3
+"""Score of an article from which a text is taken to be about it."""
+RETRIEVED = 5
+
+
+class Hotel:
+    def __init__(self, articles: Sequence[Article]) -> None:
+        """Takes a second or two."""
+        acts = load_acts()
+        self._reader = Reader(articles, list(acts.values()), load_objects())
+        self._understanding = Understanding(self._reader, acts, load_calibration())
+        self.articles = {article.id: article for article in articles}
+
+    def parts(self, messages: Sequence[str]) -> list[Part]:
+        """What a guest said in a turn's messages, the most pressing first."""
+        return self._understanding.parts(messages)
+
+    def things_in(self, text: str) -> list[str]:
+        """The things of hotels that a text names, in a spelling of ours."""
+        return self._reader.things_in(text)
+
+    def retrieve(self, messages: Sequence[str], *, characters: int) -> list[Article]:
+        """The articles a turn may be about, best first, as many as fit.
+
+        Where no article is clearly meant, as in a language that the reader does not know, that is as many as there
+        are; otherwise the few best ones.
+        """
+        scores: dict[str, float] = {}
+        for text in (*messages, *(part for message in messages for part in sentences(message))):
+            for article, score in self._reader.read(text).articles.items():
+                scores[article] = max(score, scores.get(article, score))
+        scores.pop(OTHER_TOPIC, None)
+        ranked = sorted(self.articles, key=lambda each: -scores.get(each, 0.0))
+        clear = bool(ranked) and scores.get(ranked[0], 0.0) >= CLEAR
+        return list(self._fitting(ranked[:RETRIEVED] if clear else ranked, characters))
+
+    def _fitting(self, ranked: Sequence[str], characters: int) -> Iterator[Article]:
+        for article_id in ranked:
+            article = self.articles[article_id]
+            characters -= len(article.title) + len(article.text)
+            if characters < 0:
+                return
+            yield article
