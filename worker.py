@@ -18,6 +18,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.ai.engines import build_engine
+from activities.ai.library import Library
 from activities.ai.port import Engine
 from activities.channels.messages_sender import MessagesCallback
 from activities.channels.port import Channel
@@ -27,6 +28,7 @@ from activities.channels.whatsapp_sender import WhatsApp
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
@@ -77,7 +79,9 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
 async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Activities]:
     """Everything that activities need, closed at the end; the engine is the one that the settings name."""
     database, redis = Database(settings.database), open_redis(settings.redis)
-    engine = engine or build_engine(settings)
+    library = Library(settings)
+    engine = engine or build_engine(settings, library)
+    following = asyncio.create_task(library.follow(Knowledge(database)))
     live = LiveStream(redis)
     channels = build_channels(settings, DeliveryReports(database, live))
     try:
@@ -86,6 +90,7 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
             tasks=TaskPublishing(Tasks(database, live)),
         )
     finally:
+        following.cancel()
         for channel in channels.values():
             await channel.close()
         await engine.close()

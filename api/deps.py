@@ -58,6 +58,8 @@ WritesTasks = Annotated[Session, Depends(Allow(Permission.WRITE_TASKS))]
 ReadsNotifications = Annotated[Session, Depends(Allow(Permission.READ_NOTIFICATIONS))]
 ReadsQuarantine = Annotated[Session, Depends(Allow(Permission.READ_QUARANTINE))]
 RetriesQuarantine = Annotated[Session, Depends(Allow(Permission.RETRY_QUARANTINE))]
+ReadsKnowledge = Annotated[Session, Depends(Allow(Permission.READ_KNOWLEDGE))]
+WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
 
 IdempotencyKey = Annotated[
     str | None,

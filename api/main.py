@@ -21,6 +21,7 @@ from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
+from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
 from activities.storage.quarantine import Quarantine
@@ -28,7 +29,9 @@ from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
-from api import commands, conversations, guests, notifications, openings, operations, quarantine, sending, tasks
+from api import (
+    commands, conversations, guests, knowledge, notifications, openings, operations, quarantine, sending, tasks,
+)
 from api.auth import routes as auth
 from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
 from api.auth.tokens import Tokens
@@ -110,7 +113,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    for resource in (auth, conversations, openings, commands, sending, guests, tasks, notifications, quarantine):
+    administration = (notifications, quarantine, knowledge)
+    for resource in (auth, conversations, openings, commands, sending, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
 
@@ -163,6 +167,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             notifications=Notifications(database),
             quarantine=Quarantine(database, live_stream),
             reports=DeliveryReports(database, live_stream),
+            knowledge=Knowledge(database),
             staff=staff,
             sessions=sessions,
             tokens=tokens,

@@ -30,6 +30,7 @@ TAGS: Final = [
     {"name": "conversations", "description": "Conversations with guests, and what staff tell them to do."},
     {"name": "guests", "description": "The people who write."},
     {"name": "tasks", "description": "Work for the hotel's departments."},
+    {"name": "knowledge", "description": "What the AI answers from, and what it could not answer."},
     {"name": "notifications", "description": "What staff must see."},
     {"name": "quarantine", "description": "What channels brought and nobody could read."},
     {"name": "webhooks", "description": "Where channels bring guest messages to."},

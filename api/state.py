@@ -12,6 +12,7 @@ from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
+from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
 from activities.storage.quarantine import Quarantine
@@ -47,6 +48,7 @@ class State:
     notifications: Notifications
     quarantine: Quarantine
     reports: DeliveryReports
+    knowledge: Knowledge
     staff: StaffAccounts
     sessions: Sessions
     tokens: Tokens

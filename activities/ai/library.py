@@ -1,23 +1,81 @@
 """The knowledge of all properties, read once a process and read anew where it has changed."""
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from activities.ai.hotel import Hotel
-from activities.ai.knowledge import knowledge_folder, load_articles
+from activities.ai.knowledge import Article, knowledge_folder, load_articles
+from contracts.knowledge import StoredArticle
+from contracts.problems import StorageAway
 from settings import Settings
+
+LOOK_SECONDS = 3
+"""How often storage is asked whether anything has changed."""
+
+
+class Stored(Protocol):
+    """Articles that staff wrote; activities/storage/knowledge.py has them."""
+
+    async def heads(self) -> dict[str, int]: ...
+
+    async def all(self, property_id: str) -> list[StoredArticle]: ...
 
 
 class Library:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError for knowledge that cannot be read."""
-        self._hotels = {each: _shipped(knowledge_folder(settings, each)) for each in settings.properties}
+        self._folders = {each: knowledge_folder(settings, each) for each in settings.properties}
+        self._hotels = {each: _shipped(folder) for each, folder in self._folders.items()}
+        self._heads: dict[str, int] = {}
 
     def hotel(self, property_id: str) -> Hotel:
         """A property's knowledge; one that is not configured knows nothing of its own."""
         return self._hotels.get(property_id) or _shipped(None)
 
+    async def follow(self, stored: Stored) -> None:
+        """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
+        while True:
+            await self.refresh(stored)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def refresh(self, stored: Stored) -> None:
+        """Reads what has changed since the last time; stored articles go before shipped ones of the same id."""
+        try:
+            heads = await stored.heads()
+            for property_id, head in heads.items():
+                if property_id in self._hotels and self._heads.get(property_id) != head:
+                    written = await stored.all(property_id)
+                    articles = _together(_shipped_articles(self._folders[property_id]), written)
+                    # In a thread, for learning takes a second in which others want their answers.
+                    self._hotels[property_id] = await asyncio.to_thread(Hotel, articles)
+                    self._heads[property_id] = head
+        except StorageAway:
+            return
+
+
+def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> list[Article]:
+    articles = {article.id: article for article in shipped}
+    for each in stored:
+        articles.pop(each.id, None)
+        if not each.deleted:
+            articles[each.id] = Article(
+                id=each.id,
+                title=each.title,
+                names=each.names,
+                words=each.words,
+                questions=each.questions,
+                text=each.text,
+            )
+    return [articles[article_id] for article_id in sorted(articles)]
+
 
 @cache
 def _shipped(folder: Path | None) -> Hotel:
-    return Hotel(load_articles(folder) if folder else [])
+    return Hotel(_shipped_articles(folder))
+
+
+def _shipped_articles(folder: Path | None) -> list[Article]:
+    return load_articles(folder) if folder else []

@@ -246,3 +246,49 @@ class QuarantineRow(SQLModel, table=True):
     at: datetime = _moment()
     retried_at: datetime | None = _moment(nullable=True)
     handled_at: datetime | None = _moment(nullable=True)
+
+
+class KnowledgeRow(SQLModel, table=True):
+    """An article as it stands; a deleted one hides the shipped one of its id, too."""
+
+    __tablename__ = "knowledge"
+
+    property_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    title: str
+    names: list[str] = _texts()
+    words: list[str] = _texts()
+    questions: list[str] = _texts()
+    text: str
+    version: int
+    deleted: bool = False
+    updated_at: datetime = _moment()
+    updated_by: str
+
+
+class KnowledgeVersionRow(SQLModel, table=True):
+    __tablename__ = "knowledge_versions"
+
+    property_id: str = Field(primary_key=True)
+    article_id: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    article: JsonObject = _json()
+
+
+class KnowledgeHeadRow(SQLModel, table=True):
+    """How often a property's knowledge has changed; engines read it anew when this moves."""
+
+    __tablename__ = "knowledge_heads"
+
+    property_id: str = Field(primary_key=True)
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class KnowledgeClosedGapRow(SQLModel, table=True):
+    """A guest's message that nothing answered, and the article that was made for it."""
+
+    __tablename__ = "knowledge_closed_gaps"
+
+    conversation_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    article_id: str

@@ -17,6 +17,8 @@ class Permission(StrEnum):
     READ_NOTIFICATIONS = "notifications:read"
     READ_QUARANTINE = "quarantine:read"
     RETRY_QUARANTINE = "quarantine:retry"
+    READ_KNOWLEDGE = "knowledge:read"
+    WRITE_KNOWLEDGE = "knowledge:write"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -32,6 +34,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.READ_NOTIFICATIONS: EVERYONE,
     Permission.READ_QUARANTINE: EVERYONE,
     Permission.RETRY_QUARANTINE: EVERYONE,
+    Permission.READ_KNOWLEDGE: EVERYONE,
+    Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin"}),
 }
 
 

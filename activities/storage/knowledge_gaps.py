@@ -1,0 +1,28 @@
+"""Questions that nothing answered, grouped by what they ask. Pure."""
+
+from collections.abc import Sequence
+
+from rapidfuzz import fuzz, process, utils
+
+from contracts.knowledge import Gap, GapQuestion
+
+ALIKE = 75
+"""Least likeness, of 100, of a question to a group's first one."""
+SHOWN = 20
+"""Most questions of a gap that are told one by one."""
+
+
+def grouped(questions: Sequence[GapQuestion]) -> list[Gap]:
+    """Gaps, the most asked first. A question joins the group whose first question is most like it."""
+    groups: list[list[GapQuestion]] = []
+    heads: list[str] = []
+    for question in questions:
+        text = utils.default_process(question.text)
+        found = process.extractOne(text, heads, scorer=fuzz.token_set_ratio, score_cutoff=ALIKE)
+        if found is None:
+            heads.append(text)
+            groups.append([question])
+        else:
+            groups[found[2]].append(question)
+    gaps = [Gap(count=len(group), questions=group[:SHOWN]) for group in groups]
+    return sorted(gaps, key=lambda gap: -gap.count)

@@ -1,0 +1,112 @@
+"""Articles out of files: Markdown with or without front matter, and CSV. Pure."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import yaml
+from pydantic import ValidationError
+
+from contracts.knowledge import NamedArticle
+from contracts.problems import Invalid
+
+_FENCE = "---"
+_HEADING = re.compile(r"^#{1,3}\s+(?P<title>.+?)\s*#*\s*$", re.MULTILINE)
+_COLUMNS = ("id", "title", "text", "questions", "names", "words")
+_LISTS = ("questions", "names", "words")
+
+
+def articles_of_markdown(content: str) -> list[NamedArticle]:
+    """Each heading is an article's title and what stands below it its text.
+
+    A file that begins with front matter between lines of `---` is one article, as the shipped ones are; its `id` may
+    stand there, too. Raises Invalid with the heading that is wrong.
+    """
+    content = content.lstrip("\ufeff").replace("\r\n", "\n")
+    if content.startswith(f"{_FENCE}\n"):
+        return [_with_front_matter(content)]
+    headings = list(_HEADING.finditer(content))
+    if not headings:
+        raise Invalid("content: there is no heading; begin each article with a line like `# Parking`", field="content")
+    ends = [*(heading.start() for heading in headings[1:]), len(content)]
+    parts = ((each["title"], content[each.end() : end]) for each, end in zip(headings, ends, strict=True))
+    return _each_once([_article({"title": title, "text": text}, f"# {title}") for title, text in parts])
+
+
+def articles_of_csv(content: str) -> list[NamedArticle]:
+    """A row an article, with the columns `title` and `text`, and `id`, `questions`, `names` and `words` where known.
+
+    In the last three, `|` divides. Raises Invalid with the row that is wrong.
+    """
+    reader = csv.DictReader(io.StringIO(content.lstrip("\ufeff")), strict=True)
+    try:
+        columns = [column.strip().lower() for column in reader.fieldnames or []]
+        reader.fieldnames = columns
+        unknown = [column for column in columns if column not in _COLUMNS]
+        if unknown or not {"title", "text"} <= set(columns):
+            raise Invalid(
+                f"content: the first row must name columns, `title` and `text` among them, others from "
+                f"{', '.join(_COLUMNS)}; found {', '.join(columns) or 'nothing'}",
+                field="content",
+            )
+        return _each_once([_article(_cells(row), f"row {number}") for number, row in enumerate(reader, start=2)])
+    except csv.Error as error:
+        raise Invalid(f"content: is not CSV: {error}", field="content") from error
+
+
+def slug(title: str) -> str:
+    """An id made from a title: `Early check-in` is `early_check_in`."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:64]
+
+
+def _with_front_matter(content: str) -> NamedArticle:
+    front, closing, text = content.removeprefix(f"{_FENCE}\n").partition(f"\n{_FENCE}\n")
+    if not closing:
+        raise Invalid("content: the front matter must end with a line of ---", field="content")
+    try:
+        matter = yaml.safe_load(front)
+    except yaml.YAMLError as error:
+        raise Invalid(
+            f"content: the front matter is not YAML: {' '.join(str(error).split())}", field="content"
+        ) from error
+    if not isinstance(matter, dict):
+        raise Invalid("content: the front matter must hold keys, such as title", field="content")
+    return _article({**matter, "text": text}, "the front matter")
+
+
+def _cells(row: dict[str, str | list[str] | None]) -> dict[str, object]:
+    if None in row:
+        raise Invalid("content: a row has more cells than the first; put texts with commas in quotes", field="content")
+    cells: dict[str, object] = {key: value for key, value in row.items() if value not in (None, "")}
+    for key in _LISTS:
+        if key in cells:
+            cells[key] = [part.strip() for part in str(cells[key]).split("|") if part.strip()]
+    return cells
+
+
+def _article(values: dict[str, object], where: str) -> NamedArticle:
+    named = {"id": slug(str(values.get("title", ""))), **values}
+    try:
+        return NamedArticle.model_validate(named)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise Invalid(f"content: {where}: {told}", field="content") from None
+
+
+def _each_once(articles: list[NamedArticle]) -> list[NamedArticle]:
+    if not articles:
+        raise Invalid("content: there is no article in it", field="content")
+    if twice := sorted(set(_repeated(each.id for each in articles))):
+        raise Invalid(f"content: more than one article with the id {', '.join(twice)}", field="content")
+    return articles
+
+
+def _repeated(ids: Iterator[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for each in ids:
+        if each in seen:
+            yield each
+        seen.add(each)
