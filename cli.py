@@ -26,6 +26,9 @@ staff = typer.Typer(help="The people who work here.", no_args_is_help=True)
 app.add_typer(staff, name="staff")
 channels = typer.Typer(help="The ways to guests.", no_args_is_help=True)
 app.add_typer(channels, name="channels")
+engine = typer.Typer(help="Engines of other companies.", no_args_is_help=True)
+app.add_typer(engine, name="engine")
+
 GRACEFUL_SECONDS = 10
 """How long requests that are being answered may take once api is asked to end."""
 
@@ -135,6 +138,36 @@ def evaluate(
     typer.echo(as_text(found))
     if svg is not None:
         svg.write_text(as_svg(found))
+
+
+@engine.command()
+def check(
+    url: Annotated[str, typer.Argument(help="Where the engine takes requests.")],
+    token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="Sent as a bearer token.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long one answer may take.")] = 20.0,
+) -> None:
+    """Try whether a remote AI engine keeps the contract; the exit status is 1 if not."""
+    faults = asyncio.run(_check_engine(url, token, seconds))
+    if faults:
+        raise typer.Exit(1)
+
+
+async def _check_engine(url: str, token: str | None, seconds: float) -> int:
+    import httpx
+    from pydantic import SecretStr
+
+    from activities.ai.contract_check import ContractCheck
+
+    faults = 0
+    async with httpx.AsyncClient() as client:
+        checking = ContractCheck(client, url, SecretStr(token) if token else None, seconds)
+        async for found in checking.run():
+            faults += found.fault is not None
+            typer.echo(f"{'FAILED' if found.fault else 'ok    '}  {found.name} ({found.seconds:.2f} s)")
+            if found.fault:
+                typer.echo(f"        {found.fault}")
+    typer.echo(f"{faults} failed" if faults else "the engine keeps the contract")
+    return faults
 
 
 @app.command()

@@ -94,6 +94,8 @@ class Redis(Section):
 class HttpEngine(Section):
     url: str | None = None
     token: SecretStr | None = None
+    """Sent as `Authorization: Bearer …`."""
+    timeout: Milliseconds = 20_000
 
 
 class LlmEngine(Section):

@@ -74,7 +74,9 @@ def _engine(name: EngineName, ai: Ai, library: Library, where: str) -> Engine:
         case "embedded":
             return EmbeddedEngine(library)
         case "http":
-            return Guard(HttpEngine(_address(ai.http.url, where), ai.http.token), library)
+            return Guard(
+                HttpEngine(_address(ai.http.url, where), ai.http.token, seconds=ai.http.timeout / 1000), library
+            )
         case "llm":
             # Its libraries take a second and tens of megabytes, which a process without models does not pay.
             from activities.ai.llm import LlmEngine

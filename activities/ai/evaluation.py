@@ -152,7 +152,7 @@ async def evaluate(engine: Engine, messages: Sequence[Labelled], *, property_id:
         raise Invalid("there is no labelled message to evaluate with")
     outcomes = []
     for number, message in enumerate(messages):
-        request = _request(message.text, property_id, number)
+        request = request_of(message.text, property_id, number)
         started = perf_counter()
         response = await engine.answer(request, turn_id=f"evaluation-{number}")
         outcomes.append(Outcome(message, response, perf_counter() - started))
@@ -172,7 +172,8 @@ def load_labelled(path: Path) -> list[Labelled]:
     return messages
 
 
-def _request(text: str, property_id: str, number: int) -> AIRequest:
+def request_of(text: str, property_id: str, number: int) -> AIRequest:
+    """The first message of a conversation, as engines get it."""
     now = datetime.now(UTC)
     conversation_id = f"evaluation-{number}"
     message = Message(

@@ -13,15 +13,15 @@ _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 
 
 class HttpEngine:
-    """Makes one request an answer: retries, and the time an answer may take, are the caller's."""
+    """Makes one request an answer: retries, and the time an answer may take in all, are the caller's."""
 
     name = "http"
-    local = False
 
-    def __init__(self, url: str, token: SecretStr | None = None) -> None:
+    def __init__(self, url: str, token: SecretStr | None = None, *, seconds: float = 20.0) -> None:
+        """`seconds` is how long one request may take."""
         headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self.url = url
-        self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS))
+        self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS))
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
         headers = {"content-type": "application/json", "idempotency-key": turn_id}
