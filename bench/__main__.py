@@ -21,6 +21,7 @@ import uvloop
 import websockets
 from temporalio.client import Client
 
+from bench.answers import answers_against_activities
 from bench.bare import READY, TASK_QUEUE, BareConversation
 from bench.load import Arrivals, Conversing, Figures, Write, converse
 from bench.report import Line, report
@@ -225,7 +226,7 @@ async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, 
 
 async def measure() -> list[Line]:
     async with stack() as bench:
-        lines: list[Line] = []
+        lines = await answers_against_activities(bench.client)
         for engine, name in (("embedded", "fast engine"), ("http", "slow engine")):
             lines += await _against_bare(bench, engine, name)
         return lines

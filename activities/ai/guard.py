@@ -20,7 +20,7 @@ from contracts.rules import TOPICS
 ACTIONS = 3
 TITLE_LENGTH = 80
 UNGROUNDED_CONFIDENCE = 0.3
-"""Most that an answer may claim that names none of the hotel's articles and asks for no work."""
+"""Most that an answer may claim that names no source and asks for no work."""
 _DEPARTMENTS = frozenset({"housekeeping", "maintenance", "concierge", "front_desk"})
 _PRIORITIES = frozenset({"low", "normal", "high"})
 """Urgent is for emergencies, which are a person's at once."""
@@ -73,7 +73,7 @@ def _fault(response: AIResponse, request: AIRequest, turn: Sequence[str], hotel:
 def _grounded(response: AIResponse, hotel: Hotel, turn: Sequence[str]) -> AIResponse:
     """An answer from nowhere is not sure of anything, but for a courtesy to one."""
     polite = all(part.kind in ("smalltalk", "context") for part in hotel.parts(turn))
-    if polite or response.actions or any(source in hotel.articles for source in response.sources):
+    if polite or response.actions or response.sources:
         return response
     return response.model_copy(update={"confidence": min(response.confidence, UNGROUNDED_CONFIDENCE)})
 
