@@ -50,6 +50,21 @@ def test_the_settings_of_a_property_are_what_conversations_run_by(
     assert rules.approvals == ConversationPolicy().approvals
 
 
+def test_the_settings_of_the_ai_are_as_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> None:
+    block = re.search(r"    gateway:\n(?:    .*\n)+", (ROOT / "docs" / "ai.md").read_text())
+    assert block is not None
+    (tmp_path / "gateway.yaml").write_text(textwrap.dedent(block.group()))
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
+    settings = load_settings()
+    assert (settings.engine_of("seaview"), settings.engine_of("another")) == ("embedded", "llm")
+    assert settings.ai_of("seaview").fallback == ["embedded"]
+    assert settings.ai.llm.output_cost == 1.5
+    assert conversation_policy(settings, "seaview", "sms").local_engine
+    assert not conversation_policy(settings, "another", "sms").local_engine
+
+
 def _kinds(error: type[GatewayError]) -> Iterator[type[GatewayError]]:
     for kind in error.__subclasses__():
         yield kind
