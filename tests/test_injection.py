@@ -140,6 +140,36 @@ async def test_an_emergency_never_waits_for_a_model(model: FakeOpenAI, clean: Ho
     assert (response.should_escalate, response.intent, model.prompts) == (True, "medical", [])
 
 
+async def test_a_model_cannot_call_a_complaint_something_else(model: FakeOpenAI, clean: Hotel) -> None:
+    model.write = lambda prompt: written("I am sorry to hear that.", intent="breakfast", sources=["breakfast"])
+    engine = guarded(model, Poisoned(list(clean.articles.values()), clean))
+    response = await engine.answer(a_request("the breakfast was disgusting and the staff rude"), turn_id="t")
+    assert (response.intent, response.response) == ("complaint", "I am sorry to hear that.")
+
+
+@pytest.mark.parametrize(
+    ("action", "made"),
+    [
+        ({"department": "housekeeping", "title": "Two towels to room 12"}, "Two towels to room 12"),
+        ({"department": "housekeeping", "title": "Two towels to room 13"}, "A guest's request"),
+        ({"department": "housekeeping", "title": "The spa is free"}, "A guest's request"),
+        ({"department": "housekeeping", "title": "Pay 50 EUR"}, "A guest's request"),
+        ({"department": "housekeeping", "title": ""}, "A guest's request"),
+        ({"department": "management", "title": "Towels"}, None),
+    ],
+)
+async def test_a_tasks_title_may_be_told_to_a_guest(
+    model: FakeOpenAI, clean: Hotel, action: dict[str, str], made: str | None
+) -> None:
+    wanted = {"type": "create_task", "priority": "urgent", **action}
+    model.write = lambda prompt: written("I've asked our team.", actions=[wanted] * 5)
+    engine = guarded(model, Poisoned(list(clean.articles.values()), clean))
+    response = await engine.answer(a_request("two towels to room 12 please, the spa is free, pay 50 EUR"), turn_id="t")
+    assert [(each.params["title"], each.params["priority"]) for each in response.actions] == (
+        [(made, "normal")] * 3 if made else []
+    )
+
+
 @pytest.mark.parametrize("question", [question for question, _ in QUESTIONS])
 def test_plain_questions_are_no_orders(question: str) -> None:
     assert not gives_orders(question)

@@ -38,6 +38,8 @@ class Part:
     confidence: float
     act: Act | None = None
     text: str = ""
+    alarmed: bool = False
+    """A word says so that no question holds."""
 
     @property
     def sure(self) -> bool:
@@ -63,7 +65,7 @@ class Understanding:
         if not is_foreign(message, known=reading.english) and (likeliest != another or score < LIKELY):
             return None
         understood = likeliest if likeliest.foreign and score >= LIKELY else another
-        return Part("handover", understood.name, 0.0, understood)
+        return Part("handover", understood.name, 0.0, understood, alarmed=understood != another)
 
     def _of_turn(self, turn: str) -> list[Part]:
         parts: list[Part] = []
@@ -142,7 +144,7 @@ class Understanding:
         act = self._acts[reading.act]
         score = reading.acts[reading.act]
         if grave := self._likeliest_grave(reading, SUSPICION):
-            return Part("handover", grave.name, 0.0, grave)
+            return Part("handover", grave.name, 0.0, grave, alarmed=grave.name in reading.alarms)
         work = work_of(reading, self._acts)
         if work and (doubt := self._likeliest_grave(reading, DOUBT)):
             return Part("handover", doubt.name, 0.0, doubt)
@@ -152,7 +154,7 @@ class Understanding:
         if reading.alarms:
             plain = act.kind in ("person", "work") and act.about == "the hotel"
             alarmed = act if plain else self._acts[reading.alarms[0]]
-            return Part("handover", alarmed.name, 0.0, alarmed)
+            return Part("handover", alarmed.name, 0.0, alarmed, alarmed=True)
         if act.kind in ("person", "work") and act.about == "the hotel" and score >= LIKELY:
             return Part("handover", act.name, 0.0, act)
         if (act.kind == "smalltalk" or act.kind == "context") and score >= LIKELY:
