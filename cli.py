@@ -140,19 +140,19 @@ def evaluate(
         svg.write_text(as_svg(found))
 
 
-@engine.command()
-def check(
+@engine.command("check")
+def check_engine(
     url: Annotated[str, typer.Argument(help="Where the engine takes requests.")],
     token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="Sent as a bearer token.")] = None,
     seconds: Annotated[float, typer.Option(help="How long one answer may take.")] = 20.0,
 ) -> None:
     """Try whether a remote AI engine keeps the contract; the exit status is 1 if not."""
-    faults = asyncio.run(_check_engine(url, token, seconds))
+    faults = asyncio.run(_count_faults(url, token, seconds))
     if faults:
         raise typer.Exit(1)
 
 
-async def _check_engine(url: str, token: str | None, seconds: float) -> int:
+async def _count_faults(url: str, token: str | None, seconds: float) -> int:
     import httpx
     from pydantic import SecretStr
 

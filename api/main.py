@@ -30,7 +30,16 @@ from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
 from api import (
-    commands, conversations, guests, knowledge, notifications, openings, operations, quarantine, sending, tasks,
+    commands,
+    conversations,
+    guests,
+    knowledge,
+    notifications,
+    openings,
+    operations,
+    quarantine,
+    sending,
+    tasks,
 )
 from api.auth import routes as auth
 from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
