@@ -166,7 +166,7 @@ class RunningTasks:
 
     async def _running_one(self, workflow: str) -> Task | None:
         """None for one that ended meanwhile."""
-        handle = self._client.get_workflow_handle_for(TaskWorkflow.run, workflow)
+        handle: WorkflowHandle[TaskWorkflow, None] = self._client.get_workflow_handle_for(TaskWorkflow.run, workflow)
         try:
             found = await handle.query(TaskWorkflow.task, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
         except RPCError as error:
