@@ -36,6 +36,8 @@ class Section(BaseModel):
 class Server(Section):
     host: str = "0.0.0.0"  # noqa: S104 - the seed's default; `gateway dev` listens on loopback
     port: int = Field(default=3000, ge=0, le=65535)
+    public_url: str | None = None
+    """Where the world reaches us, such as `https://chat.hotel.example`; links in mails and for channels begin so."""
 
 
 class Websocket(Section):
@@ -183,11 +185,28 @@ class TwilioChannel(Section):
 class EmailChannel(Section):
     smtp_host: str | None = None
     smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["auto", "starttls", "implicit", "none"] = "auto"
+    """`auto` is implicit on port 465, else STARTTLS where it is offered; a password is never sent without TLS."""
     from_address: str | None = None
+    from_name: str | None = None
+    """Unset, the property's name."""
+    hourly_answers: int = Field(default=12, ge=1)
+    """Most mails that one conversation has answered in an hour; what comes above that is a loop of machines."""
     secret: SecretStr | None = None
     mailgun_signing_key: SecretStr | None = None
     postmark_secret: SecretStr | None = None
     sendgrid_secret: SecretStr | None = None
+
+
+class WebchatChannel(Section):
+    """The hotel's web chat, on our page or on the hotel's own."""
+
+    allowed_origins: list[str] = []
+    """Origins of the hotel's pages that may open the chat, besides those of `websocket.allowedOrigins`."""
+    identity_secret: SecretStr | None = None
+    """Signs who a guest is that the hotel's own page has signed in."""
 
 
 AnySection = TypeVar("AnySection", bound="Section")
@@ -198,6 +217,7 @@ class PropertyChannels(Section):
     whatsapp: WhatsAppChannel = WhatsAppChannel()
     twilio: TwilioChannel = TwilioChannel()
     email: EmailChannel = EmailChannel()
+    webchat: WebchatChannel = WebchatChannel()
 
 
 class Channels(PropertyChannels):
@@ -234,6 +254,36 @@ class Texts(Section):
     task_done_text: str | None = None
     late_checkout_text: str | None = None
     no_late_checkout_text: str | None = None
+
+
+class Media(Section):
+    """Files of conversations."""
+
+    url: str | None = None
+    """`s3://bucket/prefix` or `file:///folder`; unset, the folder `media` of the data directory."""
+    endpoint: str | None = None
+    """Of a store that speaks S3 and is not Amazon's. What is unset here and below is read from AWS_*."""
+    region: str | None = None
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    max_bytes: int = Field(default=25_000_000, ge=1)
+    types: list[str] = [
+        "image/*",
+        "audio/*",
+        "video/*",
+        "application/pdf",
+        "text/plain",
+        "text/csv",
+        "text/calendar",
+        "text/vcard",
+        "message/rfc822",
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.openxmlformats-officedocument.*",
+        "application/vnd.oasis.opendocument.*",
+    ]
+    link_lifetime: Seconds = 7 * 24 * 3600
+    """How long a link works that needs no sign-in: for guests, and for channels that fetch what we send."""
 
 
 class Property(Section):
@@ -290,6 +340,7 @@ class Settings(BaseSettings):
     conversation: ConversationSettings = ConversationSettings()
     tasks: Tasks = Tasks()
     channels: Channels = Channels()
+    media: Media = Media()
     properties: dict[str, Property] = {}
     integration: Integration = Integration()
     security: Security = Security()
@@ -329,6 +380,7 @@ class Settings(BaseSettings):
             whatsapp=_over(self.channels.whatsapp, own.whatsapp),
             twilio=_over(self.channels.twilio, own.twilio),
             email=_over(self.channels.email, own.email),
+            webchat=_over(self.channels.webchat, own.webchat),
         )
 
     def property_of_number(self, phone_number_id: str, addressed: str) -> str | None:

@@ -20,16 +20,21 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.ai.engines import build_engine
 from activities.ai.library import Library
 from activities.ai.port import Engine
+from activities.channels.email_sender import EmailSender
 from activities.channels.messages_sender import MessagesCallback
+from activities.channels.notification_mails import NotificationMails
 from activities.channels.port import Channel
 from activities.channels.twilio_sender import Twilio
 from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
+from activities.media.fetching import MediaFetching
+from activities.media.store import MediaStore
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
+from activities.storage.mail_outbox import MailOutbox
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from activities.storage.tasks import Tasks
@@ -39,6 +44,7 @@ from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Channels, Settings
 from workflows.client import connect
 from workflows.conversation import ConversationWorkflow
+from workflows.media import MediaWorkflow
 from workflows.search import register_search_attributes
 from workflows.task import TaskWorkflow
 
@@ -53,6 +59,7 @@ class Activities:
 
     turns: Turns
     tasks: TaskPublishing
+    media: MediaFetching
 
 
 async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
@@ -68,6 +75,8 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
         serving = [build_worker(client, queue, activities, settings.channels) for queue in queues]
         for each in serving:
             await workers.enter_async_context(each)
+        if TaskQueue.CHANNELS in queues:
+            await workers.enter_async_context(mailing(settings))
         if TaskQueue.GATEWAY in queues:
             await make_current(client)
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
@@ -82,12 +91,13 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
     library = Library(settings)
     engine = engine or build_engine(settings, library)
     following = asyncio.create_task(library.follow(Knowledge(database)))
-    live = LiveStream(redis)
-    channels = build_channels(settings, DeliveryReports(database, live))
+    live, files = LiveStream(redis), MediaStore(settings)
+    channels = build_channels(settings, DeliveryReports(database, live), files)
     try:
         yield Activities(
-            turns=Turns(engine, channels, Publications(database, live), Contacts(database)),
+            turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
             tasks=TaskPublishing(Tasks(database, live)),
+            media=MediaFetching(channels, files),
         )
     finally:
         following.cancel()
@@ -98,11 +108,26 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
         await database.close()
 
 
-def build_channels(settings: Settings, reports: DeliveryReports) -> dict[str, Channel]:
+@contextlib.asynccontextmanager
+async def mailing(settings: Settings) -> AsyncIterator[None]:
+    """Mails notifications to staff, as long as the block lasts."""
+    database = Database(settings.database.model_copy(update={"pool_size": 1}))
+    stop = asyncio.Event()
+    mails = asyncio.create_task(NotificationMails(settings, MailOutbox(database)).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await mails
+        await database.close()
+
+
+def build_channels(settings: Settings, reports: DeliveryReports, files: MediaStore) -> dict[str, Channel]:
     """The ways out to guests, by the name that stands in a message's route."""
     return {
         "webchat": Webchat(),
         "messages": MessagesCallback(settings),
+        "email": EmailSender(settings, files),
         "whatsapp": WhatsApp(settings, reports),
         "twilio": Twilio(settings, reports),
     }
@@ -119,13 +144,17 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
             activities.tasks.publish_task,
         ],
         TaskQueue.AI: [turns.answer, turns.summarise],
-        TaskQueue.CHANNELS: [turns.deliver_and_publish],
+        TaskQueue.CHANNELS: [
+            turns.deliver_and_publish,
+            activities.media.fetch_media,
+            activities.media.give_media_up,
+        ],
     }
     return serves[queue]
 
 
 def served_workflows(queue: TaskQueue) -> list[type]:
-    return [ConversationWorkflow, TaskWorkflow] if queue is TaskQueue.GATEWAY else []
+    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow] if queue is TaskQueue.GATEWAY else []
 
 
 def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:

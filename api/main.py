@@ -16,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from activities.media.links import MediaLinks
+from activities.media.store import MediaStore
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -24,6 +26,7 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
@@ -34,6 +37,7 @@ from api import (
     conversations,
     guests,
     knowledge,
+    media,
     notifications,
     openings,
     operations,
@@ -47,15 +51,16 @@ from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
 from api.gate import BASE, Gate
 from api.limits import Limit
-from api.live import pages, sockets
+from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
 from api.middleware import BodyLimit, UnexpectedErrors
 from api.openapi import TAGS, DescribedAPI, operation_id
 from api.state import State
-from api.webhooks import messages, twilio, whatsapp
+from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.client import Conversations, connect
+from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 
 MIGRATION_RETRY_SECONDS: Final = 1.0
@@ -100,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         middleware=[
             Middleware(UnexpectedErrors),
-            Middleware(BodyLimit, larger={whatsapp.PREFIX: whatsapp.BODY_LIMIT}),
+            Middleware(BodyLimit, larger=_larger_bodies(settings)),
             Middleware(Gate),
         ],
     )
@@ -110,6 +115,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         messages.router,
         whatsapp.router,
         twilio.router,
+        email.router,
+        media.linked,
+        chat_media.router,
         sockets.router,
         _rest(),
         operations.router,
@@ -120,10 +128,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _larger_bodies(settings: Settings) -> dict[str, int]:
+    """The limits of where files come in."""
+    files = settings.media.max_bytes + media.FORM_BYTES
+    return {
+        whatsapp.PREFIX: whatsapp.BODY_LIMIT,
+        email.PREFIX: email.BODY_LIMIT,
+        f"{BASE}/media": files,
+        chat_media.PREFIX: files,
+    }
+
+
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
     administration = (notifications, quarantine, knowledge)
-    for resource in (auth, conversations, openings, commands, sending, guests, tasks, *administration):
+    for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
 
@@ -148,6 +167,7 @@ def _serve_docs(app: FastAPI) -> None:
 async def _running(settings: Settings) -> AsyncIterator[State]:
     """Everything an api process holds. Nothing is connected to before it is used."""
     async with AsyncExitStack() as stack:
+        tokens = Tokens.from_settings(settings.security)
         redis = open_redis(settings.redis)
         stack.push_async_callback(redis.aclose)
         database = Database(settings.database)
@@ -157,7 +177,6 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
-        tokens = Tokens.from_settings(settings.security)
         staff = StaffAccounts(database)
         failures = Limit(redis, "sign-ins", amount=FAILURES, seconds=FAILURE_WINDOW_SECONDS)
         state = State(
@@ -182,6 +201,11 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             tokens=tokens,
             sign_in=SignIn(staff, sessions, tokens, failures),
             requests=Limit.of_requests(redis, settings.rate_limit),
+            mails=Limit(redis, "mails", amount=settings.channels.email.hourly_answers, seconds=3600),
+            publications=Publications(database, live_stream, settings),
+            media=MediaStore(settings),
+            links=MediaLinks(settings),
+            media_orders=MediaOrders(temporal),
         )
         background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
         try:

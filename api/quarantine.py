@@ -15,7 +15,7 @@ from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuara
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, problems
 from api.state import State
-from api.webhooks import twilio, whatsapp
+from api.webhooks import email, twilio, whatsapp
 from contracts.problems import Invalid, NotFound, Unavailable
 from contracts.quarantine import QuarantineItem
 
@@ -25,6 +25,7 @@ ReadAgain = Callable[[State, str, bytes, datetime], Awaitable[str | None]]
 READERS: Final[dict[str, ReadAgain]] = {
     activities.channels.whatsapp.ADAPTER: whatsapp.read_again,
     activities.channels.twilio.ADAPTER: twilio.read_again,
+    **email.READERS,
 }
 """By adapter, what takes an item in again and tells why it still cannot be read."""
 

@@ -7,6 +7,8 @@ import temporalio.client
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from activities.media.links import MediaLinks
+from activities.media.store import MediaStore
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -15,6 +17,7 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
@@ -25,6 +28,7 @@ from api.limits import Limit
 from api.live.hub import LiveHub
 from settings import Settings
 from workflows.client import Conversations
+from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 
 
@@ -54,6 +58,12 @@ class State:
     tokens: Tokens
     sign_in: SignIn
     requests: Limit
+    mails: Limit
+    """How many mails of a conversation may be answered."""
+    publications: Publications
+    media: MediaStore
+    links: MediaLinks
+    media_orders: MediaOrders
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the schema is the newest."""
 

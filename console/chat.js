@@ -38,6 +38,9 @@ function receive({ type, payload, id, cursor: at }) {
   } else if (type === "message") {
     if (payload.message.author !== "guest") showTyping();
     show(payload.message.id, payload.message);
+    mark(payload.message);
+  } else if (type === "presence") {
+    showStatus(`${payload.authorName} from our team is with you now`);
   } else if (type === "conversation_update") {
     showState(payload.conversation.state);
   } else if (type === "typing") {
@@ -53,6 +56,11 @@ function receive({ type, payload, id, cursor: at }) {
   }
 }
 
+function mark({ id, author, delivery }) {
+  if (author === "guest" || delivery.state === "read") return;
+  send(document.visibilityState === "visible" ? "read" : "delivered", { messageId: id });
+}
+
 function show(id, message) {
   const bubble = bubbles.get(id) ?? document.createElement("li");
   bubbles.set(id, bubble);
@@ -60,7 +68,9 @@ function show(id, message) {
   const note = message.pending ?? new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
   bubble.className = message.author;
   bubble.replaceChildren(line("strong", names[message.author]), line("p", message.content), line("small", note));
-  for (const file of message.attachments ?? []) bubble.append(line("small", file.name));
+  for (const file of message.attachments ?? []) {
+    bubble.append(Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
+  }
   bubble.at = message.pending ? Infinity : Date.parse(message.createdAt);
   const next = [...element("messages").children].find((other) => other !== bubble && other.at > bubble.at);
   element("messages").insertBefore(bubble, next ?? null);

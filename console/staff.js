@@ -90,7 +90,8 @@ async function refresh() {
   const page = await api("GET", `/conversations?limit=200${state && `&state=${state}`}`);
   page.items.forEach(store);
   showList();
-  if (openId) await open(openId);
+  const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // as mails to staff name it
+  if (linked) await open(linked);
 }
 
 function store(each) {

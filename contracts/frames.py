@@ -12,7 +12,7 @@ from contracts.messages import ChannelType, Message
 from contracts.staff import Staff
 from contracts.tasks import Task
 
-ClientType = Literal["auth", "subscribe", "unsubscribe", "send_message", "typing"]
+ClientType = Literal["auth", "subscribe", "unsubscribe", "send_message", "typing", "delivered", "read"]
 ServerType = Literal[
     "session",
     "message",
@@ -48,6 +48,9 @@ class ClientPayload(Body):
     conversation_id: str | None = None
     property_id: str | None = None
     content: str | None = None
+    attachments: Annotated[list[str], Field(max_length=10)] = []
+    """Ids of files that a guest has uploaded."""
+    message_id: str | None = None
     channel: ChannelType | None = None
     after: str | None = None
     client_message_id: str | None = None

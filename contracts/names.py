@@ -17,6 +17,8 @@ DEPLOYMENT = "gateway"
 CONVERSATION_WORKFLOW = "Conversation"
 TASK_WORKFLOW = "Task"
 
+MEDIA_WORKFLOW = "Media"
+
 SEARCH_KEYWORDS = ("GatewayState", "GatewayProperty", "GatewayChannel", "GatewayAssignee", "GatewayIntent")
 SEARCH_INT = "GatewayPriority"
 SEARCH_BOOL = "GatewayNeedsReview"
@@ -40,3 +42,8 @@ def task_workflow_id(task_id: str) -> str:
 def contact_key_of(conversation_id: str) -> str:
     """The contact key inside a conversation id (`{contactKey}-{8 characters of a run id}`)."""
     return conversation_id.rpartition("-")[0]
+
+
+def media_workflow_id(media_id: str) -> str:
+    """The workflow that fetches a file."""
+    return f"media-{media_id}"

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,10 @@ class Api:
     def state(self) -> State:
         state: State = self._app.state.gateway
         return state
+
+    def change(self, **parts: object) -> None:
+        """Puts other parts into the process."""
+        self._app.state.gateway = replace(self.state, **parts)  # type: ignore[arg-type]
 
     async def hire(self, *properties: str, role: Role = "agent") -> Staff:
         """Somebody who can sign in."""

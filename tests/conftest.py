@@ -27,7 +27,9 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.graph import FakeGraph
 from tests.fakes.server import serving
+from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import FakeTwilio
+from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
 from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
@@ -151,6 +153,18 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
     fake = FakeCallback()
     async with serving(fake.app) as url:
         settings.channels.messages.callback_url = f"{url}/callback"
+        yield fake
+
+
+@pytest.fixture
+async def smtp(settings: Settings) -> AsyncIterator[FakeSmtp]:
+    """The hotel's mail server, and a mailbox that every provider may bring mail to."""
+    fake = FakeSmtp()
+    async with mail_server(fake) as port:
+        email = settings.channels.email
+        email.smtp_host, email.smtp_port, email.from_address = "127.0.0.1", port, HOTEL_ADDRESS
+        email.secret, email.mailgun_signing_key = SecretStr(RAW_SECRET), SecretStr(MAILGUN_KEY)
+        email.postmark_secret, email.sendgrid_secret = SecretStr(POSTMARK_SECRET), SecretStr(SENDGRID_SECRET)
         yield fake
 
 

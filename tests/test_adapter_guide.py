@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import worker
+from activities.media.store import MediaStore
 from activities.storage.delivery_reports import DeliveryReports
 from api.main import create_app
 from settings import Settings
@@ -71,9 +72,9 @@ async def test_the_example_brings_a_message_in_and_its_answer_out(
     async with serving(fake) as telegram, serving(app) as url, httpx.AsyncClient(base_url=url) as http:
         built = worker.build_channels
 
-        def with_telegram(settings: Settings, reports: DeliveryReports) -> dict[str, Any]:
+        def with_telegram(settings: Settings, reports: DeliveryReports, files: MediaStore) -> dict[str, Any]:
             ours = example["activities.channels.telegram_sender"].Telegram(telegram, "token")
-            return {**built(settings, reports), "telegram": ours}
+            return {**built(settings, reports, files), "telegram": ours}
 
         monkeypatch.setattr(worker, "build_channels", with_telegram)
         path, headers = f"/webhooks/telegram/{hotel}", {"X-Telegram-Bot-Api-Secret-Token": "secret"}

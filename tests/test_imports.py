@@ -56,6 +56,8 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.conversation", ("contracts", "activities.turns", "workflows")),
     ("workflows.task", ("contracts", "activities.tasks", "workflows")),
     ("workflows.task_client", ("contracts", "settings", "workflows")),
+    ("workflows.media", ("contracts", "activities.media.fetching")),
+    ("workflows.media_client", ("contracts", "workflows")),
     ("workflows.client", ("contracts", "settings", "workflows")),
     ("activities", ("activities", "contracts", "settings")),
     (
@@ -63,9 +65,11 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
         (
             "api",
             "workflows.client",
+            "workflows.media_client",
             "workflows.task_client",
             "activities.storage",
             "activities.channels",
+            "activities.media",
             "contracts",
             "settings",
         ),

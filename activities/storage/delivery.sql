@@ -1,7 +1,7 @@
 -- Moves a message's delivery upwards, never down, and tells it in the log under its old seq.
 WITH moved AS (
     UPDATE messages SET delivery_state = :state, delivery_reason = CAST(:reason AS text)
-    WHERE conversation_id = :conversation_id AND id = :message_id
+    WHERE conversation_id = :conversation_id AND id = :message_id AND author <> 'guest' AND NOT private
       AND array_position(CAST(:ranks AS text[]), delivery_state) < array_position(CAST(:ranks AS text[]), :state)
     RETURNING *
 ), head AS (

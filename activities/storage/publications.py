@@ -10,11 +10,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
+from activities.storage.mail_outbox import queue_mails
 from contracts.conversations import Conversation
 from contracts.events import Event, LogEntry, MessageDelivery, Publication, Published
 from contracts.messages import Author, DeliveryState, Message
 from contracts.metrics import ESCALATIONS
 from contracts.problems import StorageAway
+from settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,12 @@ _RANKS = [state.value for state in DeliveryState]
 
 
 class Publications:
-    def __init__(self, database: Database, live: LiveStream) -> None:
+    """Without `settings` nobody is mailed what staff must see."""
+
+    def __init__(self, database: Database, live: LiveStream, settings: Settings | None = None) -> None:
         self._database = database
         self._live = live
+        self._settings = settings
         self._reports = DeliveryReports(database, live)
 
     async def publish(self, publication: Publication) -> tuple[Published, set[int]]:
@@ -135,7 +140,13 @@ class Publications:
                     "outcomes": json.dumps([outcome.model_dump(mode="json") for outcome in publication.outcomes]),
                 },
             )
-            return {row.seq: row.position for row in rows}
+            positions = {row.seq: row.position for row in rows}
+            if self._settings is not None:
+                fresh = [
+                    each.notification for each in publication.events if each.notification and each.seq in positions
+                ]
+                await queue_mails(connection, self._settings, conversation.property_id, fresh)
+            return positions
 
 
 def _kind(error: StorageAway | DBAPIError) -> str:

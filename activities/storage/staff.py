@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from pwdlib import PasswordHash
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -71,6 +71,17 @@ class StaffAccounts:
 
     async def get(self, staff_id: str) -> Account | None:
         return await self._find(col(StaffRow.id) == staff_id)
+
+    async def mail_kinds(self, staff_id: str) -> list[str]:
+        """The kinds of notifications that somebody wants by e-mail."""
+        wish = select(col(StaffRow.mail_kinds)).where(col(StaffRow.id) == staff_id)
+        async with self._database.begin() as connection:
+            return (await connection.execute(wish)).scalar_one_or_none() or []
+
+    async def wish_mails(self, staff_id: str, kinds: Sequence[str]) -> None:
+        wish = update(StaffRow).where(col(StaffRow.id) == staff_id).values(mail_kinds=list(kinds))
+        async with self._database.begin() as connection:
+            await connection.execute(wish)
 
     async def ensure_demo(self) -> list[Staff]:
         """The demo property's staff, one of each role; those that are missing are added."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, Index, LargeBinary, literal_column, text
+from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, ForeignKey, Index, LargeBinary, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -199,9 +199,24 @@ class StaffRow(SQLModel, table=True):
     name: str
     role: str
     properties: list[str] = _texts()
+    mail_kinds: list[str] = _texts()
     password_hash: str
     disabled: bool = False
     created_at: datetime = _moment()
+
+
+class MailOutboxRow(SQLModel, table=True):
+    """A notification that one member of staff is to have by e-mail."""
+
+    __tablename__ = "mail_outbox"
+    __table_args__ = (Index("mail_outbox_by_time", "next_at"),)
+
+    notification_id: str = Field(sa_column=Column(ForeignKey("notifications.id", ondelete="CASCADE"), primary_key=True))
+    staff_id: str = Field(sa_column=Column(ForeignKey("staff.id", ondelete="CASCADE"), primary_key=True))
+    property_id: str
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    queued_at: datetime = _moment()
+    next_at: datetime = _moment()
 
 
 class RevokedSessionRow(SQLModel, table=True):

@@ -7,9 +7,13 @@ from pydantic import Field
 
 import contracts.base
 from api.auth import signing_in
+from api.auth.sessions import Session
+from api.changes import Changes, unchanged
 from api.deps import GatewayState, SignedIn
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.state import State
 from contracts.base import Model, Timestamp
+from contracts.events import NotificationKind
 from contracts.problems import BadCredentials, StorageAway, TooManyRequests
 from contracts.staff import Staff
 
@@ -60,9 +64,39 @@ async def logout(session: SignedIn, state: GatewayState) -> Response:
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
+class Profile(Staff):
+    """You, and which kinds of notifications you want by e-mail as well; `mailKinds` is null while storage is away."""
+
+    mail_kinds: list[NotificationKind] | None = None
+
+
+class Wishes(Changes):
+    mail_kinds: Annotated[list[NotificationKind], Field(max_length=20)] = unchanged()
+
+
 @router.get("/me", summary="Who am I?", responses=SIGNED_IN)
-async def me(session: SignedIn) -> Staff:
-    return session.staff
+async def me(session: SignedIn, state: GatewayState) -> Profile:
+    try:
+        return await _profile(session, state)
+    except StorageAway:
+        return Profile(**session.staff.model_dump(by_alias=False))
+
+
+@router.patch("/me", summary="Say what you want by e-mail", responses=SIGNED_IN | WITH_BODY)
+async def change_me(
+    session: SignedIn,
+    state: GatewayState,
+    body: Annotated[Wishes, Body(openapi_examples={"mails": {"value": {"mailKinds": ["escalation", "mention"]}}})],
+) -> Profile:
+    """The mails hold nothing of a guest's; they leave by your property's mail server, where it has one."""
+    if (kinds := body.sent().get("mail_kinds")) is not None:
+        await state.staff.wish_mails(session.staff.id, list(dict.fromkeys(kinds)))
+    return await _profile(session, state)
+
+
+async def _profile(session: Session, state: State) -> Profile:
+    kinds = await state.staff.mail_kinds(session.staff.id)
+    return Profile.model_validate({**session.staff.model_dump(by_alias=False), "mail_kinds": kinds})
 
 
 def _access(signed_in: signing_in.SignedIn) -> Access:

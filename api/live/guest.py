@@ -1,5 +1,6 @@
 """The guest's socket: one visitor of one property's web chat."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime
 
@@ -9,15 +10,16 @@ from api.live.replay import History, Missed
 from api.live.tail import Subscription, Tail
 from api.live.telling import Telling
 from api.live.typing_pace import TypingPace
-from api.live.visitors import Visitor, VisitorTokens
+from api.live.visitors import Visitor, VisitorTokens, identified
 from api.state import State
 from contracts.conversations import Conversation, ConversationState
-from contracts.events import LogEntry, Typing
+from contracts.events import LogEntry, MessageDelivery, Typing
 from contracts.frames import ClientFrame, CloseCode, ServerFrame, ServerPayload
-from contracts.messages import Author, GuestMessage, Route
+from contracts.media import MEDIA_ID
+from contracts.messages import Attachment, Author, Delivery, DeliveryState, GuestMessage, Route
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.names import CONTENT_LIMIT
-from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests
+from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 
 async def serve_guest(connection: Connection, state: State, property_id: str) -> None:
@@ -26,8 +28,23 @@ async def serve_guest(connection: Connection, state: State, property_id: str) ->
         raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
     hello = await connection.receive_auth()
     tokens = VisitorTokens(state.tokens.secret)
-    visitor = tokens.visitor(hello.payload.token, property_id)
+    visitor = _visitor(state, tokens, hello, property_id)
     await GuestSocket(connection, state, property_id, visitor).run(hello, tokens.sign(visitor, property_id))
+
+
+def _visitor(state: State, tokens: VisitorTokens, hello: ClientFrame, property_id: str) -> Visitor:
+    """Whom the hotel's page vouches for, else whom the browser's token names. Raises Ended where that is not right."""
+    identity = hello.payload.identity
+    if identity is None:
+        return tokens.visitor(hello.payload.token, property_id)
+    secret = state.settings.channels_of(property_id).webchat.identity_secret
+    if secret is None:
+        problem = Forbidden("identity: channels.webchat.identitySecret is not set for this property")
+        raise Ended(CloseCode.FORBIDDEN, "no identities here", problem)
+    try:
+        return identified(identity, secret.get_secret_value())
+    except Unauthenticated as problem:
+        raise Ended(CloseCode.SESSION_ENDED, "identity not right", problem) from None
 
 
 class GuestSocket:
@@ -41,6 +58,8 @@ class GuestSocket:
         self._with_staff = False
         self._answers = 0
         self._typing = TypingPace()
+        self._met: str | None = None
+        self._meeting: asyncio.Task[None] | None = None
 
     async def run(self, hello: ClientFrame, token: str) -> None:
         conversation = await self._open_conversation()
@@ -56,6 +75,8 @@ class GuestSocket:
             while True:
                 await self._handle(await self._connection.receive())
         finally:
+            if self._meeting is not None:
+                self._meeting.cancel()
             tail.leave(subscription)
             self._state.hub.close(tail)
 
@@ -66,10 +87,30 @@ class GuestSocket:
         self._conversation_id = entry.conversation_id or self._conversation_id
         if entry.conversation is not None:
             self._with_staff = entry.conversation.state is ConversationState.ESCALATED
+            self._meet(entry.conversation.assigned_to)
         text = telling.text("guest")
         if text is not None:
             self._answers += entry.message is not None and entry.message.author is not Author.GUEST
             self._connection.send_text(text, in_order=entry.position is not None)
+
+    def _meet(self, staff_id: str | None) -> None:
+        """Lets the guest know the name of who has taken the conversation over."""
+        if staff_id == self._met:
+            return
+        self._met = staff_id
+        if staff_id is not None:
+            self._meeting = asyncio.create_task(self._introduce(staff_id))
+
+    async def _introduce(self, staff_id: str) -> None:
+        try:
+            account = await self._state.staff.get(staff_id)
+        except StorageAway:
+            return  # their first message tells it
+        if account is not None and self._met == staff_id:
+            payload = ServerPayload(
+                conversation_id=self._conversation_id, author=Author.STAFF, author_name=account.staff.name
+            )
+            self._connection.send(ServerFrame(type="presence", payload=payload))
 
     def notice(self, text: str) -> None:
         self._connection.send_text(text, in_order=False)
@@ -94,6 +135,7 @@ class GuestSocket:
         if conversation is not None:
             self._conversation_id = conversation.conversation_id
             self._with_staff = conversation.state is ConversationState.ESCALATED
+            self._meet(conversation.assigned_to)
         return conversation
 
     # --- what the guest says ---------------------------------------------------------------------------------------
@@ -105,6 +147,8 @@ class GuestSocket:
                     await self._send_message(frame)
                 case "typing":
                     await self._pass_typing(frame.payload.typing)
+                case "delivered" | "read":
+                    await self._mark(frame)
                 case _:
                     raise Invalid(f"type: a guest cannot send {frame.type} now", field="type")
         except GatewayError as problem:
@@ -113,16 +157,19 @@ class GuestSocket:
     async def _send_message(self, frame: ClientFrame) -> None:
         if frame.id is None:
             raise Invalid("id: a message needs an id of its own, best a UUID", field="id")
-        content = _said(frame.payload.content)
+        content = _said(frame.payload.content, frame.payload.attachments)
         quota = await self._state.requests.take(f"visitor:{self._visitor.id}")
         if quota.exceeded:
             raise TooManyRequests(f"Too many messages; try again in {quota.reset_seconds} s")
-        message_id = guest_message_id(self._visitor.id, frame.id, content)
+        attachments = await self._uploaded(frame.payload.attachments)
+        message_id = guest_message_id(self._visitor.id, frame.id, "\x1f".join((content, *frame.payload.attachments)))
         now = datetime.now(UTC)
         message = GuestMessage(
             id=message_id,
             route=Route(adapter="webchat", channel_id=self._property_id, sender_id=self._visitor.id),
             content=content,
+            attachments=attachments,
+            guest_name=self._visitor.name,
             sent_at=now,
             received_at=now,
         )
@@ -132,6 +179,30 @@ class GuestSocket:
         self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
         if answers == self._answers and not self._with_staff:
             self._connection.send(ServerFrame(type="typing", payload=ServerPayload(author=Author.AI, typing=True)))
+
+    async def _uploaded(self, media_ids: list[str]) -> list[Attachment]:
+        """The files that a guest has uploaded before. Raises Invalid for one that is not there."""
+        found = [await self._state.media.find(each) if MEDIA_ID.fullmatch(each) else None for each in media_ids]
+        if any(file is None or file.refused is not None or file.property_id != self._property_id for file in found):
+            raise Invalid("attachments: must be ids of files uploaded to this chat", field="attachments")
+        return [file.attachment for file in found if file is not None]
+
+    async def _mark(self, frame: ClientFrame) -> None:
+        """What the guest's page has shown, or the guest has seen, of what the hotel wrote."""
+        if frame.payload.message_id is None or self._conversation_id is None:
+            raise Invalid("messageId: must name a message of this conversation", field="messageId")
+        quota = await self._state.requests.take(f"marks:{self._visitor.id}")
+        if quota.exceeded:
+            raise TooManyRequests(f"Too many marks; try again in {quota.reset_seconds} s")
+        conversation = await self._state.hub.log.open_conversation(self._contact_key)
+        if conversation is not None:
+            moved = MessageDelivery(
+                message_id=frame.payload.message_id, delivery=Delivery(state=DeliveryState(frame.type))
+            )
+            await self._state.publications.move_delivery(conversation, moved)
+        if frame.id is not None:
+            payload = ServerPayload(message_id=frame.payload.message_id)
+            self._connection.send(ServerFrame(type="ack", id=frame.id, payload=payload))
 
     async def _pass_typing(self, typing: bool) -> None:
         if self._conversation_id is None or not self._typing.passes(typing):
@@ -147,9 +218,10 @@ class GuestSocket:
         await self._state.live_stream.add([entry])
 
 
-def _said(content: str | None) -> str:
-    """What a guest says. Raises Invalid where it is empty or over-long."""
-    if content is None or not content.strip():
+def _said(content: str | None, attachments: list[str]) -> str:
+    """What a guest says. Raises Invalid where it is empty without files, or over-long."""
+    content = content or ""
+    if not content.strip() and not attachments:
         raise Invalid("content: must not be empty", field="content")
     if len(content) > CONTENT_LIMIT:
         raise Invalid(f"content: must have at most {CONTENT_LIMIT} characters, not {len(content)}", field="content")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from activities.media.links import MediaLinks
 from activities.storage.database import Database
 from activities.storage.log import Log
 from activities.storage.redis_client import open_redis
@@ -31,6 +32,7 @@ class LiveHub:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.log = Log(database)
+        self._links = MediaLinks(settings)
         # A read of a stream waits for entries, so its connection must allow for more than that.
         patient = settings.redis.model_copy(update={"timeout": settings.redis.timeout + BLOCK})
         self._redis = open_redis(patient)
@@ -54,7 +56,7 @@ class LiveHub:
         """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""
         followed = self._followed.get(property_id)
         if followed is None:
-            tail = Tail(property_id, self.log, self._redis)
+            tail = Tail(property_id, self.log, self._redis, self._links)
             task = asyncio.create_task(tail.run(), name=f"tail of {property_id}")
             followed = self._followed[property_id] = _Followed(tail, task)
             task.add_done_callback(lambda ended: self._check(tail, ended))

@@ -80,7 +80,7 @@ def _start(tail: Tail, subscription: Subscription) -> int:
 
 def _texts(tail: Tail, subscription: Subscription, entries: list[LogEntry]) -> list[str]:
     untold = (entry for entry in entries if subscription.wants(entry) and not tail.heard(subscription, entry))
-    texts = (Telling(entry).text(subscription.audience) for entry in untold)
+    texts = (Telling(entry, tail.links).text(subscription.audience) for entry in untold)
     return [text for text in texts if text is not None]
 
 

@@ -1,10 +1,11 @@
 """The two sockets: `/ws` for staff and `/chat/{propertyId}` for guests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from api.live.connection import Connection, Ended
@@ -24,11 +25,15 @@ async def staff(websocket: WebSocket) -> None:
 
 @router.websocket("/chat/{propertyId}")
 async def chat(websocket: WebSocket, property_id: Annotated[str, Path(alias="propertyId")]) -> None:
-    await _serve(websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id))
+    own = state_of(websocket).settings.channels_of(property_id).webchat.allowed_origins
+    await _serve(websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id), own)
 
 
 async def _serve(
-    websocket: WebSocket, audience: Audience, socket: Callable[[Connection, State], Awaitable[None]]
+    websocket: WebSocket,
+    audience: Audience,
+    socket: Callable[[Connection, State], Awaitable[None]],
+    origins: Sequence[str] = (),
 ) -> None:
     """Accepts before it refuses, because only then the client learns why."""
     state = state_of(websocket)
@@ -36,7 +41,7 @@ async def _serve(
     connection = Connection(websocket)
 
     async def admitted() -> None:
-        if not _may_open(websocket, state.settings.websocket.allowed_origins):
+        if not may_open(websocket, [*state.settings.websocket.allowed_origins, *origins]):
             raise Ended(CloseCode.FORBIDDEN, "this origin may not open a socket")
         with state.hub.admit(audience):
             await socket(connection, state)
@@ -44,7 +49,7 @@ async def _serve(
     await connection.run(admitted())
 
 
-def _may_open(websocket: WebSocket, allowed: list[str]) -> bool:
+def may_open(websocket: HTTPConnection, allowed: list[str]) -> bool:
     """Browsers send the origin of the page; our own and the allowed ones may. Programs send none."""
     origin = websocket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:

@@ -120,6 +120,8 @@ class StaffSocket:
                     await self._pass_typing(frame)
                 case "auth":
                     raise Invalid("type: this socket is signed in already", field="type")
+                case "delivered" | "read":
+                    raise Invalid(f"type: {frame.type} is a guest's mark", field="type")
         except GatewayError as problem:
             self._connection.send_problem(problem, frame.id)
 

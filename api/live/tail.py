@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from activities.media.links import MediaLinks
 from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY
 from api.auth.permissions import manages
@@ -84,8 +85,9 @@ class Subscription:
 class Tail:
     """One property as this process follows it, and who listens."""
 
-    def __init__(self, property_id: str, log: Log, redis: Redis) -> None:
+    def __init__(self, property_id: str, log: Log, redis: Redis, links: MediaLinks) -> None:
         self.property_id = property_id
+        self.links = links
         self.log = log
         self.position: int | None = None
         """The last position told; None until storage has answered."""
@@ -239,7 +241,7 @@ class Tail:
 
     def _tell(self, entry: LogEntry) -> None:
         self._count += 1
-        telling = Telling(entry)
+        telling = Telling(entry, self.links)
         for key in {entry.contact_key, None}:
             for subscription in tuple(self._listeners.get(key, ())):
                 if subscription.wants(entry) and not self.heard(subscription, entry):

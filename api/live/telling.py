@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Literal
 
+from activities.media.links import MediaLinks
 from api.live.cursors import encode
 from contracts.events import LogEntry
 from contracts.frames import ServerFrame, ServerPayload
@@ -14,8 +15,9 @@ Audience = Literal["staff", "guest"]
 class Telling:
     """One entry, rendered at most once for each audience, however many sockets take it."""
 
-    def __init__(self, entry: LogEntry) -> None:
+    def __init__(self, entry: LogEntry, links: MediaLinks) -> None:
         self.entry = entry
+        self._links = links
 
     def text(self, audience: Audience) -> str | None:
         """The frame as JSON; None where the entry is not for this audience."""
@@ -40,6 +42,7 @@ class Telling:
         payload = ServerPayload(conversation_id=entry.conversation_id)
         if entry.message is not None and entry.message.visible_to_guest:
             payload.message = entry.message.for_guest()
+            payload.message.attachments = self._links.signed(entry.message.attachments)
         elif entry.conversation is not None:
             payload.conversation = entry.conversation.for_guest()
         elif entry.typing is None or entry.typing.author is Author.GUEST:

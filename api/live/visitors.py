@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 from uuid import uuid4
 
 import jwt
+from pydantic import StringConstraints, ValidationError
+
+from contracts.base import Model, Timestamp
+from contracts.problems import Unauthenticated
 
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "gateway"
@@ -20,6 +24,9 @@ class Visitor:
 
     id: str
     known: bool
+    name: str | None = None
+    identified_until: datetime | None = None
+    """Until when the hotel's own page vouches for who this is; None for a browser that nobody vouches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,8 @@ class VisitorTokens:
     def sign(self, visitor: Visitor, property_id: str) -> str:
         now = datetime.now(UTC)
         claims = {"sub": visitor.id, "property": property_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now}
-        return jwt.encode({**claims, "exp": now + LIFETIME}, self.secret, algorithm=ALGORITHM)
+        ends_at = visitor.identified_until or now + LIFETIME
+        return jwt.encode({**claims, "exp": ends_at}, self.secret, algorithm=ALGORITHM)
 
     def visitor(self, token: str | None, property_id: str) -> Visitor:
         """The visitor that a token names; a new one without a token, and for one that says nothing here."""
@@ -49,3 +57,24 @@ class VisitorTokens:
         if claims.get("property") != property_id:
             return Visitor(str(uuid4()), known=False)
         return Visitor(str(claims["sub"]), known=True)
+
+
+class _Identity(Model):
+    """What a hotel's page says of a guest whom it has signed in."""
+
+    sub: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
+    exp: Timestamp
+
+
+def identified(identity: str, secret: str) -> Visitor:
+    """The visitor of a signed identity: a JWT by HS256 under the property's secret, with `sub`, `exp` and a `name`.
+
+    The same `sub` is the same guest on every device. Raises Unauthenticated for what is not signed right or is over.
+    """
+    try:
+        claims = jwt.decode(identity, secret, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]})
+        said = _Identity.model_validate(claims)
+    except (jwt.InvalidTokenError, ValidationError):
+        raise Unauthenticated("identity: must be a JWT by HS256 with sub and exp, and its time not over") from None
+    return Visitor(f"user:{said.sub}", known=True, name=said.name or None, identified_until=said.exp)

@@ -21,7 +21,8 @@ def receive(record: Record, message: GuestMessage, now: datetime) -> None:
     if record.remembers(message.id):
         return
     record.remember(message.id)
-    record.route = message.route
+    if message.suppressed is None:  # a machine's note on a mail of ours must not become the way back to the guest
+        record.route = message.route
     if record.looked_up:
         admit(record, message, now)
     else:

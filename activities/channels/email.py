@@ -1,0 +1,157 @@
+"""The way in of e-mail: what a mail means for which conversation. Pure; each provider's form is read elsewhere.
+
+A valid token in an address leads to its conversation, whoever writes; the subject never does.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import getaddresses
+from typing import Final, Literal
+
+from activities.channels.email_addresses import Marks, OurMessage
+from activities.channels.email_kinds import Kind, kind_of
+from activities.channels.email_reading import File, Mail
+from activities.channels.email_text import visible_text
+from contracts.messages import DeliveryState, GuestMessage, Route
+from contracts.names import contact_key_of
+
+ADAPTER: Final = "email"
+NAME_LIMIT: Final = 200
+SENDER_LIMIT: Final = 256
+CONTENT_LIMIT: Final = 16_000
+"""Most characters of one mail that a conversation holds; the whole of a longer one is attached as a file."""
+SUBJECT_LIMIT: Final = 250
+_RECIPIENT: Final = re.compile(r"^(?:original-rcpt-to|removal-recipient):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+REFERENCES: Final = 10
+"""How many mails of a thread an answer names: its first and its newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a mail system tells of a message of ours."""
+
+    about: OurMessage
+    state: Literal[DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What came in: a message for a conversation, or reports of ours.
+
+    The conversation is that of `contact_key`, else of the guest at `contact_address`, else the sender's.
+    """
+
+    kind: Kind
+    message: GuestMessage | None = None
+    contact_key: str | None = None
+    contact_address: str | None = None
+    files: tuple[File, ...] = ()
+    reports: tuple[Report, ...] = ()
+
+
+def understand(
+    mail: Mail, *, property_id: str, our_address: str | None, marks: Marks, received_at: datetime
+) -> Inbound:
+    """Judges a mail and makes it the message of its conversation. Raises Unreadable where nobody is named as sender.
+
+    A bounce, or a receipt, of a message of ours only tells of that; all else is shown in a conversation, and what
+    must not be answered carries the reason.
+    """
+    kind = kind_of(mail, our_address)
+    about = [] if kind in (Kind.GUEST, Kind.OWN) else _ours(mail, property_id, marks)
+    state = _state(kind, mail)
+    if about and state is not None:
+        return Inbound(kind, reports=tuple(Report(each, state) for each in about))
+    conversation_id = marks.conversation_of(property_id, mail.addressees)
+    if conversation_id is None and about:
+        conversation_id = about[0].conversation_id
+    complainer = _complainer(mail) if kind is Kind.COMPLAINT else None
+    content, files = _words(mail)
+    name, address = mail.sender
+    return Inbound(
+        kind,
+        GuestMessage(
+            id=mail.fingerprint,
+            route=Route(
+                adapter=ADAPTER,
+                channel_id=our_address or _addressee(mail),
+                sender_id=address[:SENDER_LIMIT],
+                context=_thread(mail),
+            ),
+            content=content,
+            guest_name=name[:NAME_LIMIT] or None if kind is Kind.GUEST else None,
+            sent_at=received_at,  # the Date header is the sender's clock, and often wrong
+            received_at=received_at,
+            suppressed=None if kind is Kind.GUEST else kind.value,
+            opts="out" if kind is Kind.COMPLAINT and (conversation_id or complainer) else None,
+        ),
+        contact_key_of(conversation_id) if conversation_id is not None else None,
+        complainer,
+        files,
+    )
+
+
+def _ours(mail: Mail, property_id: str, marks: Marks) -> list[OurMessage]:
+    """The messages of ours that a report is about: where it names or quotes their Message-IDs."""
+    places = [*(text for _, text in mail.reports), mail.text or "", mail.html or ""]
+    places += [*mail.all("in-reply-to"), *mail.all("references"), *mail.all("x-original-message-id")]
+    return list(dict.fromkeys(found for text in places for found in marks.messages_in(property_id, text)))
+
+
+def _state(kind: Kind, mail: Mail) -> Literal[DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ] | None:
+    if kind is Kind.RECEIPT:
+        disposition = "\n".join(text for name, text in mail.reports if name == "message/disposition-notification")
+        return DeliveryState.READ if "displayed" in disposition.lower() else None
+    if kind is Kind.BOUNCE:
+        return DeliveryState.FAILED
+    return DeliveryState.DELIVERED if kind is Kind.DELIVERED else None
+
+
+def _complainer(mail: Mail) -> str | None:
+    """Who complains, where the provider tells it."""
+    for _, text in mail.reports:
+        for _, address in getaddresses(_RECIPIENT.findall(text)):
+            if "@" in address:
+                return address.strip().lower()
+    return None
+
+
+def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
+    """The visible text and what is attached; the subject speaks where the mail has no words."""
+    content = visible_text(mail.text, mail.html)
+    files = mail.files
+    if not content and not files:
+        content = mail.header("subject")[:SUBJECT_LIMIT]
+    if len(content) > CONTENT_LIMIT:
+        files = (*files, File("message.txt", "text/plain", content.encode()))
+        content = content[:CONTENT_LIMIT].rstrip() + " …"
+    return content, files
+
+
+def _thread(mail: Mail) -> dict[str, str]:
+    """What an answer needs to stand in the thread."""
+    message_id = mail.header("message-id")
+    references = _ids(mail.header("references") or mail.header("in-reply-to"))
+    if len(references) > REFERENCES:
+        references = [references[0], *references[1 - REFERENCES :]]
+    reply_to = next((address for _, address in mail.addresses("reply-to")), None)
+    context = {
+        "messageId": next(iter(_ids(message_id)), ""),
+        "references": " ".join(references),
+        "subject": mail.header("subject")[:SUBJECT_LIMIT],
+        "replyTo": reply_to if reply_to is not None and reply_to != mail.sender[1] else "",
+    }
+    return {key: value for key, value in context.items() if value}
+
+
+def _ids(header: str) -> list[str]:
+    return [
+        each
+        for each in header.split()
+        if each.startswith("<") and each.endswith(">") and each.isascii() and each.isprintable() and len(each) <= 250
+    ]
+
+
+def _addressee(mail: Mail) -> str:
+    return next(iter(mail.addressees), "unknown")[:SENDER_LIMIT]

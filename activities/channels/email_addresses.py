@@ -1,0 +1,83 @@
+"""Tokens in the hotel's address and in our Message-IDs: they lead an answer, or a bounce, to its conversation.
+
+Both hold a keyed hash, so that nobody can write into a conversation, or fail a message, by guessing.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_CONVERSATION: Final = r"[a-z2-7]{26}-[0-9a-f]{8}"
+_TOKEN: Final = re.compile(r"(?P<contact>[a-z2-7]{26})(?P<run>[0-9a-f]{8})(?P<mark>[a-z2-7]{10})")
+_MESSAGE_ID: Final = re.compile(
+    rf"gw\.(?P<conversation>{_CONVERSATION})\.(?P<message>[A-Za-z0-9_-]{{1,180}})\.(?P<mark>[a-z2-7]{{16}})@"
+)
+LOCAL_PART: Final = 64
+"""Most characters before the @ of an address (RFC 5321)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OurMessage:
+    """A message that we sent."""
+
+    conversation_id: str
+    message_id: str
+
+
+class Marks:
+    """Makes and reads tokens under the gateway's identity secret; those of one property say nothing at another."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    def reply_address(self, property_id: str, address: str, conversation_id: str) -> str:
+        """The hotel's address with the conversation's token; without, where that would be too long to be one."""
+        local, _, domain = address.rpartition("@")
+        token = conversation_id.replace("-", "") + self._mark("reply", property_id, conversation_id)[:10]
+        marked = f"{local}+{token}"
+        return f"{marked}@{domain}" if len(marked) <= LOCAL_PART else address
+
+    def conversation_of(self, property_id: str, addresses: list[str]) -> str | None:
+        """The conversation that an address names by a token of ours."""
+        for address in addresses:
+            local = address.lower().rpartition("@")[0] or address.lower()
+            found = _TOKEN.fullmatch(local.rpartition("+")[2])
+            if found is None:
+                continue
+            conversation_id = f"{found['contact']}-{found['run']}"
+            if hmac.compare_digest(self._mark("reply", property_id, conversation_id)[:10], found["mark"]):
+                return conversation_id
+        return None
+
+    def message_id(self, property_id: str, message: OurMessage, domain: str) -> str:
+        """The Message-ID of a message of ours: the same on every attempt, so that a mail system can drop repeats."""
+        name = base64.urlsafe_b64encode(message.message_id.encode()).decode().rstrip("=")
+        mark = self._mark("message", property_id, f"{message.conversation_id}.{name}")[:16]
+        return f"<gw.{message.conversation_id}.{name}.{mark}@{domain}>"
+
+    def messages_in(self, property_id: str, text: str) -> list[OurMessage]:
+        """Our messages whose Message-ID stands somewhere in a text."""
+        return [
+            OurMessage(found["conversation"], _unpadded(found["message"]))
+            for found in _MESSAGE_ID.finditer(text)
+            if hmac.compare_digest(
+                self._mark("message", property_id, f"{found['conversation']}.{found['message']}")[:16], found["mark"]
+            )
+        ]
+
+    def _mark(self, purpose: str, property_id: str, text: str) -> str:
+        message = "\x1f".join(("email", purpose, property_id, text)).encode()
+        return base64.b32encode(hmac.new(self._secret, message, hashlib.sha256).digest()).decode().lower()
+
+
+def plain(address: str) -> str:
+    """An address without what stands after a plus."""
+    local, _, domain = address.strip().lower().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
+def _unpadded(name: str) -> str:
+    return base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()

@@ -1,0 +1,207 @@
+"""From the bytes of a mail to its parts: RFC 5322 and MIME as they come in practice, broken ones included."""
+
+import email.policy
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.header import decode_header, make_header
+from email.message import Message
+from email.parser import BytesParser
+from email.utils import getaddresses
+from functools import cached_property
+from typing import Final
+
+from charset_normalizer import from_bytes
+
+PARTS_LIMIT: Final = 200
+HEADER_LIMIT: Final = 10_000
+"""Most characters of one header that are looked at."""
+_SAMPLE: Final = 100_000
+_NO_CHARSETS: Final = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
+"""Codecs of Python that no mail is written in."""
+_WIDER: Final = {"us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-1": "cp1252", "latin-1": "cp1252"}
+"""Windows letters are sent under these names, and mean the same otherwise."""
+_NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
+_BROKEN: Final = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What the standard library raises for headers and parts that break the rules."""
+
+
+class Unreadable(Exception):
+    """This is no mail that anybody could answer; the text says why, without quoting it."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What came with a mail, besides its words."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail, whichever way it came. `recipients` are those of the envelope, where they are known."""
+
+    headers: tuple[tuple[str, str], ...]
+    text: str | None = None
+    html: str | None = None
+    files: tuple[File, ...] = ()
+    recipients: tuple[str, ...] = ()
+    reports: tuple[tuple[str, str], ...] = field(default=())
+    """Parts for machines, as (content type, text): delivery reports, receipts, complaints, the mail they are about."""
+
+    def header(self, name: str) -> str:
+        """The first header of a name; empty where there is none."""
+        return next(iter(self.all(name)), "")
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def addresses(self, *names: str) -> list[tuple[str, str]]:
+        """Names and lower-case addresses in headers."""
+        values = [value for name in names for value in self.all(name)]
+        try:
+            found = getaddresses(values)
+        except _BROKEN:
+            return []
+        return [(name.strip(), address.strip().lower()) for name, address in found if _is_address(address)]
+
+    @cached_property
+    def sender(self) -> tuple[str, str]:
+        """Name and address of who wrote. Raises Unreadable where nobody says so."""
+        found = self.addresses("from") or self.addresses("sender") or self.addresses("return-path")
+        if not found:
+            raise Unreadable("there is no sender's address")
+        return found[0]
+
+    @cached_property
+    def addressees(self) -> list[str]:
+        """Everybody whom the mail is known to be for."""
+        named = self.addresses("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-forwarded-to")
+        return [each.strip().lower() for each in self.recipients] + [address for _, address in named]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What repeats are known by: hashed, because a Message-ID may name a person or a machine."""
+        known = self.header("message-id").strip()
+        if known:
+            return hashlib.sha256(known.encode()).hexdigest()[:40]
+        digest = hashlib.sha256()
+        for name in ("from", "date", "subject"):
+            digest.update(f"{self.header(name)}\x1f".encode())
+        for text in (self.text, self.html):
+            digest.update(f"{text or ''}\x1f".encode())
+        for file in self.files:
+            digest.update(file.content)
+        return digest.hexdigest()[:40]
+
+
+def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
+    """Reads an RFC 5322 message. Raises Unreadable for what is none."""
+    try:
+        message = BytesParser(policy=email.policy.compat32).parsebytes(raw)
+        leaves = list(_leaves(message))
+        headers = read_headers(message)
+    except (RecursionError, *_BROKEN) as error:
+        raise Unreadable(f"it breaks the rules of mail ({type(error).__name__})") from error
+    if not headers:
+        raise Unreadable("there are no headers")
+    texts: dict[str, list[str]] = {"text/plain": [], "text/html": []}
+    files: list[File] = []
+    reports: list[tuple[str, str]] = []
+    for leaf in leaves:
+        kind, name = leaf.get_content_type(), _file_name(leaf)
+        attached = leaf.get_content_disposition() == "attachment" or name is not None
+        if kind in texts and not attached:
+            texts[kind].append(decoded(_content(leaf), leaf.get_content_charset()))
+            continue
+        if is_report(kind):
+            reports.append((kind, decoded(_content(leaf), "utf-8")))
+        if kind not in ("message/delivery-status", "message/disposition-notification", "message/feedback-report"):
+            files.append(File(name or default_name(kind), kind, _content(leaf)))
+    plain, html = ("\n".join(texts[kind]) if texts[kind] else None for kind in texts)
+    return Mail(headers, plain, html, tuple(files), recipients, tuple(reports))
+
+
+def read_headers(message: Message) -> tuple[tuple[str, str], ...]:
+    """Headers with their encoded words decoded, and nothing in them that is no text."""
+    return tuple((str(name), decoded_header(str(value))) for name, value in message.items())
+
+
+def decoded_header(value: str) -> str:
+    value = value[:HEADER_LIMIT]
+    try:
+        value = str(make_header(decode_header(value)))
+    except _BROKEN:
+        # An unknown charset, or letters that it does not have: as it stands is better than not at all.
+        value = value.encode("ascii", "surrogateescape").decode("utf-8", "replace") if value.isascii() else value
+    return " ".join(value.translate(_NOT_TEXT).split())
+
+
+def decoded(content: bytes, charset: str | None) -> str:
+    """Text in the charset that it is said to be in, else in the one that it seems to be in."""
+    named = (charset or "utf-8").lower()
+    for attempt in (_WIDER.get(named, named), "utf-8"):
+        if attempt.replace("-", "_") in _NO_CHARSETS:
+            continue
+        try:
+            return content.decode(attempt).translate(_NOT_TEXT)
+        except (LookupError, ValueError):
+            continue
+    best = from_bytes(content[:_SAMPLE]).best()
+    return content.decode(best.encoding if best else "cp1252", "replace").translate(_NOT_TEXT)
+
+
+def is_report(content_type: str) -> bool:
+    return content_type.startswith("message/") or content_type == "text/rfc822-headers"
+
+
+def default_name(content_type: str) -> str:
+    return {"message/rfc822": "message.eml", "text/calendar": "invitation.ics"}.get(content_type, "attachment")
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """The parts that hold something; a mail within a mail is one part. Raises Unreadable for too many."""
+    stack, count = [message], 0
+    while stack:
+        part = stack.pop()
+        count += 1
+        if count > PARTS_LIMIT:
+            raise Unreadable(f"it has more than {PARTS_LIMIT} parts")
+        payload = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
+            stack.extend(reversed([each for each in payload if isinstance(each, Message)]))
+        else:
+            yield part
+
+
+def _content(part: Message) -> bytes:
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return b"\n".join(_flat(each) for each in payload if isinstance(each, Message))
+    try:
+        content = part.get_payload(decode=True)
+    except _BROKEN:
+        content = str(payload).encode("utf-8", "replace")
+    return content if isinstance(content, bytes) else b""
+
+
+def _flat(message: Message) -> bytes:
+    try:
+        return message.as_bytes()
+    except _BROKEN:
+        return "\n".join(f"{name}: {value}" for name, value in message.items()).encode("utf-8", "replace")
+
+
+def _file_name(part: Message) -> str | None:
+    try:
+        name = part.get_filename()
+    except _BROKEN:
+        return default_name(part.get_content_type())
+    return decoded_header(name) or None if name is not None else None
+
+
+def _is_address(address: str) -> bool:
+    local, at, domain = address.strip().rpartition("@")
+    return bool(local and at and domain) and len(address) <= 254 and address.isprintable() and " " not in address

@@ -1,0 +1,142 @@
+"""What a guest has written now: without the quoted history, the signature and the letter's dress."""
+
+import re
+from typing import Final
+
+import inscriptis
+import lxml.html
+from lxml.etree import LxmlError
+from mailparser_reply.constants import MAIL_LANGUAGES
+from mailparser_reply.parser import EmailMessage, EmailReply
+
+READ_LIMIT: Final = 50_000
+"""Most characters that are searched for history; it stands at the end, and the search takes its time."""
+HTML_LIMIT: Final = 500_000
+_LONG: Final = 200
+"""A longer line is neither a header of history nor a signature, and would hold the search up."""
+_STAND_IN: Final = "\ue000"
+_QUOTED_HTML: Final = (
+    "//blockquote[@type='cite']",
+    "//blockquote[contains(@class, 'gmail_quote') or contains(@class, 'protonmail_quote')]",
+    "//*[contains(@class, 'gmail_attr') or contains(@class, 'moz-cite-prefix') or contains(@class, 'yahoo_quoted')]",
+    "//*[contains(@class, 'gmail_signature') or contains(@class, 'moz-signature') or @id='Signature']",
+    "//*[contains(@class, 'zmail_extra') or contains(@class, 'tutanota_quote')]",
+)
+_HISTORY_HTML: Final = "//*[@id='divRplyFwdMsg' or @id='appendonsend' or @id='stopSpelling']"
+"""Where Outlook's history begins; all that follows is of it."""
+_ATTRIBUTION: Final = re.compile(
+    r"^(?=[^\n]*(?:@|\b20\d\d\b))(?!>)[^\n]{1,200}(?:(?<=:)|\n(?!>)[^\n]{1,60}:)\n+(?=>)", re.MULTILINE
+)
+"""Who wrote when, above quoted lines, in whatever language."""
+_SIGNATURE_LINES: Final = 12
+_GREETING: Final = 40
+"""Most characters of the line that a signature begins with."""
+
+
+def visible_text(text: str | None, html: str | None) -> str:
+    """The words of this mail alone; everything where nothing would be left. Empty where there are no words."""
+    if text is not None and text.strip():
+        return _without_history(text)
+    if html is not None and html.strip():
+        return _without_history(html_to_text(html, quoted=False)) or _tidy(html_to_text(html, quoted=True))
+    return ""
+
+
+def html_to_text(html: str, *, quoted: bool) -> str:
+    """The text of HTML as it would be read; with its quoted history if `quoted`."""
+    try:
+        # As bytes, because text with an encoding declaration is refused.
+        tree = lxml.html.document_fromstring(
+            html[:HTML_LIMIT].encode("utf-8", "replace"), parser=lxml.html.HTMLParser(encoding="utf-8")
+        )
+        if not quoted:
+            _drop_history(tree)
+        return str(inscriptis.Inscriptis(tree).get_text())
+    except (LxmlError, ValueError, RecursionError, IndexError, AttributeError):
+        return re.sub(r"<[^<>]{0,2000}>", " ", html[:HTML_LIMIT])
+
+
+def _drop_history(tree: lxml.html.HtmlElement) -> None:
+    for path in _QUOTED_HTML:
+        for element in tree.xpath(path):
+            if element.getparent() is not None:
+                element.drop_tree()
+    for element in tree.xpath(_HISTORY_HTML):
+        for later in list(element.itersiblings()):
+            later.drop_tree()
+        if element.getparent() is not None:
+            element.drop_tree()
+
+
+def _without_history(text: str) -> str:
+    read, long_lines = _bounded(_ATTRIBUTION.sub("", _tidy(text[:READ_LIMIT])))
+    replies = _replies(read)
+    own: list[str] = []
+    for number, reply in enumerate(replies):
+        header = str(reply.headers or "")
+        if header and _is_history(header):
+            own += _answers_between([each.content for each in replies[number:]], header)
+            break
+        own.append(_without_signature(reply))
+    visible = "\n".join(each for each in own if each)
+    visible = "\n".join(line for line in visible.split("\n") if not line.startswith(">"))
+    visible = _restored(visible, long_lines).strip()
+    return _tidy(visible) or _tidy(text[:READ_LIMIT])
+
+
+def _replies(text: str) -> list[EmailReply]:
+    message = EmailMessage(text=text, languages=list(MAIL_LANGUAGES), keep_hyphen_lists=True)
+    replies: list[EmailReply] = message.read().replies
+    return replies
+
+
+def _without_signature(reply: EmailReply) -> str:
+    """The library takes a signature to last to the end; "Thanks, one more question: …" is none."""
+    content, signature = str(reply.content), str(reply.signatures or "")
+    if not signature or not content.endswith(signature):
+        return content
+    lines = signature.strip().split("\n")
+    delimited = lines[0].strip() in ("--", "__")
+    if delimited or (len(lines) <= _SIGNATURE_LINES and len(lines[0]) <= _GREETING and "?" not in signature):
+        return content.removesuffix(signature).rstrip()
+    return content
+
+
+def _is_history(header: str) -> bool:
+    """Dates of a stay, "From: 3 May, To: 5 May", look like the header of a forwarded mail; they are not."""
+    fields = sum(bool(re.match(r"[\s>*]*\w[\w ]{0,20}:", line)) for line in header.split("\n"))
+    return "@" in header or fields >= 3 or header.rstrip().endswith(":") or header.startswith("-----")
+
+
+def _answers_between(history: list[str], header: str) -> list[str]:
+    """What a guest wrote beneath or between quoted lines; without quoted lines nobody can tell, and it is history."""
+    rest = "\n".join(history).removeprefix(header)
+    lines = rest.split("\n")
+    quoted = [number for number, line in enumerate(lines) if line.startswith(">")]
+    if not quoted:
+        return []
+    return [line for line in lines[quoted[0] :] if not line.startswith(">")]
+
+
+def _tidy(text: str) -> str:
+    """Lines without blanks at their ends, and one empty line at the most between two."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace(_STAND_IN, "")
+    lines = [re.sub(r"[^\S\n]{2,}", " ", line).strip() for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _bounded(text: str) -> tuple[str, list[str]]:
+    """The text with stand-ins for its long lines, and those lines."""
+    kept: list[str] = []
+
+    def stand_in(line: str) -> str:
+        if len(line) <= _LONG:
+            return line
+        kept.append(line)
+        return ("> " if line.startswith(">") else "") + f"{_STAND_IN}{len(kept) - 1}{_STAND_IN}"
+
+    return "\n".join(stand_in(line) for line in text.split("\n")), kept
+
+
+def _restored(text: str, kept: list[str]) -> str:
+    return re.sub(f"{_STAND_IN}(\\d+){_STAND_IN}", lambda match: kept[int(match.group(1))], text)

@@ -1,0 +1,94 @@
+"""Notifications as mails to staff, by the property's own mail server."""
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_FORM
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import quote
+
+from activities.channels.email_sender import hand_over, html_of, mail_address
+from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
+from contracts.problems import StorageAway
+from settings import Settings
+
+POLL_SECONDS: Final = 2.0
+"""How often the outbox is looked at; nobody waits for a mail by the second."""
+
+logger = logging.getLogger(__name__)
+
+_SUBJECTS: Final = {
+    "ai_timeout": "the AI did not answer",
+    "delivery_failed": "a message was not delivered",
+    "sla": "a guest has waited too long",
+    "escalation": "a guest needs a person",
+    "mention": "you were mentioned",
+    "system": "news of the gateway",
+}
+
+
+class NotificationMails:
+    """Sends what stands in the outbox, one after another."""
+
+    def __init__(self, settings: Settings, outbox: MailOutbox) -> None:
+        self._settings = settings
+        self._outbox = outbox
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop; a mail that is being sent is sent to its end. PostgreSQL may be away meanwhile."""
+        while not stop.is_set():
+            try:
+                await self.drain(stop)
+            except StorageAway:
+                logger.warning("notifications wait to be mailed: storage is away")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+
+    async def drain(self, stop: asyncio.Event | None = None) -> None:
+        """Tries every mail that is due, once. Raises StorageAway."""
+        while (stop is None or not stop.is_set()) and await self._outbox.send_next(self._send):
+            pass
+
+    async def _send(self, mail: NotificationMail) -> Sent:
+        channel = self._settings.channels_of(mail.property_id).email
+        if channel.smtp_host is None or channel.from_address is None:
+            return Sent.REFUSED  # taken out of the settings meanwhile
+        try:
+            composed = self._compose(mail, channel.from_address)
+        except ValueError:
+            logger.warning("a notification cannot be mailed: an address is none")
+            return Sent.REFUSED
+        outcome = await hand_over(channel, mail.address, composed)
+        if outcome.result == "failed":
+            logger.warning("a notification cannot be mailed: %s", outcome.reason)
+            return Sent.REFUSED
+        return Sent.GONE if outcome.result == "sent" else Sent.LATER
+
+    def _compose(self, mail: NotificationMail, from_address: str) -> EmailMessage:
+        hotel = self._settings.properties.get(mail.property_id)
+        name = hotel.name if hotel is not None else mail.property_id
+        composed = EmailMessage(SMTP_FORM)
+        composed["From"] = mail_address(name, from_address)
+        composed["To"] = mail_address(mail.name, mail.address)
+        composed["Subject"] = f"{name}: {_SUBJECTS.get(mail.kind, 'news')}"
+        composed["Date"] = format_datetime(datetime.now(UTC))
+        domain = from_address.rpartition("@")[2]
+        composed["Message-ID"] = f"<note.{quote(mail.notification_id, safe='')}.{mail.staff_id}@{domain}>"
+        composed["Auto-Submitted"] = "auto-generated"
+        text = "\n\n".join(part for part in (mail.text, self._link(mail), _WHY) if part)
+        composed.set_content(text)
+        composed.add_alternative(html_of(text), subtype="html")
+        return composed
+
+    def _link(self, mail: NotificationMail) -> str:
+        base = self._settings.server.public_url
+        if base is None:
+            return ""
+        query = f"?conversation={mail.conversation_id}" if mail.conversation_id is not None else ""
+        return f"{base.rstrip('/')}/staff{query}"
+
+
+_WHY: Final = "You wished for this by mail; your account says which kinds. Please do not answer it."

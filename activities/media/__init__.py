@@ -1,0 +1,1 @@
+"""Files of conversations: kept by reference, in a folder or in a bucket."""

@@ -1,0 +1,66 @@
+"""Fetches what guests sent from where their provider keeps it, apart from the message that names it.
+
+The adapters and the store are imported for types alone, so that workflows can import the signatures.
+"""
+
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.channels.port import MediaError, MediaSource
+from activities.media.types import MediaRefused
+from contracts.media import MediaOrder
+from contracts.problems import TooLarge
+
+if TYPE_CHECKING:
+    from activities.channels.port import Channels
+    from activities.media.store import MediaStore
+
+GAVE_UP = "it could not be fetched within a day"
+
+
+class MediaFetching:
+    def __init__(self, channels: "Channels", store: "MediaStore") -> None:
+        self._channels = channels
+        self._store = store
+
+    @activity.defn
+    async def fetch_media(self, order: MediaOrder) -> None:
+        """Keeps the file, or why there is none; what is there is not fetched again. Raises where it may come later."""
+        if await self._store.find(order.media_id) is not None:
+            return
+        attachment = order.attachment
+        try:
+            content = await self._content(order)
+            await self._store.put(
+                order.property_id,
+                content,
+                name=attachment.name,
+                content_type=attachment.content_type,
+                media_id=order.media_id,
+            )
+        except (MediaRefused, TooLarge) as error:
+            await self._store.refuse(order, error.title.lower())
+        except MediaError as error:
+            if error.retryable:
+                raise ApplicationError("the provider does not give the file now", type="media") from error
+            await self._store.refuse(order, "the provider does not have it")
+
+    @activity.defn
+    async def give_media_up(self, order: MediaOrder) -> None:
+        """Notes that a file will not come."""
+        if await self._store.find(order.media_id) is None:
+            await self._store.refuse(order, GAVE_UP)
+
+    async def _content(self, order: MediaOrder) -> bytes:
+        source = self._channels.get(order.adapter)
+        if not isinstance(source, MediaSource):
+            raise MediaError(f"the adapter {order.adapter} has no files to fetch", retryable=False)
+        content = bytearray()
+        async for piece in source.fetch_media(order.property_id, order.attachment):
+            content += piece
+            activity.heartbeat()
+            if len(content) > self._store.max_bytes:
+                raise TooLarge("over the limit")
+        return bytes(content)

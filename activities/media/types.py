@@ -1,0 +1,62 @@
+"""What kind of file this is, by its content; what somebody says of it comes second."""
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+import puremagic
+
+from contracts.problems import GatewayError
+
+_SYNONYMS: Final = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "application/x-pdf": "application/pdf"}
+_PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
+_CALLED_AMR: Final = b"#!AMR"
+"""Voice notes of telephones begin like a script."""
+_NAMED_TEXT: Final = ("text/plain", "text/csv", "text/calendar", "text/vcard", "message/rfc822")
+SHOWN: Final = ("image/*", "audio/*", "video/*", "application/pdf", "text/plain")
+"""What a browser may show itself; all else is only ever downloaded."""
+
+
+class MediaRefused(GatewayError):
+    """A file that is not kept; `detail` says why."""
+
+    status, code, title = 415, "media_refused", "This file is not accepted"
+
+
+def content_type_of(content: bytes, declared: str, allowed: list[str]) -> str:
+    """The type that a file is kept under. Raises MediaRefused for one that is not allowed."""
+    declared = declared.partition(";")[0].strip().lower()
+    declared = _SYNONYMS.get(declared, declared)
+    if content.startswith(_PROGRAMS) and not content.startswith(_CALLED_AMR):
+        raise MediaRefused("Programs are not accepted")
+    kind = _judged(content, declared)
+    if not is_among(kind, allowed):
+        raise MediaRefused(f"Files of type {kind} are not accepted; accepted are {', '.join(allowed)}")
+    return kind
+
+
+def is_among(content_type: str, patterns: list[str] | tuple[str, ...]) -> bool:
+    return content_type != "image/svg+xml" and any(fnmatchcase(content_type, each) for each in patterns)
+
+
+def _judged(content: bytes, declared: str) -> str:
+    seen = _seen(content)
+    if "text/html" in seen or "image/svg+xml" in seen:
+        return "text/html"
+    if declared in seen:
+        return declared
+    if declared in _NAMED_TEXT or (declared.startswith("text/") and not seen):
+        kept = declared if declared in _NAMED_TEXT else "text/plain"
+        return kept if b"\0" not in content else "application/octet-stream"
+    if seen:
+        return seen[0]
+    # Few sounds and films have a mark that is known; a picture or a document without one is none.
+    return declared if declared.startswith(("audio/", "video/")) else "application/octet-stream"
+
+
+def _seen(content: bytes) -> list[str]:
+    """The types whose marks the content bears, the likeliest first."""
+    try:
+        found = puremagic.magic_string(content)
+    except (puremagic.PureError, ValueError):
+        return []
+    return [each.mime_type for each in found if each.mime_type not in ("", "application/octet-stream")]

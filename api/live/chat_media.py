@@ -1,0 +1,58 @@
+"""Files that guests of the web chat bring: uploaded first, then named in a message."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, File, Form, Path, Request, Response, UploadFile, status
+
+from activities.media.store import MediaAway
+from activities.media.types import MediaRefused
+from api.deps import GatewayState
+from api.live.sockets import may_open
+from api.live.visitors import VisitorTokens
+from api.openapi import problems
+from contracts.messages import Attachment
+from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge, TooManyRequests, Unauthenticated
+
+router = APIRouter(tags=["media"])
+PREFIX: Final = "/chat/"
+
+
+@router.post(
+    "/chat/{propertyId}/media",
+    summary="Upload a file as a guest",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(
+        Malformed, Unauthenticated, Forbidden, NotFound, TooLarge, MediaRefused, Invalid, TooManyRequests, MediaAway
+    ),
+)
+async def upload_chat_media(
+    request: Request,
+    response: Response,
+    state: GatewayState,
+    property_id: Annotated[str, Path(alias="propertyId")],
+    token: Annotated[str, Form(description="The `token` of the socket's `session` frame.", max_length=4096)],
+    file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
+) -> Attachment:
+    """Gives the attachment whose `id` a `send_message` of the same chat may name; its link works for a while."""
+    if property_id not in state.settings.properties:
+        raise NotFound("There is no such property")
+    origins = [
+        *state.settings.websocket.allowed_origins,
+        *state.settings.channels_of(property_id).webchat.allowed_origins,
+    ]
+    if not may_open(request, origins):
+        raise Forbidden("This origin may not upload files")
+    visitor = VisitorTokens(state.tokens.secret).visitor(token, property_id)
+    if not visitor.known:
+        raise Unauthenticated("token: must be the one that this chat gave to the browser")
+    quota = await state.requests.take(f"uploads:{visitor.id}")
+    if quota.exceeded:
+        raise TooManyRequests(f"Too many files; try again in {quota.reset_seconds} s", retryAfter=quota.reset_seconds)
+    content = await file.read()
+    if not content:
+        raise Invalid("file: must not be empty", field="file")
+    kind = file.content_type or "application/octet-stream"
+    kept = await state.media.put(property_id, content, name=file.filename or "", content_type=kind)
+    if (origin := request.headers.get("origin")) is not None:
+        response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+    return state.links.signed([kept.attachment])[0]

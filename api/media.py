@@ -1,0 +1,92 @@
+"""Files of conversations: staff bring them, and who may see them reads them."""
+
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, File, Form, Query, Response, UploadFile, status
+
+from activities.media.links import LINKED
+from activities.media.store import MediaAway, MediaFile, MediaGone
+from activities.media.types import SHOWN, MediaRefused, is_among
+from api.auth.permissions import require_property
+from api.deps import GatewayState, ReadsConversations, WritesConversations
+from api.openapi import SIGNED_IN, Responses, problems
+from api.state import State
+from contracts.media import MEDIA_ID
+from contracts.messages import Attachment
+from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge
+
+router = APIRouter(prefix="/media", tags=["media"])
+linked = APIRouter(tags=["media"])
+FORM_BYTES: Final = 100_000
+"""What a form takes besides its file."""
+FILE: Final[Responses] = {
+    200: {"description": "The file.", "content": {"*/*": {}}},
+    **problems(NotFound, MediaGone, MediaAway),
+}
+_NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+
+
+@router.post(
+    "",
+    summary="Upload a file",
+    status_code=status.HTTP_201_CREATED,
+    responses=SIGNED_IN | problems(Malformed, TooLarge, MediaRefused, Invalid, MediaAway),
+)
+async def upload_media(
+    session: WritesConversations,
+    state: GatewayState,
+    property_id: Annotated[str, Form(alias="propertyId", description="Whose guests are to see it.", max_length=256)],
+    file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
+) -> Attachment:
+    """Gives an attachment for a message. The file can be read once it is sent, and by staff of the property before."""
+    require_property(session.staff, property_id)
+    content = await file.read()
+    if not content:
+        raise Invalid("file: must not be empty", field="file")
+    kind = file.content_type or "application/octet-stream"
+    kept = await state.media.put(property_id, content, name=file.filename or "", content_type=kind)
+    return kept.attachment
+
+
+@router.get("/{media_id}", summary="Read a file", response_class=Response, responses=SIGNED_IN | FILE)
+async def read_media(session: ReadsConversations, state: GatewayState, media_id: str) -> Response:
+    """For staff of the property whose file it is."""
+    found = await _find(state, media_id)
+    require_property(session.staff, found.property_id)
+    return await _answer(state, found)
+
+
+@linked.get(
+    f"{LINKED}{{media_id}}",
+    summary="Read a file by its link",
+    response_class=Response,
+    responses=problems(Forbidden) | FILE,
+)
+async def read_linked_media(
+    state: GatewayState,
+    media_id: str,
+    expires: Annotated[int | None, Query(description="When the link's time is over, in seconds since 1970.")] = None,
+    signature: Annotated[str | None, Query(max_length=128)] = None,
+) -> Response:
+    """For whoever has the link, as guests find it in their messages, until its time is over."""
+    state.links.check(media_id, expires, signature)
+    return await _answer(state, await _find(state, media_id))
+
+
+async def _find(state: State, media_id: str) -> MediaFile:
+    found = await state.media.find(media_id) if MEDIA_ID.fullmatch(media_id) else None
+    if found is None:
+        raise NotFound("There is no such file, or it has not been fetched yet")
+    return found
+
+
+async def _answer(state: State, file: MediaFile) -> Response:
+    way = "inline" if is_among(file.content_type, SHOWN) else "attachment"
+    headers = {
+        "Content-Disposition": f"{way}; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Security-Policy": _NO_SCRIPTS,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, max-age=3600, immutable",
+    }
+    return Response(await state.media.content(file), media_type=file.content_type, headers=headers)

@@ -1,0 +1,252 @@
+"""The way in of e-mail: Mailgun, Postmark and SendGrid, and any program that has the RFC 5322 message."""
+
+import asyncio
+import functools
+import hashlib
+import logging
+from datetime import UTC, datetime
+from typing import Annotated, Final, get_args
+
+from fastapi import APIRouter, Header, Query, Request, Response, status
+from pydantic import Field
+
+from activities.channels.email import ADAPTER, Inbound, understand
+from activities.channels.email_addresses import Marks
+from activities.channels.email_providers import (
+    SECRET_HEADER,
+    Provider,
+    mailgun_mail,
+    postmark_mail,
+    read_form,
+    sendgrid_mail,
+    verify_mailgun,
+    verify_secret,
+)
+from activities.channels.email_reading import File, Mail, Unreadable, read_mail
+from activities.media.types import MediaRefused
+from api.deps import GatewayState
+from api.openapi import problems
+from api.state import State
+from contracts import quarantine
+from contracts.base import Model
+from contracts.commands import DeliveryFailure
+from contracts.delivery import DeliveryReport
+from contracts.media import media_id_of
+from contracts.messages import Attachment, DeliveryState, GuestMessage
+from contracts.metrics import MESSAGES_INBOUND
+from contracts.problems import BadSignature, GatewayError, NotFound, TooLarge, Unavailable
+from settings import EmailChannel
+
+router = APIRouter(prefix="/webhooks/email", tags=["webhooks"])
+PREFIX: Final = "/webhooks/email/"
+BODY_LIMIT: Final = 40_000_000
+"""Most bytes of a mail with its attachments as a provider encodes them; each of theirs is lower."""
+FILES_LIMIT: Final = 20
+_END_OF_TYPE: Final = b"\r\n\r\n"
+"""Parts the content type from the body, in what is kept of a request."""
+LOOP: Final = "too many mails in an hour, as of a machine that answers machines"
+_STOP: Final[dict[Provider, int]] = {"mailgun": 406, "postmark": 403, "sendgrid": 200, "raw": 422}
+"""What tells each provider that trying again is of no use; any other failure is tried again."""
+
+logger = logging.getLogger("gateway.api")
+
+
+class MailAccepted(Model):
+    """`messageId` is what repeats of this mail are known by: a hash of its Message-ID, or of its content."""
+
+    message_id: Annotated[str, Field(description="What repeats of this mail are known by.")]
+
+
+class MailUnreadable(GatewayError):
+    """Nobody could answer this; it is kept in quarantine. The status is the one at which the provider stops."""
+
+    status, code, title = 422, "mail_unreadable", "The mail cannot be read"
+
+
+@router.post(
+    "/{provider}/{property_id}",
+    summary="Bring an e-mail",
+    responses=problems(BadSignature, NotFound, TooLarge, MailUnreadable, Unavailable),
+    openapi_extra={"requestBody": {"required": True, "content": {"message/rfc822": {"schema": {"type": "string"}}}}},
+)
+async def receive_mail(
+    request: Request,
+    response: Response,
+    state: GatewayState,
+    provider: Provider,
+    property_id: str,
+    secret: Annotated[str | None, Query(description="The secret, where a provider can carry it nowhere else.")] = None,
+    secret_header: Annotated[str | None, Header(alias=SECRET_HEADER)] = None,
+) -> MailAccepted:
+    """Accepted means durable. `raw`: the body is the RFC 5322 message; else it is what the provider posts.
+
+    Automatic mail, bounces and the like are taken as well, and never answered.
+    """
+    channel = state.settings.channels_of(property_id).email
+    key = _key(channel, provider)
+    if property_id not in state.settings.properties or key is None:
+        raise NotFound(f"There is no such property, or its e-mail has no secret for {provider}")
+    try:
+        if provider != "mailgun":
+            verify_secret(key, authorization=request.headers.get("authorization"), header=secret_header, query=secret)
+        body = await request.body()
+        content_type = request.headers.get("content-type", "")
+        inbound, fingerprint = await asyncio.to_thread(
+            _understood, state, provider, property_id, key, content_type, body
+        )
+    except BadSignature:
+        MESSAGES_INBOUND.labels(ADAPTER, property_id, "refused").inc()
+        raise
+    except Unreadable as error:
+        return await _put_aside(state, provider, property_id, content_type, body, str(error))
+    await _take(state, property_id, inbound)
+    MESSAGES_INBOUND.labels(ADAPTER, property_id, "accepted").inc()
+    if provider == "raw":
+        response.status_code = status.HTTP_202_ACCEPTED
+    return MailAccepted(message_id=fingerprint)
+
+
+def _key(channel: EmailChannel, provider: Provider) -> str | None:
+    secrets = {
+        "mailgun": channel.mailgun_signing_key,
+        "postmark": channel.postmark_secret,
+        "sendgrid": channel.sendgrid_secret,
+        "raw": channel.secret,
+    }
+    secret = secrets[provider]
+    return secret.get_secret_value() if secret is not None else None
+
+
+def _understood(
+    state: State, provider: Provider, property_id: str, key: str, content_type: str, body: bytes
+) -> tuple[Inbound, str]:
+    """What a request means. A long mail takes its time, so this runs beside the event loop."""
+    now = datetime.now(UTC)
+    if provider == "mailgun":
+        _verify_mailgun(content_type, body, key, now)
+    mail = _mail(provider, content_type, body)
+    return _meaning(state, mail, property_id, now), mail.fingerprint
+
+
+def _verify_mailgun(content_type: str, body: bytes, key: str, now: datetime) -> None:
+    try:
+        form = read_form(content_type, body)
+    except Unreadable as error:
+        # The signature stands in the form: what is none is nobody's.
+        raise BadSignature(f"The body must be Mailgun's form: {error}") from error
+    verify_mailgun(form, key, now)
+
+
+def _mail(provider: Provider, content_type: str, body: bytes) -> Mail:
+    match provider:
+        case "raw":
+            return read_mail(body)
+        case "postmark":
+            return postmark_mail(body)
+        case "sendgrid":
+            return sendgrid_mail(read_form(content_type, body))
+        case "mailgun":
+            return mailgun_mail(read_form(content_type, body))
+
+
+def _meaning(state: State, mail: Mail, property_id: str, received_at: datetime) -> Inbound:
+    address = state.settings.channels_of(property_id).email.from_address
+    return understand(mail, property_id=property_id, our_address=address, marks=_marks(state), received_at=received_at)
+
+
+def _marks(state: State) -> Marks:
+    secret = state.settings.security.identity_secret
+    assert secret is not None, "without it the process does not start"
+    return Marks(secret.get_secret_value())
+
+
+async def _put_aside(
+    state: State, provider: Provider, property_id: str, content_type: str, body: bytes, reason: str
+) -> MailAccepted:
+    """Keeps what could not be read, and tells the provider to stop."""
+    MESSAGES_INBOUND.labels(ADAPTER, property_id, "quarantined").inc()
+    payload = content_type.encode("latin-1", "replace") + _END_OF_TYPE + body
+    await state.quarantine.keep(property_id, f"{ADAPTER}-{provider}", [quarantine.Unreadable(payload, reason)])
+    problem = MailUnreadable(f"This mail is kept for staff to see, but cannot be read: {reason}")
+    problem.status = _STOP[provider]
+    if problem.status != status.HTTP_200_OK:
+        raise problem
+    return MailAccepted(message_id=hashlib.sha256(body).hexdigest()[:40])
+
+
+async def _read_again(provider: Provider, state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
+    """Tries once more what is in quarantine; gives why it still cannot be read."""
+    content_type, _, body = payload.partition(_END_OF_TYPE)
+    try:
+        mail = await asyncio.to_thread(_mail, provider, content_type.decode("latin-1"), body)
+        inbound = _meaning(state, mail, property_id, at)
+    except Unreadable as error:
+        return str(error)
+    await _take(state, property_id, inbound)
+    return None
+
+
+READERS: Final = {f"{ADAPTER}-{provider}": functools.partial(_read_again, provider) for provider in get_args(Provider)}
+"""What takes in again what was kept, by the name under which it was."""
+
+
+async def _take(state: State, property_id: str, inbound: Inbound) -> None:
+    """Makes durable what came in: reports on messages of ours, or a message with its files."""
+    for report in inbound.reports:
+        about = report.about
+        told = DeliveryReport(
+            conversation_id=about.conversation_id,
+            message_id=about.message_id,
+            state=report.state,
+            reason=inbound.kind.value if report.state is DeliveryState.FAILED else None,
+            at=datetime.now(UTC),
+        )
+        if await state.reports.record(property_id, ADAPTER, told):
+            await state.conversations.delivery_failed(
+                DeliveryFailure(
+                    conversation_id=about.conversation_id, message_id=about.message_id, reason=inbound.kind.value
+                )
+            )
+    if inbound.message is not None:
+        await _receive(state, property_id, inbound, inbound.message)
+
+
+async def _receive(state: State, property_id: str, inbound: Inbound, message: GuestMessage) -> None:
+    address = inbound.contact_address or message.route.sender_id
+    contact_key = inbound.contact_key or state.conversations.contact_key(property_id, ADAPTER, address)
+    attachments, refused = await _keep_files(state, property_id, message.id, inbound.files)
+    content = "\n\n".join(part for part in (message.content, *refused) if part)
+    counted = message.suppressed is None
+    looping = counted and (await state.mails.look(contact_key)).exceeded
+    message = message.model_copy(
+        update={
+            "content": content,
+            "attachments": attachments,
+            "suppressed": LOOP if looping else message.suppressed,
+        }
+    )
+    await state.conversations.receive(property_id, ADAPTER, message, contact_key=contact_key)
+    if counted and not looping:
+        await state.mails.take(contact_key)
+
+
+async def _keep_files(
+    state: State, property_id: str, message_id: str, files: tuple[File, ...]
+) -> tuple[list[Attachment], list[str]]:
+    """The files by reference, and a line for each that is not kept. Raises MediaAway."""
+    kept: list[Attachment] = []
+    refused: list[str] = []
+    for number, file in enumerate(files):
+        media_id = media_id_of(property_id, message_id, str(number), hashlib.sha256(file.content).hexdigest())
+        if number >= FILES_LIMIT:
+            refused.append(f"[{len(files) - FILES_LIMIT} more files: not kept]")
+            break
+        try:
+            stored = await state.media.put(
+                property_id, file.content, name=file.name, content_type=file.content_type, media_id=media_id
+            )
+        except (MediaRefused, TooLarge) as error:
+            refused.append(f"[{file.name}: {error.title.lower()}]")
+        else:
+            kept.append(stored.attachment)
+    return kept, refused

@@ -1,0 +1,334 @@
+"""E-mail from the providers' endpoints into Temporal and out by SMTP."""
+
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+
+import pytest
+
+from contracts.conversations import Outcome
+from contracts.messages import Author, DeliveryState, Message
+from contracts.problems import OptedOut
+from settings import Settings
+from tests.api import Api, problem, running_api
+from tests.fakes.ai import FakeAI
+from tests.fakes.smtp import FakeSmtp
+from tests.mails import (
+    HOTEL_ADDRESS,
+    PROVIDERS,
+    RAW_SECRET,
+    Parcel,
+    bring,
+    mail_from,
+    mailgun_signature,
+    post,
+    report_mail,
+)
+from tests.support import Guest, Stack, eventually, reply
+
+ANA = "ana@guest.test"
+
+
+@pytest.fixture
+def ana(smtp: FakeSmtp, stack: Stack) -> Guest:
+    return stack.guest(adapter="email", channel_type="email", sender_id=ANA)
+
+
+async def _answers(smtp: FakeSmtp, count: int) -> list[EmailMessage]:
+    async def look() -> list[EmailMessage] | None:
+        return list(smtp.received.values()) if len(smtp.received) >= count else None
+
+    return await eventually(look, what=f"{count} mails")
+
+
+async def _outcomes(guest: Guest, count: int) -> list[Outcome]:
+    async def look() -> list[Outcome] | None:
+        found = list((await guest.outcomes()).values())
+        return found if len(found) >= count else None
+
+    return await eventually(look, what=f"{count} outcomes")
+
+
+# --- there and back --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_mail_is_answered_in_its_thread(
+    smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str, provider: str
+) -> None:
+    mail = mail_from(ANA, "When is breakfast?\n\nOn Monday, Hotel wrote:\n> Welcome\n", References="<first@guest.test>")
+    accepted = await bring(api, hotel, mail, provider)
+    assert accepted.status_code == (202 if provider == "raw" else 200)
+    [answer] = await _answers(smtp, 1)
+    assert smtp.recipients == [ANA]
+    assert answer["Subject"] == "Re: A question"
+    assert answer["In-Reply-To"] == mail["Message-ID"]
+    assert answer["References"] == f"<first@guest.test> {mail['Message-ID']}"
+    assert answer["Auto-Submitted"] == "auto-replied"
+    assert (answer["From"], HOTEL_ADDRESS in str(answer["From"])) == (f"Test Hotel <{HOTEL_ADDRESS}>", True)
+    assert str(answer["Reply-To"]).startswith("Test Hotel <hello+")
+    text, html = answer.get_body(("plain",)), answer.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert text.get_content().strip() == "Answer to When is breakfast?"
+    assert "Answer to When is breakfast?</p>" in html.get_content()
+    question = (await ana.messages())[0]
+    assert (question.author, question.content, question.author_name) == (
+        Author.GUEST,
+        "When is breakfast?",
+        "Ana Souza",
+    )
+    assert (await ana.outcome(accepted.json()["messageId"])).outcome == "answered"
+
+
+async def test_a_repeat_is_acknowledged_and_handled_once(
+    smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str
+) -> None:
+    mail = mail_from(ANA)
+    for provider in (*PROVIDERS, *PROVIDERS):
+        assert (await bring(api, hotel, mail, provider)).is_success
+    unnamed = mail_from(ANA, "Without an id", Message_ID="")
+    for provider in ("raw", "raw"):
+        assert (await bring(api, hotel, unnamed, provider)).is_success
+    assert len(await _outcomes(ana, 2)) == 2
+    assert [each.content for each in await ana.messages() if each.author is Author.GUEST] == [
+        "Is there a pool?",
+        "Without an id",
+    ]
+
+
+async def test_a_token_leads_to_its_conversation_whoever_writes_and_the_subject_never_does(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    await bring(api, hotel, mail_from(ANA, "One"))
+    [answer] = await _answers(smtp, 1)
+    token = str(answer["Reply-To"]).rpartition("<")[2].rstrip(">")
+    await bring(api, hotel, mail_from("ana@work.test", "Two", To=token, Subject="Something else"), "mailgun")
+    assert len(await _outcomes(ana, 2)) == 2
+    await _answers(smtp, 2)
+    assert smtp.recipients == [ANA, "ana@work.test"]
+    other = stack.guest(adapter="email", channel_type="email", sender_id="ben@guest.test")
+    await bring(
+        api,
+        hotel,
+        mail_from("ben@guest.test", "Three", Subject="Re: A question", In_Reply_To=str(answer["Message-ID"])),
+    )
+    await _outcomes(other, 1)
+    forged = token.replace("hello+", "hello+b" if token[6] != "b" else "hello+c", 1)[: len(token)]
+    assert (await bring(api, hotel, mail_from("eve@guest.test", "Four", To=forged))).is_success
+    assert len(await ana.outcomes()) == 2
+
+
+async def test_staff_write_as_people(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    await bring(api, hotel, mail_from(ANA, "One"))
+    await _answers(smtp, 1)
+    await stack.conversations.reply(reply(await ana.conversation(), "Of course <3\n\nhttps://hotel.test/a?b=1&c=2."))
+    answer = next(each for each in await _answers(smtp, 2) if "Of course" in each.as_string())
+    assert answer["Auto-Submitted"] is None
+    html = answer.get_body(("html",))
+    assert html is not None
+    assert "Of course &lt;3</p>" in html.get_content()
+    assert '<a href="https://hotel.test/a?b=1&amp;c=2">' in html.get_content()
+
+
+async def test_a_guest_s_files_are_kept_by_reference(
+    smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str
+) -> None:
+    for number, provider in enumerate(PROVIDERS):
+        mail = mail_from(ANA, f"My passport {number}")
+        mail.add_attachment(b"%PDF-1.4 passport", maintype="application", subtype="pdf", filename="../été.pdf")
+        mail.add_attachment(b"MZ\x90\0", maintype="application", subtype="pdf", filename="virus.pdf")
+        assert (await bring(api, hotel, mail, provider)).is_success
+    await _outcomes(ana, 4)
+    messages = [each for each in await ana.messages() if each.author is Author.GUEST]
+    for message in messages:
+        [file] = message.attachments
+        assert (file.name, file.content_type, file.size) == ("été.pdf", "application/pdf", 17)
+        found = await api.state.media.find(file.id)
+        assert found is not None
+        assert await api.state.media.content(found) == b"%PDF-1.4 passport"
+        assert message.content.endswith("[virus.pdf: this file is not accepted]")
+
+
+# --- what is never answered ------------------------------------------------------------------------------------------
+
+AUTOMATIC = {
+    "out of office": (
+        {"Auto-Submitted": "auto-replied", "Subject": "Automatic reply: A question"},
+        "out-of-office answer",
+    ),
+    "out of office without a return path": (
+        {"Return-Path": "<>", "Subject": "Abwesenheitsnotiz"},
+        "out-of-office answer",
+    ),
+    "list": ({"List-Id": "<news.guest.test>"}, "mailing list"),
+    "bulk": ({"Precedence": "bulk"}, "automatic mail"),
+    "automatic": ({"Auto-Submitted": "auto-generated"}, "automatic mail"),
+    "no reply": ({"From": "no-reply@shop.test"}, "automatic mail"),
+    "bounce of nothing of ours": (
+        {"From": "MAILER-DAEMON@mx.guest.test", "Subject": "Undelivered Mail Returned to Sender"},
+        "bounce",
+    ),
+    "delay note": ({"From": "postmaster@mx.guest.test", "Subject": "Delivery delayed"}, "note of a delay"),
+    "our own address": ({"From": HOTEL_ADDRESS}, "mail from our own address"),
+}
+
+
+@pytest.mark.parametrize("name", AUTOMATIC)
+async def test_a_machine_s_mail_is_shown_and_never_answered(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ai: FakeAI, hotel: str, name: str
+) -> None:
+    changes, reason = AUTOMATIC[name]
+    headers = {key.replace("-", "_"): value for key, value in changes.items()}
+    mail = mail_from(ANA, "I am away", **headers)
+    accepted = await bring(api, hotel, mail)
+    sender = str(mail["From"]).rpartition("<")[2].rstrip(">").lower()
+    guest = stack.guest(adapter="email", channel_type="email", sender_id=sender)
+    outcome = await guest.outcome(accepted.json()["messageId"])
+    assert (outcome.outcome, outcome.reason) == ("suppressed", reason)
+    assert [each.content for each in await guest.messages()] == ["I am away"]
+    assert [each for each in ai.requests if each.message.content == "I am away"] == []
+    assert [each for each in smtp.recipients if each == sender] == []
+
+
+async def test_a_loop_is_stopped(settings: Settings, smtp: FakeSmtp, working: None, ana: Guest, hotel: str) -> None:
+    settings.channels.email.hourly_answers = 3
+    async with running_api(settings) as api:
+        for number in range(6):
+            await bring(api, hotel, mail_from(ANA, f"Round {number}"))
+    outcomes = await _outcomes(ana, 6)
+    assert sorted(each.outcome for each in outcomes) == ["answered"] * 3 + ["suppressed"] * 3
+    assert {each.reason for each in outcomes if each.outcome == "suppressed"} == {
+        "too many mails in an hour, as of a machine that answers machines"
+    }
+
+
+# --- reports on our own mail -----------------------------------------------------------------------------------------
+
+
+async def _answered(smtp: FakeSmtp, api: Api, hotel: str) -> str:
+    """The headers of an answer that left."""
+    await bring(api, hotel, mail_from(ANA))
+    [answer] = await _answers(smtp, 1)
+    return "".join(f"{name}: {value}\n" for name, value in answer.items()) + "\nHi"
+
+
+async def test_a_bounce_fails_the_message_it_is_about(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    original = await _answered(smtp, api, hotel)
+    dsn = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: failed\nStatus: 5.1.1\n"
+    assert (await bring(api, hotel, report_mail("delivery-status", dsn, original), "postmark")).status_code == 200
+
+    async def failed() -> Message | None:
+        return next((each for each in await ana.messages() if each.delivery.state is DeliveryState.FAILED), None)
+
+    message = await eventually(failed, what="the answer to fail")
+    assert (message.author, message.delivery.reason) == (Author.AI, "bounce")
+    reports = "SELECT state, reason FROM delivery_reports WHERE message_id = :id"
+    assert await stack.rows(reports, id=message.id) == [{"state": "failed", "reason": "bounce"}]
+    daemon = stack.guest(adapter="email", channel_type="email", sender_id="mailer-daemon@mx.guest.test")
+    found = [each async for each in stack.client.list_workflows(f"WorkflowId = 'conversation-{daemon.contact_key}'")]
+    assert found == []
+
+
+async def test_a_receipt_moves_the_message_on(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    original = await _answered(smtp, api, hotel)
+    mdn = "Final-Recipient: rfc822;ana@guest.test\nDisposition: manual-action/MDN-sent-manually; displayed\n"
+    await bring(api, hotel, report_mail("disposition-notification", mdn, original), "mailgun")
+    reports = "SELECT state FROM delivery_reports WHERE property_id = :hotel"
+    assert await stack.rows(reports, hotel=hotel) == [{"state": "read"}]
+    assert len(await ana.outcomes()) == 1
+
+
+async def test_a_delay_note_is_shown_and_does_not_become_the_way_back(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    original = await _answered(smtp, api, hotel)
+    dsn = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: delayed\nStatus: 4.4.1\n"
+    await bring(api, hotel, report_mail("delivery-status", dsn, original))
+    assert [each.reason for each in await _outcomes(ana, 2)][-1] == "note of a delay"
+    await stack.conversations.reply(reply(await ana.conversation(), "Any news?"))
+    await _answers(smtp, 2)
+    assert smtp.recipients == [ANA, ANA]
+
+
+async def test_after_a_complaint_nothing_more_is_sent(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    original = await _answered(smtp, api, hotel)
+    complaint = "Feedback-Type: abuse\nVersion: 1\nUser-Agent: x\n"
+    await bring(api, hotel, report_mail("feedback-report", complaint, original), "sendgrid")
+    await _outcomes(ana, 2)
+    with pytest.raises(OptedOut):
+        await stack.conversations.reply(reply(await ana.conversation(), "Sorry"))
+    assert len(smtp.attempts) == 1
+
+
+# --- what nobody can read --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("provider", "status"), [("mailgun", 406), ("postmark", 403), ("sendgrid", 200), ("raw", 422)])
+async def test_what_cannot_be_read_is_kept_and_the_provider_told_to_stop(
+    smtp: FakeSmtp, api: Api, hotel: str, provider: str, status: int
+) -> None:
+    person = await api.person(hotel, role="admin")
+    for _ in range(2):
+        answer = await bring(api, hotel, mail_from(ANA, From="nobody", Message_ID="<1@x>"), provider)
+        assert answer.status_code == status
+    items = (await person.http.get("/api/v1/quarantine")).json()["items"]
+    assert {(each["adapter"], "sender" in each["reason"]) for each in items} == {(f"email-{provider}", True)}
+    again = await person.http.post(f"/api/v1/quarantine/{items[0]['id']}/retry")
+    assert "sender" in again.json()["reason"]
+
+
+# --- who may bring mail ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_wrong_secret_is_refused_and_leaves_nothing(
+    smtp: FakeSmtp, api: Api, ana: Guest, stack: Stack, hotel: str, provider: str
+) -> None:
+    parcel = PROVIDERS[provider](bytes(mail_from(ANA)))
+    content = parcel.content.replace(b"signature=", b"signature=0")
+    for wrong in (Parcel(content, {**parcel.headers, "X-Gateway-Secret": "wrong"}), Parcel(b"", {})):
+        assert problem(await post(api, hotel, provider, wrong)) == (401, "bad_signature")
+    found = [each async for each in stack.client.list_workflows(f"WorkflowId = 'conversation-{ana.contact_key}'")]
+    assert found == []
+
+
+async def test_mailgun_s_signature_must_be_its_own_and_fresh(smtp: FakeSmtp, api: Api, hotel: str) -> None:
+    for fields in (
+        mailgun_signature("another key"),
+        mailgun_signature(at=datetime.now(UTC) - timedelta(days=2)),
+        {**mailgun_signature(), "token": "another"},
+        {**mailgun_signature(), "timestamp": "²"},
+        {},
+    ):
+        body = "&".join(f"{name}={value}" for name, value in fields.items()).encode()
+        parcel = Parcel(body, {"Content-Type": "application/x-www-form-urlencoded"})
+        assert problem(await post(api, hotel, "mailgun", parcel)) == (401, "bad_signature")
+
+
+async def test_a_secret_may_stand_in_the_query_or_a_header(smtp: FakeSmtp, api: Api, hotel: str) -> None:
+    body = bytes(mail_from(ANA))
+    path = f"/webhooks/email/raw/{hotel}"
+    assert (await api.http.post(path, content=body, params={"secret": RAW_SECRET})).status_code == 202
+    assert (await api.http.post(path, content=body, auth=("x", RAW_SECRET))).status_code == 202
+
+
+async def test_without_a_property_or_a_secret_there_is_nothing(settings: Settings, api: Api, hotel: str) -> None:
+    assert problem(await bring(api, hotel, mail_from(ANA))) == (404, "not_found")
+    assert (await api.http.post(f"/webhooks/email/pigeon/{hotel}", content=b"")).status_code == 422
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_while_temporal_is_away_each_provider_is_told_to_try_again(
+    smtp: FakeSmtp, settings: Settings, hotel: str, provider: str
+) -> None:
+    settings.temporal.address = "127.0.0.1:1"
+    async with running_api(settings) as api:
+        assert problem(await bring(api, hotel, mail_from(ANA), provider)) == (503, "unavailable")

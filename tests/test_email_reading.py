@@ -1,0 +1,402 @@
+"""Mail as it comes in practice: every form, letter and machine, read without any I/O."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from activities.channels.email import Inbound, understand
+from activities.channels.email_addresses import Marks, OurMessage
+from activities.channels.email_kinds import Kind
+from activities.channels.email_providers import mailgun_mail, postmark_mail, read_form, sendgrid_mail
+from activities.channels.email_reading import Mail, Unreadable, read_mail
+from activities.channels.email_text import visible_text
+from contracts.messages import DeliveryState
+from tests.mails import HOTEL_ADDRESS, PROVIDERS, mail_from, report_mail
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOTEL = "hotel"
+MARKS = Marks("secret")
+CONVERSATION = "abcdefghijklmnopqrstuvwxyz-0123abcd"
+OURS = OurMessage(CONVERSATION, "our-message-1")
+OUR_ID = MARKS.message_id(HOTEL, OURS, "hotel.test")
+ANA = "ana@guest.test"
+
+
+def _understood(mail: bytes | EmailMessage) -> Inbound:
+    return understand(
+        read_mail(bytes(mail)), property_id=HOTEL, our_address=HOTEL_ADDRESS, marks=MARKS, received_at=NOW
+    )
+
+
+# --- the visible words -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("Is there a pool?", "Is there a pool?"),
+        (
+            "Late checkout?\n\nOn Mon, 1 Jun 2026 at 10:00, Hotel <h@x.test> wrote:\n> hello\n> there\n",
+            "Late checkout?",
+        ),
+        ("Gern\n\nAm 01.06.2026 um 10:00 schrieb Hotel:\n> hallo\n", "Gern"),
+        ("Oui\n\nLe lun. 1 juin 2026 à 10:00, Hotel <h@x.test> a écrit :\n> bonjour\n", "Oui"),
+        ("Sim\n\nEm seg., 1 de jun. de 2026 às 10:00, Hotel <h@x.test>\nescreveu:\n\n> olá\n", "Sim"),
+        ("Sim\n\nEl lun, 1 jun 2026 a las 10:00, Hotel (<h@x.test>) escribió:\n> hola\n", "Sim"),
+        ("Yes\n\n-----Original Message-----\nFrom: Hotel <h@x.test>\nSent: Monday\nTo: me\nSubject: x\n\nold", "Yes"),
+        (
+            "Yes\r\n\r\n" + "_" * 32 + "\r\nFrom: Hotel <h@x.test>\r\nSent: Monday\r\nTo: a\r\nSubject: b\r\n\r\nold",
+            "Yes",
+        ),
+        ("Could we have towels?\n\n-- \nAna Souza\n+351 1\n", "Could we have towels?"),
+        ("Could we have towels?\n\nBest regards,\nAna\nDirector\n", "Could we have towels?"),
+        ("Yes please\n\nSent from my iPhone\n", "Yes please"),
+        ("On Mon, Hotel wrote:\n> Which room?\n\nThe blue one", "The blue one"),
+        (
+            "Hello\n\nOn Mon, Hotel wrote:\n> When?\nAt nine\n> Where?\nAt the desk",
+            "Hello\nAt nine\nAt the desk",
+        ),
+        ("> only quoted", "> only quoted"),
+        ("A room, please\nFrom: 12 June\nTo: 15 June\nfor two", "A room, please\nFrom: 12 June\nTo: 15 June\nfor two"),
+        (
+            "Hello\nThanks, one more: is there a gym?\nAnd parking",
+            "Hello\nThanks, one more: is there a gym?\nAnd parking",
+        ),
+        ("I want\n- towels\n- soap\n", "I want\n- towels\n- soap"),
+        ("", ""),
+    ],
+)
+def test_the_words_of_this_mail_alone_are_seen(text: str, visible: str) -> None:
+    assert visible_text(text, None) == visible
+
+
+@pytest.mark.parametrize(
+    ("html", "visible"),
+    [
+        ("<p>Is there&nbsp;a <b>pool</b>?</p><style>p{}</style><script>x()</script>", "Is there a pool?"),
+        (
+            "<div>Yes</div><div class='gmail_quote'><div class='gmail_attr'>On x wrote:</div>"
+            "<blockquote class='gmail_quote'>old</blockquote></div>",
+            "Yes",
+        ),
+        ("<p>Yes</p><div id='divRplyFwdMsg'><b>From:</b> x</div><div>old</div>", "Yes"),
+        ("<p>Yes</p><blockquote type='cite'>old</blockquote>", "Yes"),
+        ("<blockquote type='cite'>only this</blockquote>", "only this"),
+        ('<?xml version="1.0" encoding="utf-8"?><html><body>Olá</body></html>', "Olá"),
+        ("<ul><li>towels<li>soap</ul>", "* towels\n* soap"),
+        ("<", "<"),
+    ],
+)
+def test_html_alone_becomes_text(html: str, visible: str) -> None:
+    assert visible_text(None, html) == visible
+
+
+def test_history_is_found_in_bounded_time() -> None:
+    for hostile in ("\n" * 20_000, "On " * 10_000, ("On " * 60 + "\n") * 200, "From: a\n" * 5_000, "a\n" * 20_000):
+        visible_text(hostile, None)
+    for hostile in ("<div>" * 50_000, "<table><tr><td>" * 20_000, "<blockquote type=cite>" * 20_000):
+        visible_text(None, hostile)
+
+
+# --- letters and parts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "text"),
+    [
+        ("utf-8", "Olá, às 10?".encode(), "Olá, às 10?"),
+        ("iso-8859-1", "Olá – às 10?".encode("cp1252"), "Olá – às 10?"),
+        ("windows-1251", "Есть ли бассейн?".encode("cp1251"), "Есть ли бассейн?"),
+        ("iso-2022-jp", "プールはありますか".encode("iso2022_jp"), "プールはありますか"),
+        ("gb2312", "有游泳池吗".encode("gb2312"), "有游泳池吗"),
+        ("koi8-r", "Есть ли бассейн?".encode("koi8-r"), "Есть ли бассейн?"),
+        ("big5", "有游泳池嗎".encode("big5"), "有游泳池嗎"),
+        ("unknown-8bit", "Olá, às 10?".encode(), "Olá, às 10?"),
+        ("x-nonsense", b"plain", "plain"),
+        ("punycode", b"plain", "plain"),
+        ("us-ascii", "Olá, às 10?".encode("cp1252"), "Olá, às 10?"),
+    ],
+)
+def test_every_charset_is_read(charset: str, body: bytes, text: str) -> None:
+    head = f"From: {ANA}\nTo: {HOTEL_ADDRESS}\nContent-Type: text/plain; charset={charset}\n"
+    raw = head.encode() + b"Content-Transfer-Encoding: 8bit\n\n" + body
+    message = _understood(raw).message
+    assert message is not None
+    assert message.content == text
+
+
+def test_encoded_words_are_read_wherever_they_stand() -> None:
+    raw = (
+        "From: =?utf-8?q?Ana_S=C3=B3?= <Ana@Guest.test>\nTo: hello@hotel.test\n"
+        "Subject: =?iso-8859-1?q?=C1gua?= =?x-nonsense?q?=41?=\nMessage-ID: <1@guest.test>\n\nHi\n"
+    )
+    message = _understood(raw.encode()).message
+    assert message is not None
+    assert (message.guest_name, message.route.sender_id) == ("Ana Só", ANA)
+    assert message.route.context["messageId"] == "<1@guest.test>"
+
+
+def test_a_mail_without_an_id_is_known_by_its_content() -> None:
+    one = _understood(mail_from(ANA, Message_ID="")).message
+    again = _understood(mail_from(ANA, Message_ID="")).message
+    other = _understood(mail_from(ANA, "Another", Message_ID="")).message
+    assert one is not None
+    assert again is not None
+    assert other is not None
+    assert one.id == again.id != other.id
+    assert "guest.test" not in one.id
+
+
+def test_an_over_long_mail_is_cut_and_attached_whole() -> None:
+    inbound = _understood(mail_from(ANA, "a long story " * 3_000))
+    assert inbound.message is not None
+    assert len(inbound.message.content) < 17_000
+    assert [each.name for each in inbound.files] == ["message.txt"]
+
+
+def test_the_subject_speaks_where_the_mail_has_no_words() -> None:
+    message = _understood(mail_from(ANA, "", Subject="Late check-out?")).message
+    assert message is not None
+    assert message.content == "Late check-out?"
+
+
+def test_a_thread_is_kept_short_and_clean() -> None:
+    references = " ".join(f"<{number}@guest.test>" for number in range(30))
+    mail = mail_from(ANA, References=f"{references} no-id <ü@x>", Reply_To="Desk <desk@guest.test>")
+    message = _understood(mail).message
+    assert message is not None
+    kept = message.route.context["references"].split()
+    assert (len(kept), kept[0], kept[-1]) == (10, "<0@guest.test>", "<29@guest.test>")
+    assert message.route.context["replyTo"] == "desk@guest.test"
+
+
+# --- what nobody answers ---------------------------------------------------------------------------------------------
+
+DSN = "Reporting-MTA: dns; mx.guest.test\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: {}\nStatus: {}\n"
+ORIGINAL = f"Message-ID: {OUR_ID}\nFrom: {HOTEL_ADDRESS}\nTo: {ANA}\nSubject: Re: x\n\nHi"
+MDN = "Final-Recipient: rfc822;ana@guest.test\nDisposition: manual-action/MDN-sent-manually; {}\n"
+KINDS: dict[str, tuple[bytes, Kind]] = {
+    "guest": (bytes(mail_from(ANA)), Kind.GUEST),
+    "guest, said not to be automatic": (bytes(mail_from(ANA, Auto_Submitted="no")), Kind.GUEST),
+    "guest, about an office": (bytes(mail_from(ANA, Subject="Re: out of office hours")), Kind.GUEST),
+    "own address": (bytes(mail_from(HOTEL_ADDRESS)), Kind.OWN),
+    "own address with a token": (bytes(mail_from("hello+x@hotel.test")), Kind.OWN),
+    "automatic mail": (bytes(mail_from(ANA, Auto_Submitted="auto-generated")), Kind.AUTOMATIC),
+    "bulk mail": (bytes(mail_from(ANA, Precedence="bulk")), Kind.AUTOMATIC),
+    "Exchange's mark": (bytes(mail_from(ANA, X_Auto_Response_Suppress="All")), Kind.AUTOMATIC),
+    "nobody's address": (bytes(mail_from("noreply@shop.test")), Kind.AUTOMATIC),
+    "nobody's address for somebody": (bytes(mail_from("noreply@ota.test", Reply_To=ANA)), Kind.GUEST),
+    "no return path": (bytes(mail_from(ANA, Return_Path="<>")), Kind.AUTOMATIC),
+    "out of office": (bytes(mail_from(ANA, Auto_Submitted="auto-replied")), Kind.AWAY),
+    "out of office, Exchange": (
+        bytes(mail_from(ANA, Auto_Submitted="auto-generated", Subject="Automatic reply: Hi", Return_Path="<>")),
+        Kind.AWAY,
+    ),
+    "out of office, older": (bytes(mail_from(ANA, X_Autoreply="yes")), Kind.AWAY),
+    "out of office, other languages": (bytes(mail_from(ANA, Subject="Abwesenheitsnotiz: Ihre Anfrage")), Kind.AWAY),
+    "out of office that speaks of delivery": (
+        bytes(mail_from(ANA, "Undeliverable until Monday", Subject="Out of office", Return_Path="<>")),
+        Kind.AWAY,
+    ),
+    "list": (bytes(mail_from(ANA, List_Id="<news.guest.test>")), Kind.LIST),
+    "list by precedence": (bytes(mail_from(ANA, Precedence="list")), Kind.LIST),
+    "newsletter": (bytes(mail_from(ANA, List_Unsubscribe="<https://x.test>")), Kind.LIST),
+    "bounce": (report_mail("delivery-status", DSN.format("failed", "5.1.1"), ORIGINAL), Kind.BOUNCE),
+    "bounce that says it is automatic": (
+        report_mail("delivery-status", DSN.format("failed", "5.1.1"), ORIGINAL, Auto_Submitted="auto-replied"),
+        Kind.BOUNCE,
+    ),
+    "bounce without a report": (
+        bytes(mail_from("mailer-daemon@mx.test", Subject="Undelivered Mail Returned to Sender")),
+        Kind.BOUNCE,
+    ),
+    "bounce of Exim": (bytes(mail_from(ANA, X_Failed_Recipients="bob@guest.test")), Kind.BOUNCE),
+    "delay note": (report_mail("delivery-status", DSN.format("delayed", "4.4.1"), ORIGINAL), Kind.DELAY),
+    "delay note without a report": (
+        bytes(mail_from("postmaster@mx.test", Subject="Warning: message delayed 24 hours")),
+        Kind.DELAY,
+    ),
+    "note of a delivery": (report_mail("delivery-status", DSN.format("delivered", "2.0.0"), ORIGINAL), Kind.DELIVERED),
+    "read receipt": (report_mail("disposition-notification", MDN.format("displayed"), ORIGINAL), Kind.RECEIPT),
+    "complaint": (report_mail("feedback-report", "Feedback-Type: abuse\nVersion: 1\n", ORIGINAL), Kind.COMPLAINT),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_mail_is_known(name: str) -> None:
+    mail, kind = KINDS[name]
+    inbound = _understood(mail)
+    assert inbound.kind is kind
+    if inbound.message is not None:
+        assert inbound.message.suppressed == (None if kind is Kind.GUEST else kind.value)
+
+
+@pytest.mark.parametrize("provider", [each for each in PROVIDERS if each != "raw"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_is_known_whoever_brings_it(name: str, provider: str) -> None:
+    mail, kind = KINDS[name]
+    parcel = PROVIDERS[provider](mail)
+    if provider == "postmark":
+        read = postmark_mail(parcel.content)
+    else:
+        form = read_form(parcel.headers["Content-Type"], parcel.content)
+        read = mailgun_mail(form) if provider == "mailgun" else sendgrid_mail(form)
+    inbound = understand(read, property_id=HOTEL, our_address=HOTEL_ADDRESS, marks=MARKS, received_at=NOW)
+    assert inbound.kind is kind
+    assert inbound.reports == _understood(mail).reports
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("bounce", DeliveryState.FAILED),
+        ("bounce that says it is automatic", DeliveryState.FAILED),
+        ("note of a delivery", DeliveryState.DELIVERED),
+        ("read receipt", DeliveryState.READ),
+    ],
+)
+def test_a_report_names_our_message(name: str, state: DeliveryState) -> None:
+    inbound = _understood(KINDS[name][0])
+    assert inbound.message is None
+    assert [(each.about, each.state) for each in inbound.reports] == [(OURS, state)]
+
+
+def test_a_forged_bounce_fails_nothing() -> None:
+    forged = Marks("another secret").message_id(HOTEL, OURS, "hotel.test")
+    mail = report_mail("delivery-status", DSN.format("failed", "5.1.1"), ORIGINAL.replace(OUR_ID, forged))
+    inbound = _understood(mail)
+    assert (inbound.kind, inbound.reports) == (Kind.BOUNCE, ())
+
+
+def test_a_complaint_opts_its_guest_out() -> None:
+    inbound = _understood(KINDS["complaint"][0])
+    assert inbound.message is not None
+    assert (inbound.message.opts, inbound.contact_key) == ("out", CONVERSATION[:26])
+    told = report_mail("feedback-report", "Feedback-Type: abuse\nOriginal-Rcpt-To: <Ana@guest.test>\n", "From: x\n\nHi")
+    inbound = _understood(told)
+    assert inbound.message is not None
+    assert (inbound.message.opts, inbound.contact_address) == ("out", ANA)
+
+
+def test_a_delay_note_is_shown_in_the_conversation_that_it_concerns() -> None:
+    inbound = _understood(KINDS["delay note"][0])
+    assert inbound.message is not None
+    assert (inbound.contact_key, inbound.message.suppressed) == (CONVERSATION[:26], "note of a delay")
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_its_conversation_s_and_its_property_s_alone() -> None:
+    address = MARKS.reply_address(HOTEL, HOTEL_ADDRESS, CONVERSATION)
+    assert len(address.partition("@")[0]) <= 64
+    assert MARKS.conversation_of(HOTEL, ["x@y.test", address.upper()]) == CONVERSATION
+    assert MARKS.conversation_of("another", [address]) is None
+    assert Marks("another").conversation_of(HOTEL, [address]) is None
+    assert MARKS.reply_address(HOTEL, f"{'x' * 40}@hotel.test", CONVERSATION) == f"{'x' * 40}@hotel.test"
+
+
+@given(message_id=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128))
+def test_our_message_ids_are_read_back(message_id: str) -> None:
+    ours = OurMessage(CONVERSATION, message_id)
+    text = f"> Message-ID: {MARKS.message_id(HOTEL, ours, 'hotel.test')} and more"
+    assert MARKS.messages_in(HOTEL, text) == [ours]
+    assert MARKS.messages_in("another", text) == []
+
+
+# --- nothing escapes -------------------------------------------------------------------------------------------------
+
+_NAMES = ("From", "To", "Cc", "Subject", "Message-ID", "References", "Reply-To", "Return-Path", "List-Id", "X-Other")
+_MIME_NAMES = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition", "MIME-Version", "Auto-Submitted")
+_WORDS = (ANA, f"Ana <{ANA}>", "=?utf-8?b?!!?=", "=?x?q?=ff?=", "<>", "=", "base64", "quoted-printable", "x-uuencode")
+_TYPES = ("multipart/mixed; boundary=b", "multipart/report", "message/rfc822", "text/html; charset=idna")
+_PARAMETERS = ("attachment; filename*=x'y'%ff", "attachment; filename*0*=utf-8''%e", 'text/plain; charset="')
+_HEADER = st.sampled_from((*_NAMES, *_MIME_NAMES))
+_VALUE = st.text(max_size=80) | st.sampled_from((*_WORDS, *_TYPES, *_PARAMETERS, "message/delivery-status"))
+_BODY = st.one_of(
+    st.binary(max_size=400),
+    st.text(max_size=400).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.lists(st.sampled_from([b"--b", b"--b--", b"Content-Type: message/rfc822", b"", b"From: x@y.z", b"> a"])).map(
+        b"\n".join
+    ),
+)
+ANY_MAIL = st.one_of(
+    st.binary(max_size=500),
+    st.builds(
+        lambda headers, body: (
+            "".join(f"{name}: {value}\n" for name, value in headers).encode("utf-8", "surrogatepass") + b"\n" + body
+        ),
+        st.lists(st.tuples(_HEADER, _VALUE), max_size=8),
+        _BODY,
+    ),
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+)
+_FIELDS = st.dictionaries(
+    st.sampled_from(["from", "to", "subject", "text", "html", "headers", "envelope", "charsets", "email", "body-plain"])
+    | st.sampled_from(["message-headers", "recipient", "body-mime", "sender", "body-html"]),
+    st.text(max_size=200).map(str)
+    | st.sampled_from(["[[1]]", '{"to": 1}', "[]", '[["From", "a@b.c"]]', f"From: {ANA}\n"]),
+)
+
+
+def _reads(raw: bytes) -> None:
+    _is_read_or_told(lambda: read_mail(raw))
+
+
+def _reads_forms(fields: dict[str, str], postmark: object, body: bytes) -> None:
+    encoded = urlencode(fields, errors="replace").encode()
+    forms = (("application/x-www-form-urlencoded", encoded), ("multipart/form-data; boundary=b", body))
+    for content_type, content in forms:
+        _is_read_or_told(lambda: mailgun_mail(read_form(content_type, content)))  # noqa: B023 - called at once
+        _is_read_or_told(lambda: sendgrid_mail(read_form(content_type, content)))  # noqa: B023
+    _is_read_or_told(lambda: postmark_mail(json.dumps(postmark).encode()))
+    _is_read_or_told(lambda: postmark_mail(body))
+
+
+def _is_read_or_told(read: Callable[[], Mail]) -> None:
+    with contextlib.suppress(Unreadable):
+        understand(read(), property_id=HOTEL, our_address=HOTEL_ADDRESS, marks=MARKS, received_at=NOW)
+
+
+_POSTMARK = _JSON | st.fixed_dictionaries(
+    {"From": _VALUE}, optional={"Headers": _JSON, "Attachments": _JSON, "TextBody": st.text(), "RawEmail": st.text()}
+)
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@given(raw=ANY_MAIL)
+def test_any_mail_is_read_or_told(raw: bytes) -> None:
+    _reads(raw)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@given(fields=_FIELDS, postmark=_POSTMARK, body=_BODY)
+def test_any_form_is_read_or_told(fields: dict[str, str], postmark: object, body: bytes) -> None:
+    _reads_forms(fields, postmark, body)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@settings(max_examples=10_000, deadline=None, suppress_health_check=_SLOW)
+@given(raw=ANY_MAIL)
+def test_any_of_many_mails_is_read_or_told(raw: bytes) -> None:
+    _reads(raw)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+@settings(max_examples=10_000, deadline=None, suppress_health_check=_SLOW)
+@given(fields=_FIELDS, postmark=_POSTMARK, body=_BODY)
+def test_any_of_many_forms_is_read_or_told(fields: dict[str, str], postmark: object, body: bytes) -> None:
+    _reads_forms(fields, postmark, body)

@@ -1,0 +1,185 @@
+"""What the web chat has besides words: signed guests, files, marks, origins, and the name of who takes over."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from contracts.frames import CloseCode
+from settings import Property, Settings, WebchatChannel
+from tests.api import Api, problem, running_api
+from tests.live import Client, Frame, guest, is_message, of_type, opened
+from tests.support import Stack, eventually
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 20
+SECRET = "the secret of the hotel's own page"
+
+
+def _identity(**changes: Any) -> str:
+    claims = {"sub": "4711", "name": "Ana Souza", "exp": datetime.now(UTC) + timedelta(minutes=5), **changes}
+    return jwt.encode({key: value for key, value in claims.items() if value is not None}, SECRET, algorithm="HS256")
+
+
+def _session(client: Client) -> Frame:
+    return next(frame for frame in client.frames if frame["type"] == "session")
+
+
+async def _upload(api: Api, hotel: str, token: str, content: bytes = PNG, **more: Any) -> httpx.Response:
+    return await api.http.post(
+        f"/chat/{hotel}/media", data={"token": token}, files={"file": ("room.png", content)}, **more
+    )
+
+
+# --- who it is -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_guest_whom_the_hotel_s_page_vouches_for_is_the_same_everywhere(
+    settings: Settings, api: Api, working: None, stack: Stack, hotel: str
+) -> None:
+    settings.properties[hotel].channels.webchat = WebchatChannel(identity_secret=SecretStr(SECRET))
+    async with running_api(settings) as own:
+        for device in range(2):
+            async with opened(own.url, f"/chat/{hotel}") as client:
+                await client.send("auth", {"identity": _identity()})
+                session = await client.until(of_type("session"))
+                assert session["payload"]["visitorId"] == "user:4711"
+                await client.ask("send_message", {"content": f"From device {device}"})
+                await client.message(f"Answer to From device {device}")
+    ana = stack.guest(sender_id="user:4711")
+    assert (await ana.conversation()).guest_name == "Ana Souza"
+    assert len(await ana.outcomes()) == 2
+
+
+WRONG = (
+    "nonsense",
+    jwt.encode({"sub": "4711"}, SECRET),
+    jwt.encode({"sub": "4711", "exp": 4_000_000_000}, "another secret of a hotel"),
+    _identity(exp=datetime.now(UTC) - timedelta(minutes=1)),
+    _identity(sub=None),
+    _identity(sub=""),
+)
+
+
+@pytest.mark.parametrize("identity", WRONG)
+async def test_an_identity_that_is_not_right_is_refused(settings: Settings, hotel: str, identity: str) -> None:
+    settings.channels.webchat.identity_secret = SecretStr(SECRET)
+    async with running_api(settings) as own, opened(own.url, f"/chat/{hotel}") as client:
+        await client.send("auth", {"identity": identity})
+        assert await client.closed() == CloseCode.SESSION_ENDED
+
+
+async def test_without_a_secret_nobody_is_vouched_for(api: Api, hotel: str) -> None:
+    async with opened(api.url, f"/chat/{hotel}") as client:
+        await client.send("auth", {"identity": _identity()})
+        assert await client.closed() == CloseCode.FORBIDDEN
+
+
+async def test_a_property_s_own_pages_may_open_its_chat(settings: Settings, hotel: str) -> None:
+    settings.properties[hotel].channels.webchat = WebchatChannel(allowed_origins=["https://hotel.test"])
+    settings.properties["other"] = Property(name="Other")
+    async with running_api(settings) as api:
+        async with opened(api.url, f"/chat/{hotel}", origin="https://hotel.test") as client:
+            await client.send("auth", {})
+            await client.until(of_type("session"))
+        async with opened(api.url, "/chat/other", origin="https://hotel.test") as client:
+            assert await client.closed() == CloseCode.FORBIDDEN
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_guest_sends_a_file_and_reads_what_staff_send(
+    api: Api, working: None, stack: Stack, hotel: str
+) -> None:
+    person = await api.person(hotel)
+    async with guest(api.url, hotel) as client:
+        token = _session(client)["payload"]["token"]
+        uploaded = await _upload(api, hotel, token)
+        assert uploaded.status_code == 201
+        file = uploaded.json()
+        assert (await api.http.get(file["url"])).content == PNG
+        await client.ask("send_message", {"attachments": [file["id"]]})
+        own = await client.until(is_message)
+        assert own["payload"]["message"]["attachments"][0]["url"].startswith(f"/media/{file['id']}?expires=")
+        visitor = stack.guest(sender_id=_session(client)["payload"]["visitorId"])
+        [stored] = (await visitor.messages())[0].attachments
+        assert stored.url == f"/api/v1/media/{file['id']}"
+        assert (await person.http.get(stored.url)).content == PNG
+
+
+async def test_a_file_that_nobody_uploaded_here_is_refused(api: Api, hotel: str) -> None:
+    elsewhere = await api.state.media.put("elsewhere", PNG, name="a.png", content_type="image/png")
+    async with guest(api.url, hotel) as client:
+        for media_id in ("x", "0" * 32, elsewhere.id):
+            await client.send("send_message", {"content": "Look", "attachments": [media_id]}, str(uuid.uuid4()))
+            error = await client.until(of_type("error"))
+            assert (error["payload"]["code"], error["payload"]["field"]) == ("invalid", "attachments")
+
+
+async def test_only_guests_of_the_chat_upload(settings: Settings, api: Api, hotel: str) -> None:
+    async with guest(api.url, hotel) as client:
+        token = _session(client)["payload"]["token"]
+    assert problem(await _upload(api, hotel, "nonsense")) == (401, "unauthenticated")
+    assert problem(await _upload(api, "no-hotel", token)) == (404, "not_found")
+    assert problem(await _upload(api, hotel, token, b"MZ\x90\0")) == (415, "media_refused")
+    assert problem(await _upload(api, hotel, token, b"")) == (422, "invalid")
+    evil = {"Origin": "https://evil.test"}
+    assert problem(await _upload(api, hotel, token, headers=evil)) == (403, "forbidden")
+    settings.websocket.allowed_origins = ["https://hotel.test"]
+    settings.rate_limit.max_requests = 1
+    async with running_api(settings) as strict:
+        own = {"Origin": "https://hotel.test"}
+        allowed = await _upload(strict, hotel, token, headers=own)
+        assert allowed.headers["access-control-allow-origin"] == "https://hotel.test"
+        assert problem(await _upload(strict, hotel, token)) == (429, "too_many_requests")
+
+
+# --- marks and names -------------------------------------------------------------------------------------------------
+
+
+async def test_staff_see_what_the_guest_has_read(api: Api, working: None, stack: Stack, hotel: str) -> None:
+    async with guest(api.url, hotel) as client:
+        await client.ask("send_message", {"content": "Hello"})
+        answer = (await client.message("Answer to Hello"))["payload"]["message"]
+
+        async def stored() -> bool:
+            found = await stack.rows("SELECT 1 FROM messages WHERE id = :id", id=answer["id"])
+            return bool(found)
+
+        await eventually(stored, what="the answer to be stored")
+        for mark in ("read", "delivered", "read"):
+            await client.ask(mark, {"messageId": answer["id"]})
+        told = [frame["payload"]["message"] for frame in client.frames if is_message(frame)]
+        assert [each["delivery"]["state"] for each in told if each["id"] == answer["id"]] == ["sent", "read"]
+        own = next(frame["payload"]["message"] for frame in client.frames if is_message(frame))
+        await client.ask("read", {"messageId": own["id"]})
+        rows = await stack.rows(
+            "SELECT author, delivery_state FROM messages WHERE conversation_id = :id ORDER BY seq",
+            id=answer["conversationId"],
+        )
+        assert [tuple(row.values()) for row in rows] == [("guest", "delivered"), ("ai", "read")]
+
+
+async def test_a_mark_names_a_message(api: Api, hotel: str) -> None:
+    async with guest(api.url, hotel) as client:
+        await client.send("read", {}, "1")
+        error = await client.until(of_type("error"))
+        assert (error["payload"]["code"], error["payload"]["field"]) == ("invalid", "messageId")
+
+
+async def test_a_guest_learns_the_name_of_who_takes_over(api: Api, working: None, hotel: str) -> None:
+    marta = await api.signed_in(await api.hire(hotel))
+    async with guest(api.url, hotel) as client:
+        await client.ask("send_message", {"content": "Hello"})
+        answer = await client.message("Answer to Hello")
+        conversation = answer["payload"]["message"]["conversationId"]
+        (await marta.http.post(f"/api/v1/conversations/{conversation}/claim")).raise_for_status()
+        met = await client.until(of_type("presence"))
+        assert (met["payload"]["author"], met["payload"]["authorName"]) == ("staff", "Marta Reis")
+        token = _session(client)["payload"]["token"]
+    async with guest(api.url, hotel, token) as again:
+        assert (await again.until(of_type("presence")))["payload"]["authorName"] == "Marta Reis"
