@@ -103,7 +103,37 @@ def test_a_command_to_an_earlier_conversation_is_refused(state: ConversationStat
     record.last_command = (command, ANA.id)
     refusal = policy.refusal(record, command, ANA.id, "contact-00000000")
     assert isinstance(refusal, Resolved)
+    assert refusal.detail == "conversation contact-00000000 is resolved; the contact's open one is another"
     assert (refusal.status, refusal.members["state"]) == (409, "resolved")
+
+
+@pytest.mark.parametrize(
+    ("state", "holder", "command", "words"),
+    [
+        pytest.param(
+            RESOLVED,
+            None,
+            "claim",
+            f"conversation {CONVERSATION_ID} is resolved; claim needs an open one",
+            id="resolved",
+        ),
+        pytest.param(
+            ESCALATED, "ben", "reply", "ben holds the conversation; they can return it first", id="somebody else's"
+        ),
+        pytest.param(
+            ACTIVE, None, "snooze", "the conversation is active; snooze needs an escalated one", id="the AI's"
+        ),
+        pytest.param(
+            NEW, None, "assign", "the guest has not written yet; assign needs a guest's message", id="no guest yet"
+        ),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(
+    state: ConversationState, holder: str | None, command: policy.CommandName, words: str
+) -> None:
+    refusal = policy.refusal(a_record(state, assigned_to=holder), command, ANA.id, CONVERSATION_ID)
+    assert refusal is not None
+    assert refusal.detail == words
 
 
 @pytest.mark.parametrize(
@@ -132,6 +162,8 @@ def test_a_reply_to_what_is_not_the_newest_is_told_what_it_missed(last_seen: int
     told = refusal.members["missed"]
     assert isinstance(told, list)
     assert [each["id"] for each in told if isinstance(each, dict)] == missed
+    assert all(isinstance(each, dict) and each["createdAt"] == "2026-03-01T12:00:00Z" for each in told)
+    assert not any(isinstance(each, dict) and "ai" in each for each in told)
     assert refusal.detail == f"{len(missed)} message(s) came after {last_seen}; read them first"
 
 
@@ -160,6 +192,15 @@ def test_a_draft_that_is_gone_cannot_be_sent(draft_id: str | None, named: str | 
     reply.draft_id = named
     refusal = policy.refusal_of_words(record, reply, NOW)
     assert (None if refusal is None else type(refusal)) == expected
+    if refusal is not None:
+        assert refusal.detail == "the draft has been used or has given way to another; send the text itself"
+        assert refusal.members == {"draftId": None}
+
+
+CHANNEL_WORDS = {
+    OptedOut: "the guest wants no messages on this channel; only they can change that",
+    WindowClosed: "the channel took free text until 2026-03-01T11:59:59.999999+00:00; send a template",
+}
 
 
 @pytest.mark.parametrize(
@@ -182,6 +223,9 @@ def test_refusal_of_channel(opted_out: bool, until: datetime | None, template: b
     reply.template = Template(name="hello") if template else None
     words = policy.refusal_of_words(record, reply, NOW)
     assert (None if words is None else type(words)) == expected
+    if expected is not None:
+        assert refusal is not None
+        assert refusal.detail == CHANNEL_WORDS[expected]
 
 
 def _lost(author: Author, state: DeliveryState, *, private: bool = False, own: bool = True) -> Record:
@@ -212,6 +256,23 @@ AGAIN, SKIP = Redeliver(conversation_id=CONVERSATION_ID, by=ANA, message_id="m-1
 def test_refusal_of_redelivery(record: Record, skip: bool, expected: Refusal) -> None:
     command = AGAIN.model_copy(update={"skip": skip})
     refusal = policy.refusal_of_redelivery(record, command, NOW)
+    assert (None if refusal is None else type(refusal)) == expected
+    if refusal is not None:
+        what = "waits to be sent" if skip else "waits to be sent or was not delivered"
+        assert refusal.detail == f"no message m-1 of this conversation {what}"
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [
+        pytest.param(NOW, None, id="exactly at the window's end"),
+        pytest.param(NOW - A_MOMENT, WindowClosed, id="just after it"),
+    ],
+)
+def test_what_was_lost_is_said_again_only_while_the_channel_takes_text(until: datetime, expected: Refusal) -> None:
+    record = _lost(Author.STAFF, FAILED)
+    record.route.free_text_until = until
+    refusal = policy.refusal_of_redelivery(record, AGAIN, NOW)
     assert (None if refusal is None else type(refusal)) == expected
 
 
