@@ -45,6 +45,8 @@ ACROSS_THE_GAP = _daily("01:30-02:15", "02:00-04:00", zone="Europe/Lisbon")
 SYDNEY = _daily("01:30-02:30", "09:00-17:00", zone="Australia/Sydney")
 """Clocks go back at 03:00 on 5 April 2026, and forward at 02:00 on 4 October."""
 
+LOS_ANGELES = _daily("17:00-20:00", zone="America/Los_Angeles")
+
 
 @pytest.mark.parametrize(
     ("hours", "at", "expected"),
@@ -74,6 +76,8 @@ SYDNEY = _daily("01:30-02:30", "09:00-17:00", zone="Australia/Sydney")
         pytest.param(LISBON, "2026-03-30T16:00", False, id="Lisbon in summer closes an hour before"),
         pytest.param(IN_THE_GAP, "2026-03-29T01:00", False, id="a period that clocks pass over"),
         pytest.param(ACROSS_THE_GAP, "2026-03-29T01:20", True, id="a period behind one that clocks cut short"),
+        pytest.param(LOS_ANGELES, "2026-03-03T01:30", True, id="Los Angeles, a day behind UTC"),
+        pytest.param(LOS_ANGELES, "2026-03-03T00:59:59.999999", False, id="Los Angeles, just before"),
         pytest.param(SYDNEY, "2026-04-03T14:30", True, id="Sydney, a day ahead of UTC"),
         pytest.param(SYDNEY, "2026-04-04T14:30", True, id="Sydney on the night when clocks go back"),
         pytest.param(SYDNEY, "2026-04-04T15:29:59.999999", True, id="Sydney until the first 02:30"),
@@ -112,7 +116,9 @@ def test_is_open(hours: BusinessHours | None, at: str, expected: bool) -> None:
     ],
 )
 def test_opens_next(hours: BusinessHours | None, at: str, expected: str | None) -> None:
-    assert opens_next(hours, _utc(at)) == (None if expected is None else _utc(expected))
+    opens = opens_next(hours, _utc(at))
+    assert opens == (None if expected is None else _utc(expected))
+    assert opens is None or opens.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,7 @@ def test_opens_next(hours: BusinessHours | None, at: str, expected: str | None) 
         pytest.param(None, "2026-03-02T23:50", HOUR, "2026-03-03T00:50", id="no hours: by the clock"),
         pytest.param(SPLIT, "2026-03-02T09:00", timedelta(0), "2026-03-02T09:00", id="nothing, while open"),
         pytest.param(SPLIT, "2026-03-02T07:00", timedelta(0), "2026-03-02T08:00", id="nothing, while closed"),
+        pytest.param(SPLIT, "2026-03-02T12:00", timedelta(0), "2026-03-02T14:00", id="nothing, exactly at the break"),
         pytest.param(SPLIT, "2026-03-02T09:00", HOUR, "2026-03-02T10:00", id="within a period"),
         pytest.param(SPLIT, "2026-03-02T07:00", HOUR, "2026-03-02T09:00", id="begun before it opens"),
         pytest.param(SPLIT, "2026-03-02T11:00", HOUR, "2026-03-02T12:00", id="to the very end of a period"),

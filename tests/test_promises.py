@@ -336,14 +336,15 @@ def test_half_days_are_told_as_they_are() -> None:
     ("escalated_at", "snoozed_until", "expected"),
     [
         pytest.param(LAST, None, LAST + 30 * DAY, id="since it was escalated"),
+        pytest.param(None, None, NOW + 30 * DAY, id="nobody knows since when: since it began"),
         pytest.param(NOW, NOW + 40 * DAY, NOW + 70 * DAY, id="since a snooze ends"),
     ],
 )
 def test_when_an_escalated_conversation_closes(
-    escalated_at: datetime, snoozed_until: datetime | None, expected: datetime
+    escalated_at: datetime | None, snoozed_until: datetime | None, expected: datetime
 ) -> None:
     record = a_record(ESCALATED)
-    record.conversation.escalation = Escalation(reason="Doubt", at=escalated_at)
+    record.conversation.escalation = None if escalated_at is None else Escalation(reason="Doubt", at=escalated_at)
     record.conversation.snoozed_until = snoozed_until
     for at in (snoozed_until or NOW, expected - A_MOMENT):
         promises.fall_due(record, at)

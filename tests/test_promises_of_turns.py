@@ -112,6 +112,13 @@ def test_away_words_are_told_once_until_somebody_is_back() -> None:
     assert promises.away_words(record, EVENING + DAY) == "Back at Tuesday, 03 March, 09:00"
 
 
+def test_who_was_told_another_time_is_told_anew_from_then_on() -> None:
+    record = a_record(ESCALATED, policy=ConversationPolicy(hours=_office(), away_text="Back at {back}"))
+    record.told_away_until = EVENING
+    assert promises.away_words(record, EVENING - A_MOMENT) is None
+    assert promises.away_words(record, EVENING) == "Back at Monday, 02 March, 09:00"
+
+
 def test_away_words_need_not_say_when() -> None:
     record = a_record(ESCALATED, policy=ConversationPolicy(hours=_office(), away_text="{nobody} is here"))
     assert promises.away_words(record, EVENING) == "{nobody} is here"

@@ -61,8 +61,8 @@ def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
 def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
     """An attempt came to its end: the message is gone, will be tried again, or is staff's to look after."""
     if pending not in record.sends:
-        if result.result == "sent":
-            _left_after_all(record, pending, result, now)
+        if pending.under_way:
+            _taken_back_on_its_way(record, pending, result, now)
         return
     pending.under_way = False
     # What a channel refuses outright has not left, whatever an earlier attempt left open.
@@ -129,7 +129,7 @@ def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
     """
     _take_back(record, pending, TAKEN_OVER)
     _hand(record, pending.in_reply_to, TAKEN_OVER, now)
-    _leave_open(record, pending)
+    _leave_open(record, pending, now)
     if pending.message.ai is not None:
         record.keep_draft(
             Draft(id=f"{pending.message.id}-draft", content=pending.message.content, ai=pending.message.ai), now
@@ -159,8 +159,9 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
     if not own or message is None or message.delivery.state.rank >= DeliveryState.FAILED.rank:
         return
     pending = next((send for send in record.sends if send.message.id == message.id), None)
-    if pending is not None:  # its attempt ended without a word; here is the word
+    if pending is not None:  # its attempt has not said yet what came of it; here is the word
         record.sends.remove(pending)
+        pending.under_way = False
     record.set_delivery(message.id, Delivery(state=DeliveryState.FAILED, reason=failure.reason), noted=True)
     record.notify("delivery_failed", f"A message was not delivered: {failure.reason}", now)
     answered = [
@@ -177,8 +178,8 @@ def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool
     record.set_delivery(pending.message.id, Delivery(state=state, reason=reason), noted=noted)
 
 
-def _leave_open(record: Record, pending: PendingSend) -> None:
-    """What was not answered after all is left to the AI again if the person, too, leaves it unanswered."""
+def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
+    """Who was not answered after all waits for the person now, and for the AI again if the person leaves it so."""
     if pending.unsure or record.person_has_replied or record.state is not ConversationState.ESCALATED:
         return
     asked = [message for each in pending.in_reply_to if (message := record.message(each)) is not None]
@@ -186,21 +187,25 @@ def _leave_open(record: Record, pending: PendingSend) -> None:
         Arrival(message=each, received_at=pending.received_at or each.created_at, sent_at=each.created_at)
         for each in asked
     ]
-    record.unread_by_ai = sorted([*arrivals, *record.unread_by_ai], key=lambda each: each.message.seq)[-WINDOW:]
+    if arrivals:
+        record.unread_by_ai = sorted([*arrivals, *record.unread_by_ai], key=lambda each: each.message.seq)[-WINDOW:]
+        record.wait_for_person(now)
 
 
-def _left_after_all(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
-    """A message was taken back or given up while an attempt was running, and that attempt came through."""
+def _taken_back_on_its_way(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
+    """A message was taken back or given up while an attempt was running; now it is known whether that came through."""
+    pending.under_way = False
+    pending.unsure = (pending.unsure or result.unsure) and result.result == "retry"
     message = record.message(pending.message.id)
-    if message is not None and message.delivery.state.rank >= DeliveryState.SENT.rank:
-        return  # a provider has said more meanwhile
-    record.set_delivery(pending.message.id, Delivery(state=DeliveryState.SENT), noted=result.noted)
-    if pending.message.author is Author.AI:
+    if pending.unsure or (message is not None and message.delivery.state.rank >= DeliveryState.SENT.rank):
+        return  # it is not known, or a provider has said more meanwhile
+    left = result.result == "sent"
+    delivery = Delivery(state=DeliveryState.SENT if left else DeliveryState.FAILED, reason=result.reason)
+    record.set_delivery(pending.message.id, delivery, noted=result.noted and result.result != "retry")
+    if left and pending.message.author is Author.AI:
+        reply_id, reason = pending.message.id, "Answered before it could be taken back"
         for message_id in pending.in_reply_to:
-            reason = "Answered before it could be taken back"
-            record.settle(
-                Outcome(message_id=message_id, outcome="answered", reply_id=pending.message.id, reason=reason, at=now)
-            )
+            record.settle(Outcome(message_id=message_id, outcome="answered", reply_id=reply_id, reason=reason, at=now))
 
 
 def _hand(record: Record, message_ids: list[str], reason: str, now: datetime) -> None:
