@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.names import CONTENT_LIMIT
 from contracts.rules import TOPICS, Topic
 from tests.questions import ASIDES, QUESTIONS
 from workflows.topics import TOPIC_NAMES, asks_for_person, fingerprint, topic_of
@@ -320,14 +321,25 @@ def test_staff_read_a_name_of_each_topic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "same"),
     [
-        pytest.param("When is breakfast?", "when is breakfast", id="a question"),
-        pytest.param("  WHEN is   breakfast?!\n", "when is breakfast", id="the same in other dress"),
-        pytest.param("Wann ist Frühstück in der STRASSE", "wann ist frühstück in der strasse", id="German"),
-        pytest.param("And lunch?", None, id="two words are no question"),
-        pytest.param("", None, id="nothing"),
+        pytest.param("When is breakfast?", True, id="itself"),
+        pytest.param("  WHEN is   breakfast?!\n", True, id="the same in other dress"),
+        pytest.param("When is lunch?", False, id="another question"),
+        pytest.param("breakfast is when", False, id="the same words in another order"),
     ],
 )
-def test_fingerprint(text: str, expected: str | None) -> None:
-    assert fingerprint(text) == expected
+def test_fingerprint(text: str, same: bool) -> None:
+    assert (fingerprint(text) == fingerprint("When is breakfast?")) is same
+
+
+@pytest.mark.parametrize("text", ["And lunch?", "", "?!"])
+def test_what_is_too_short_is_no_question(text: str) -> None:
+    assert fingerprint(text) is None
+
+
+def test_of_a_long_message_only_the_beginning_is_read() -> None:
+    long = "word " * (CONTENT_LIMIT // 5 + 1)
+    assert topic_of(long + "I want a refund") is None
+    assert not asks_for_person(long + "I need a human")
+    assert fingerprint(long + "more") == fingerprint(long + "less")

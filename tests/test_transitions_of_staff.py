@@ -301,7 +301,7 @@ def test_resolving_refuses_what_nobody_has_decided() -> None:
     transitions.resolve(record, a_command(), NOW)
     assert record.conversation.pending_actions == []
     assert happened(record) == ["action_refused", "resolved"]
-    assert record.outbox[0].reason == "create_task: resolved before anybody decided"
+    assert record.outbox[0].reason == "create_task: the conversation ended first"
 
 
 def test_what_a_person_left_unanswered_goes_to_the_ai_on_return() -> None:
