@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: dev test test-long check format bench lock clean
+.PHONY: dev test test-long mutation check format bench lock clean
 
 dev: .venv/ready
 	$(BIN)/gateway dev
@@ -13,6 +13,11 @@ test: .venv/ready
 
 test-long: .venv/ready
 	$(BIN)/pytest -m long
+
+# Changes the pure decisions one small thing at a time; fails where their tests do not notice. Takes some ten minutes.
+mutation: .venv/ready
+	rm -rf mutants
+	$(BIN)/python -m tests.mutation
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
@@ -44,4 +49,4 @@ lock: | $(filter .uv/bin/uv,$(UV))
 		--custom-compile-command "make lock" --extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
 
 clean:
-	rm -rf .venv .uv .gateway
+	rm -rf .venv .uv .gateway mutants

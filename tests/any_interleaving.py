@@ -1,64 +1,55 @@
-"""A conversation to which anything happens in any order, and what holds all the same."""
+"""A conversation to which anything happens in any order; what holds all the same stands in `what_holds`."""
 
 import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import time, timedelta
 from itertools import cycle
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from contracts.ai import AIResponse
-from contracts.commands import Actor, Command
-from contracts.conversations import ConversationState, Outcome
-from contracts.events import Change, Event, SendResult
-from contracts.messages import Author, DeliveryState, GuestMessage, Message
-from contracts.rules import ConversationPolicy
+from contracts.ai import Action, AIResponse
+from contracts.commands import DeliveryFailure, Opening, TaskDone
+from contracts.conversations import ConversationState
+from contracts.events import SendResult
+from contracts.messages import Author, Delivery, DeliveryState, GuestMessage
+from contracts.rules import BusinessHours, ConversationPolicy, Period, Weekday
+from tests import story
 from tests.driven import Driven, Stored, copied
-from tests.records import ANA, BEN, a_command, a_message, a_record, a_reply, a_result, an_answer
-from workflows import policy, transitions
+from tests.records import ANA, a_message, a_record, a_result, an_answer
+from tests.staff_at_work import COUNTS, StaffAtWork
+from tests.what_holds import LIMITS, Seen
 from workflows import record as record_module
-from workflows.record import Record
-from workflows.transitions import guests, staff
-from workflows.transitions.sending import TAKEN_OVER
+from workflows import transitions
+from workflows.transitions import guests, sending, staff
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
 
-EDGES: dict[Change, tuple[set[ConversationState], ConversationState]] = {
-    "started": ({NEW}, ACTIVE),
-    # Staff may be quicker than the look-up that a new conversation begins with.
-    "escalated": ({NEW, ACTIVE}, ESCALATED),
-    "returned": ({ESCALATED}, ACTIVE),
-    "resolved": ({NEW, ACTIVE, ESCALATED}, RESOLVED),
-    "reopened": ({RESOLVED}, ACTIVE),
-    "snoozed": ({ESCALATED}, ESCALATED),
-}
-"""The states a change may come from, and the one it leads to."""
-
-COMMANDS: dict[policy.CommandName, Callable[[Record, Command, datetime], None]] = {
-    "claim": transitions.claim,
-    "escalate": transitions.escalate,
-    "return": transitions.return_to_ai,
-    "resolve": transitions.resolve,
-}
-STATE_AFTER_COMMAND = {"claim": ESCALATED, "escalate": ESCALATED, "return": ACTIVE, "resolve": RESOLVED}
-
-LIMITS = {"WINDOW": 3, "SEEN": 8, "OUTCOMES": 5, "STAFF_REPLIES": 3, "BATCH_BYTES": 2_000}
-"""Small enough to be met at every turn."""
 TIMES = st.sampled_from(
-    [timedelta(seconds=5)] + [timedelta(minutes=2)] * 3 + [timedelta(minutes=16), timedelta(days=2)]
+    [timedelta(seconds=5)] + [timedelta(minutes=2)] * 3 + [timedelta(minutes=16), timedelta(hours=9), timedelta(days=2)]
 )
-ACTS = st.sampled_from(["note", "reply", "claim", "escalate", "return", "return", "return", "resolve"])
-PEOPLE = st.sampled_from([ANA, BEN])
-TEXTS = st.sampled_from(["When is breakfast?"] * 3 + ["早餐几点？" * 150] * 3 + ["I want to speak to a person"])
+TEXTS = st.sampled_from(
+    ["When is breakfast?"] * 3
+    + ["早餐几点？" * 150] * 3
+    + ["I want to speak to a person", "I want a refund", "My wife is bleeding"]
+)
 AGES = st.sampled_from([timedelta(0)] * 6 + [timedelta(days=2)])
-COUNTS = st.sampled_from([1, 1, 1, 2, 9])
 ADAPTERS = st.sampled_from([transitions.WEBCHAT, "messages"])
+TOWELS = Action(id="a", type="create_task", params={"department": "housekeeping", "title": "Towels"})
+LATE = Action(id="b", type="request_late_checkout", params={"until": "14:00"})
+LOOK = Action(id="c", type="notify_staff", params={"text": "A birthday"})
+STRANGE = [Action(id="d", type="open_the_safe"), Action(id="e", type="create_task", params={"title": ""})]
 ANSWERS = st.sampled_from(
-    [an_answer()] * 3 + [an_answer(confidence=0.2), an_answer(should_escalate=True), an_answer(" "), None]
+    [an_answer()] * 3
+    + [
+        an_answer(actions=[TOWELS, LATE]),
+        an_answer(actions=[LATE, *STRANGE]),
+        an_answer(confidence=0.2, actions=[LOOK]),
+    ]
+    + [an_answer(should_escalate=True), an_answer(" "), None]
 )
-FATES = st.sampled_from(["lands"] * 3 + ["is lost", "never began", "is out of sight"])
+FATES = st.sampled_from(["lands"] * 3 + ["is lost", "never began"])
 KINDS = [
     a_result(""),
     a_result("", "failed", reason="opted out"),
@@ -67,76 +58,86 @@ KINDS = [
     a_result("", "retry", reason="cut off", unsure=True),
 ]
 RESULTS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)
+OFFICE = BusinessHours(
+    time_zone="Europe/Lisbon",
+    weekly={day: [Period(opens=time(9), closes=time(13))] for day in get_args(Weekday)},
+)
+POLICIES = st.sampled_from(
+    [
+        ConversationPolicy(max_retries=1),
+        ConversationPolicy(max_retries=1, resolved_window=timedelta(minutes=10), summaries=False),
+        ConversationPolicy(max_retries=1, hours=OFFICE, escalated_timeout=timedelta(days=1)),
+        ConversationPolicy(max_retries=1, autonomy="draft", approvals={"create_task": "ask"}),
+    ]
+)
 
 
-class AnyInterleaving(RuleBasedStateMachine):
-    """Guests, two people, the AI, a channel, storage and time do to a record what they like, in any order.
-
-    One that is restless goes on in a new run whenever it may.
-    """
-
-    driven: Driven
+class AnyInterleaving(StaffAtWork):
+    """Guests, two people, the AI, a channel, storage and time do to a record what they like, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         for name, limit in LIMITS.items():
-            for module in (record_module, guests, staff):
+            for module in (record_module, guests, sending, staff):
                 self.patch.setattr(module, name, limit, raising=False)
 
     def teardown(self) -> None:
         try:
             if sys.exc_info()[0] is None:  # what failed before is what must be told
                 self.driven.calms_down()
-                self._storage_has_it_all()
+                self._comes_to_rest()
         finally:
             self.patch.undo()
 
     @initialize(
         adapter=ADAPTERS,
-        window=st.sampled_from([timedelta(0), timedelta(minutes=10)]),
+        rules=POLICIES,
         looked_up=st.sampled_from([True, True, True, False]),
         restless=st.booleans(),
-        was_here_before=st.booleans(),
+        begins_with=st.sampled_from(["a message", "a message", "an earlier conversation", "staff"]),
     )
-    def begins(self, adapter: str, window: timedelta, looked_up: bool, restless: bool, was_here_before: bool) -> None:
+    def begins(
+        self, adapter: str, rules: ConversationPolicy, looked_up: bool, restless: bool, begins_with: str
+    ) -> None:
         self.restless = restless
         self.adapter = adapter
-        self.policy = ConversationPolicy(resolved_window=window, max_retries=1)
+        self.policy = rules
         self.earlier: list[Stored] = []
         self.written: list[GuestMessage] = []
         self.count = 0
-        self._begins_conversation()
-        if was_here_before:
+        self._begins_conversation(by_staff=begins_with == "staff")
+        if begins_with == "an earlier conversation":
             for _ in range(LIMITS["WINDOW"]):
                 self._writes("Hello")
             self.driven.calms_down()
-            self._command(ANA, "resolve")
+            self.command(ANA, "resolve")
             self.driven.calms_down()
-            self.driven.passes(window)
+            self.driven.passes(rules.resolved_window)
             self.ends_and_the_guest_begins_another()
             self.message_of_an_earlier_conversation_comes_again(0)
-        if looked_up:
+        if looked_up and self.record.unchecked:
             self._is_looked_up(storage_away=False)
 
-    def _begins_conversation(self) -> None:
+    def _begins_conversation(self, *, by_staff: bool = False) -> None:
         self.conversation_id = f"contact-{len(self.earlier):08}"
         record = a_record(
             looked_up=False, adapter=self.adapter, policy=self.policy, conversation_id=self.conversation_id
         )
-        self.driven = Driven(record, self.driven.now if self.earlier else record.conversation.created_at, self.earlier)
-        self.received: list[GuestMessage] = []
-        self.replies: list[str] = []
-        self.outcomes: dict[str, Outcome] = {}
-        self.gone: set[str] = set()
-        self.unsure: set[str] = set()
-        self._writes("When is breakfast?")
+        now = self.driven.now if self.earlier else record.conversation.created_at
+        record.conversation.created_at = now
+        self.driven = Driven(record, now, self.earlier)
+        self.seen = Seen([], [], [], set(), set(), set(), set(), {})
+        self.done: set[str] = set()
+        if by_staff:
+            opening = Opening(by=ANA, message_id=self.next_id("opening"), content="Your room is ready")
+            for _ in range(2):
+                transitions.open_conversation(self.record, opening, now)
+            self.seen.written.append(opening.message_id)
+        else:
+            self._writes("When is breakfast?")
 
-    @property
-    def record(self) -> Record:
-        return self.driven.record
-
-    def _next_id(self, kind: str) -> str:
+    def next_id(self, kind: str) -> str:
         self.count += 1
         return f"{kind}-{self.count}"
 
@@ -148,13 +149,33 @@ class AnyInterleaving(RuleBasedStateMachine):
         for _ in range(count):
             self._writes(text, age)
 
-    def _writes(self, text: str, age: timedelta = timedelta(0)) -> None:
-        now = self.driven.now
-        message_id = self._next_id("guest")
-        self._receives(a_message(message_id, text, adapter=self.adapter, sent_at=now - age, received_at=now))
+    @rule(opts=st.sampled_from(["in", "in", "out", None]))
+    def guest_opts_or_writes_what_nobody_may_answer(self, opts: Literal["in", "out"] | None) -> None:
+        self._writes("STOP", opts=opts, suppressed="Automatic mail" if opts is None else None)
+
+    def _writes(
+        self,
+        text: str,
+        age: timedelta = timedelta(0),
+        *,
+        opts: Literal["in", "out"] | None = None,
+        suppressed: str | None = None,
+    ) -> None:
+        now, message_id = self.driven.now, self.next_id("guest")
+        message = a_message(
+            message_id,
+            text,
+            adapter=self.adapter,
+            sent_at=now - age,
+            received_at=now,
+            opts=opts,
+            suppressed=suppressed,
+        )
+        self._receives(message)
 
     def _receives(self, message: GuestMessage) -> None:
-        self.received.append(message)
+        self.seen.received.append(message)
+        self.seen.remembered.append(message.id)
         transitions.receive(self.record, message, self.driven.now)
         self.driven.changed()
 
@@ -162,56 +183,8 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(which=st.integers(0))
     def message_of_an_earlier_conversation_comes_again(self, which: int) -> None:
         message = self.written[which % len(self.written)]
-        if message not in self.received:
+        if message not in self.seen.received:
             self._receives(message)
-
-    # --- staff -----------------------------------------------------------------------------------------------------
-
-    @rule(by=PEOPLE, act=ACTS, text=TEXTS, count=COUNTS)
-    def staff_act(self, by: Actor, act: policy.CommandName, text: str, count: int) -> None:
-        if policy.refusal(self.record, act, by.id, self.conversation_id) is not None:
-            return
-        match act:
-            case "reply":
-                self._reply(by, text)
-            case "note":
-                self._notes(by, count)
-            case _:
-                self._command(by, act)
-
-    def _reply(self, by: Actor, text: str) -> None:
-        message = self._say("staff", by, text)
-        assert (message.content, message.author) == (text, Author.STAFF)
-        assert (self.record.state, self.record.conversation.assigned_to) == (ESCALATED, by.id)
-
-    def _notes(self, by: Actor, count: int) -> None:
-        before = copied(self.record.conversation)
-        for _ in range(count):
-            assert self._say("note", by, "A nice guest", private=True).private
-        assert self.record.conversation == before.model_copy(update={"seq": before.seq + count})
-
-    def _say(self, kind: str, by: Actor, text: str, *, private: bool = False) -> Message:
-        message_id = self._next_id(kind)
-        reply = a_reply(message_id, text, by=by, private=private, conversation_id=self.conversation_id)
-        message = transitions.reply(self.record, reply, self.driven.now)
-        self.driven.changed()
-        self.replies.append(message_id)
-        return message
-
-    def _command(self, by: Actor, name: policy.CommandName) -> None:
-        command, waiting = a_command(by, conversation_id=self.conversation_id), list(self.record.queue)
-        COMMANDS[name](self.record, command, self.driven.now)
-        self.driven.changed()
-        if name == "resolve" and waiting:
-            assert self.record.state is ACTIVE, "who waits for an answer opens it again at once"
-            return
-        assert self.record.state is STATE_AFTER_COMMAND[name]
-        assert name != "claim" or self.record.conversation.assigned_to == by.id
-        before = copied(self.record)
-        assert policy.refusal(self.record, name, by.id, self.conversation_id) is None
-        COMMANDS[name](self.record, command, self.driven.now)
-        self.driven.changed()
-        assert self.record == before, "one's own command again changes nothing"
 
     # --- the AI ----------------------------------------------------------------------------------------------------
 
@@ -241,6 +214,26 @@ class AnyInterleaving(RuleBasedStateMachine):
             if self.record.unchecked or self.driven.turn_is_due or self.driven.question:
                 self.turn_moves(answer, stored=False, lends=False, patient=True)
 
+    @precondition(lambda self: self.driven.follow_up_is_due and not self.driven.question)
+    @rule(summary=st.sampled_from(["They asked about breakfast.", None]))
+    def what_follows_is_done(self, summary: str | None) -> None:
+        steps = len(self.record.steps)
+        self.driven.follows_up(summary)
+        assert len(self.record.steps) == max(0, steps - 1)
+
+    @precondition(lambda self: self.driven.tasks)
+    @rule(which=st.integers(0))
+    def a_department_is_done(self, which: int) -> None:
+        task = list(self.driven.tasks.values())[which % len(self.driven.tasks)]
+        done = TaskDone(conversation_id=self.conversation_id, task_id=task.id, title=task.title)
+        if self.record.state is not RESOLVED and task.id not in self.done:
+            self.done.add(task.id)
+            self.seen.remembered.append(f"task-done {task.id}")
+        transitions.task_done(self.record, done, self.driven.now)
+        before = copied(self.record)
+        transitions.task_done(self.record, done, self.driven.now)
+        assert self.record == before, "told twice"
+
     # --- the channel, storage, time --------------------------------------------------------------------------------
 
     @precondition(lambda self: self.driven.flight or self.driven.delivery_is_due)
@@ -256,17 +249,15 @@ class AnyInterleaving(RuleBasedStateMachine):
                 results = [
                     a.model_copy(update={"message_id": each}) for each, a in zip(sent, cycle(kinds), strict=False)
                 ]
-                self.gone |= {result.message_id for result in results if result.result == "sent"}
-                self.unsure |= {result.message_id for result in results if result.unsure}
+                self.seen.gone |= {result.message_id for result in results if result.result == "sent"}
+                self.seen.refused |= {result.message_id for result in results if result.result == "failed"}
+                self.seen.unsure |= {result.message_id for result in results if result.unsure}
                 self.driven.lands(results, stored=stored, in_time=in_time)
             case "is lost":
-                self.unsure |= set(sent)
+                self.seen.unsure |= set(sent)
                 self.driven.is_lost(stored=stored)
             case "never began":
                 self.driven.never_began()
-            case "is out of sight" if self.driven.question is None:
-                self.unsure |= set(sent)
-                self.driven.goes_on()
 
     @precondition(lambda self: self.driven.delivery_is_due)
     @rule(fate=FATES, kinds=RESULTS, stored=st.booleans(), in_time=st.booleans())
@@ -277,12 +268,40 @@ class AnyInterleaving(RuleBasedStateMachine):
     def _batch_begins(self) -> None:
         pending = self.driven.takes_off()
         assert self.record.state is not ESCALATED or all(send.message.author is not Author.AI for send in pending)
+        assert not (pending and self.record.opted_out)
         assert pending == self.record.sends[: len(pending)], "out of order"
-        assert self.gone.isdisjoint(send.message.id for send in pending), "sent twice"
+        assert self.seen.gone.isdisjoint(send.message.id for send in pending), "sent twice"
         assert self.driven.flight is not None
         events = self.driven.flight.carried.events
         size = sum(len(event.model_dump_json().encode()) for event in events)
         assert size <= LIMITS["BATCH_BYTES"] or len(events) == 1
+
+    @precondition(lambda self: self._reportable())
+    @rule(which=st.integers(0))
+    def a_provider_reports_a_failure(self, which: int) -> None:
+        message_id = self._reportable()[which % len(self._reportable())]
+        failure = DeliveryFailure(conversation_id=self.conversation_id, message_id=message_id, reason="unreachable")
+        self.seen.refused.add(message_id)
+        self.driven.stored.report(message_id, Delivery(state=DeliveryState.FAILED, reason="unreachable"))
+        for _ in range(2):
+            before = copied(self.record)
+            transitions.delivery_failed(self.record, failure, self.driven.now)
+            self.driven.changed()
+        assert self.record == before, "heard twice"
+
+    def _reportable(self) -> list[str]:
+        """What a channel has taken or may have; not what was given up in flight, of which nothing is known yet."""
+        flying = {send.message.id for send in self.driven.flight.sends} if self.driven.flight is not None else set()
+        waiting = {send.message.id for send in self.record.sends}
+        possible = self.seen.gone | self.seen.unsure | flying
+        return [each.id for each in self._own_window() if each.id in possible - (flying - waiting)]
+
+    @precondition(lambda self: not self.driven.question)
+    @rule()
+    def goes_on_in_a_new_run(self) -> None:
+        if self.driven.flight is not None:
+            self.seen.unsure |= {send.message.id for send in self.driven.flight.sends}
+        self.driven.goes_on()
 
     @precondition(lambda self: self.record.sends or self.record.state is RESOLVED or not self.driven.delivery_is_due)
     @rule(time=TIMES)
@@ -292,113 +311,20 @@ class AnyInterleaving(RuleBasedStateMachine):
     @precondition(lambda self: self.driven.is_over)
     @rule()
     def ends_and_the_guest_begins_another(self) -> None:
-        self._storage_has_it_all()
+        self._comes_to_rest()
         self.earlier.append(self.driven.stored)
-        self.written += self.received
+        self.written += self.seen.received
         self._begins_conversation()
 
-    def _storage_has_it_all(self) -> None:
+    def _comes_to_rest(self) -> None:
         stored, record = self.driven.stored, self.record
         assert len(stored.events) == record.conversation.seq
         assert not record.queue
-        guests = [message.id for message in stored.messages.values() if message.author is Author.GUEST]
-        assert sorted(stored.outcomes) == sorted(guests)
+        assert stored.outcomes == self.outcomes
+        story.check(self.story(complete=True))
+        new = {message.id for message in self.seen.received} - {message.id for message in self.written}
+        told = {message.id for message in stored.messages.values() if message.author is Author.GUEST}
+        assert new <= told, "received and never told"
         for outcome in stored.outcomes.values():
             if outcome.outcome == "answered":
                 assert stored.messages[outcome.reply_id or ""].delivery.state is DeliveryState.SENT
-
-    # --- what always holds -----------------------------------------------------------------------------------------
-
-    @property
-    def _log(self) -> dict[int, Event]:
-        """All that was ever told, by `seq`: what is stored, and what waits to be."""
-        return {event.seq: event for event in (*self.driven.stored.events, *self.record.outbox)}
-
-    @invariant()
-    def seq_has_no_gap(self) -> None:
-        outbox, seq = [event.seq for event in self.record.outbox], self.record.conversation.seq
-        assert outbox == list(range(seq + 1 - len(outbox), seq + 1))
-        assert sorted(self._log) == list(range(1, seq + 1))
-        assert self.record.told <= seq
-
-    @invariant()
-    def states_move_along_the_diagram(self) -> None:
-        state = NEW
-        for _, event in sorted(self._log.items()):
-            if event.change in EDGES:
-                sources, target = EDGES[event.change]
-                assert state in sources, f"{event.change} from {state}"
-                state = target
-        assert self.record.state is state
-
-    @invariant()
-    def whose_it_is_fits_the_state(self) -> None:
-        conversation = self.record.conversation
-        assert conversation.assigned_to is None or conversation.state in (ESCALATED, RESOLVED)
-        assert (conversation.resolved_at is not None) == (conversation.state is RESOLVED)
-        assert conversation.state is not ESCALATED or conversation.escalation is not None
-        assert conversation.state is ACTIVE or not self.record.queue
-
-    @invariant()
-    def each_admitted_message_has_one_outcome(self) -> None:
-        record, log = self.record, self._log.values()
-        for kept in (record.outcomes, record.unstored_outcomes):
-            assert len({outcome.message_id for outcome in kept}) == len(kept)
-        outcomes = self.driven.stored.outcomes | {each.message_id: each for each in record.unstored_outcomes}
-        waiting = {arrival.message.id for arrival in record.queue}
-        admitted = {each.message.id for each in log if each.message and each.message.author is Author.GUEST}
-        # What a person had and left unanswered waits for the AI again after a return, and is "handed" until then.
-        assert admitted - waiting <= outcomes.keys() <= admitted
-        assert all(outcomes[each].outcome == "handed" for each in waiting & outcomes.keys())
-        assert all(outcomes[outcome.message_id] == outcome for outcome in record.outcomes)
-        for message_id, before in self.outcomes.items():
-            if (before.outcome, outcomes[message_id].outcome) == ("handed", "answered"):
-                assert any(event.change == "returned" for event in log), "only a return gives the AI what a person had"
-        self.outcomes = outcomes
-
-    @invariant()
-    def storage_will_say_how_far_messages_got(self) -> None:
-        record = self.record
-        told = {message.id: message.delivery for message in self.driven.stored.messages.values()}
-        told |= {event.message.id: event.message.delivery for event in record.outbox if event.message}
-        told |= {moved.message_id: moved.delivery for moved in record.unstored_deliveries}
-        own = [message for message in record.window if message.conversation_id == self.conversation_id]
-        assert [told[message.id].state for message in own] == [message.delivery.state for message in own]
-        queued = {message_id for message_id, delivery in told.items() if delivery.state is DeliveryState.QUEUED}
-        assert queued == {send.message.id for send in record.sends}
-        replies = {event.message.id: event.message for event in self._log.values() if event.message}
-        for outcome in self.outcomes.values():
-            if outcome.outcome == "answered":
-                reply = replies[outcome.reply_id or ""]
-                assert reply.author is Author.AI
-                assert told[reply.id].state in (DeliveryState.QUEUED, DeliveryState.SENT)
-
-    @invariant()
-    def what_may_have_left_is_not_called_failed(self) -> None:
-        for message in self.record.window:
-            if message.delivery.reason == TAKEN_OVER:
-                unsure = message.id in self.unsure
-                assert message.delivery.state is (DeliveryState.UNKNOWN if unsure else DeliveryState.FAILED)
-
-    @invariant()
-    def counts_and_bounds_hold(self) -> None:
-        record = self.record
-        public = [event.message for event in self._log.values() if event.message and not event.message.private]
-        assert record.conversation.message_count == len(public)
-        assert len(record.window) <= LIMITS["WINDOW"]
-        assert len(record.seen) <= LIMITS["SEEN"]
-        assert len(record.outcomes) <= LIMITS["OUTCOMES"]
-        assert len(record.staff_replies) <= LIMITS["STAFF_REPLIES"]
-
-    @invariant()
-    def what_is_serialised_is_the_same_and_repeats_change_nothing(self) -> None:
-        again = copied(self.record)
-        for message in self.received[-LIMITS["SEEN"] :]:
-            transitions.receive(again, message, self.driven.now)
-        for message_id in self.replies[-LIMITS["STAFF_REPLIES"] :]:
-            command = a_reply(message_id, by=BEN, conversation_id=self.conversation_id)
-            reply = transitions.reply(again, command, self.driven.now)
-            assert (reply.id, reply.seq) == (message_id, self.record.staff_replies[message_id])
-        assert again == self.record
-        if self.restless and not self.driven.flight and not self.driven.question:
-            self.driven.record = again

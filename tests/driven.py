@@ -9,8 +9,11 @@ from contracts.ai import AIResponse
 from contracts.base import Model
 from contracts.conversations import ConversationState, Outcome
 from contracts.events import ContactFacts, Event, Publication, SendResult
+from contracts.guests import Autonomy
 from contracts.messages import Delivery, DeliveryState, Message
+from contracts.tasks import Task
 from tests.records import NOW, a_result, an_answer
+from tests.story import Attempt
 from workflows import policy, promises, transitions
 from workflows.owed import Arrival, PendingSend
 from workflows.record import Record
@@ -18,6 +21,7 @@ from workflows.record import Record
 STATE_AFTER = {"sent": DeliveryState.SENT, "failed": DeliveryState.FAILED}
 PREVIOUS_MESSAGES = 4
 STEPS_TO_CALM = 1_000
+DEADLINES_AT_ONCE = 10
 
 M = TypeVar("M", bound=Model)
 
@@ -34,6 +38,9 @@ class Stored:
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
+    reports: dict[str, Delivery] = field(default_factory=dict)
+    """What providers said of messages, known or not known yet."""
+    opted_out: bool = False
 
     def publish(self, publication: Publication) -> None:
         for event in publication.events:
@@ -43,9 +50,16 @@ class Stored:
             self.events.append(event)
             if event.message is not None:
                 self.messages[event.message.id] = event.message
+                if (reported := self.reports.get(event.message.id)) is not None:
+                    self.move(event.message.id, reported)
+        self.opted_out = publication.opted_out
         self.outcomes |= {outcome.message_id: outcome for outcome in publication.outcomes}
         for moved in publication.deliveries:
             self.move(moved.message_id, moved.delivery)
+
+    def report(self, message_id: str, delivery: Delivery) -> None:
+        self.reports[message_id] = delivery
+        self.move(message_id, delivery)
 
     def move(self, message_id: str, delivery: Delivery) -> None:
         message = self.messages.get(message_id)
@@ -68,6 +82,7 @@ class Question:
 
     arrivals: list[Arrival]
     reply_id: str
+    autonomy: Autonomy
     lent: Publication | None
     carried: Publication | None
 
@@ -82,6 +97,8 @@ class Driven:
         self.stored = Stored()
         self.flight: Flight | None = None
         self.question: Question | None = None
+        self.attempts: list[Attempt] = []
+        self.tasks: dict[str, Task] = {}
         self._turns = 0
 
     # --- what the workflow asks itself -----------------------------------------------------------------------------
@@ -97,21 +114,25 @@ class Driven:
         )
 
     @property
+    def follow_up_is_due(self) -> bool:
+        return bool(self.record.steps) or self.record.summary_due
+
+    @property
+    def is_over(self) -> bool:
+        record = self.record
+        owed = record.unchecked or record.queue or record.sends or self.follow_up_is_due
+        if owed or self.flight or self.question or not record.all_stored:
+            return False
+        if record.looked_up and record.conversation.seq == 0:
+            return True
+        return record.state is ConversationState.RESOLVED and promises.window_is_over(record, self.now)
+
+    @property
     def is_stale(self) -> bool:
         """A newer message came while the AI thinks, or a new turn waits behind one that a person took over."""
         if self.question is None or not self._owns_turn:
             return self.question is not None and self._ai_has_work
         return len(self.record.queue) > len(self.question.arrivals)
-
-    @property
-    def is_over(self) -> bool:
-        record = self.record
-        busy = record.unchecked or record.queue or record.sends or self.flight or self.question
-        if busy or not record.all_stored:
-            return False
-        if record.looked_up and record.conversation.seq == 0:
-            return True
-        return record.state is ConversationState.RESOLVED and promises.window_is_over(record, self.now)
 
     @property
     def _ai_has_work(self) -> bool:
@@ -136,8 +157,13 @@ class Driven:
     def passes(self, time: timedelta) -> None:
         """Time goes by in one leap, as for workers that were away."""
         self.now += time
-        promises.fall_due(self.record, self.now)
-        self.changed()
+        for _ in range(DEADLINES_AT_ONCE):
+            deadline = promises.next_deadline(self.record, self.now)
+            if deadline is None or deadline.at > self.now:
+                return
+            promises.fall_due(self.record, self.now)
+            self.changed()
+        raise AssertionError("a deadline comes again and again")
 
     def goes_on(self) -> None:
         """Continue-as-new: all that the next run knows is the serialised record; what flies may have left."""
@@ -158,6 +184,7 @@ class Driven:
         return ContactFacts(
             known_message_ids=[each for each in asked if any(each in stored.messages for stored in self.earlier)],
             guest_name="Rosa",
+            opted_out=bool(self.earlier) and self.earlier[-1].opted_out,
             previous_conversation_id=last[0].conversation_id if last else None,
             previous_messages=[message for message in last if not message.private][-PREVIOUS_MESSAGES:],
         )
@@ -167,7 +194,10 @@ class Driven:
         record, arrivals = self.record, list(self.record.queue)
         self._turns += 1
         reply_id = f"{record.conversation.conversation_id}-reply-{self._turns}"
-        decision = policy.before_asking(record.policy, arrivals, self.now, answered=record.answered_questions)
+        autonomy = policy.autonomy(record.policy, record.profile)
+        decision = policy.before_asking(
+            record.policy, arrivals, self.now, autonomy=autonomy, answered=record.answered_questions
+        )
         if decision is not None:
             transitions.conclude(record, arrivals, decision, reply_id, self.now)
             self.changed()
@@ -177,7 +207,7 @@ class Driven:
         assert not any(message.private for message in request.context.messages)
         lendable = lend and self.flight is None and not record.sends and bool(record.outbox)
         lent = record.publication() if lendable else None
-        self.question = Question(arrivals, reply_id, lent, None if lent is None else copied(lent))
+        self.question = Question(arrivals, reply_id, autonomy, lent, None if lent is None else copied(lent))
 
     def answers(self, answer: AIResponse | None, *, stored: bool) -> None:
         """The AI answers, or fails (None); what was lent to it is stored or not."""
@@ -187,7 +217,7 @@ class Driven:
             decision = (
                 policy.after_failure(record.policy, record.failures + 1, "no answer in time")
                 if answer is None
-                else policy.after_answer(record.policy, answer)
+                else policy.after_answer(record.policy, answer, autonomy=question.autonomy)
             )
             transitions.conclude(record, question.arrivals, decision, question.reply_id, self.now)
         elif answer is not None and record.state is ConversationState.ESCALATED:
@@ -207,6 +237,17 @@ class Driven:
             self._note_published(question.lent, stored=stored)
         return question
 
+    def follows_up(self, summary: str | None) -> None:
+        """Carries out the next action; with none left, the summary comes or does not."""
+        if self.record.steps:
+            task = transitions.next_step(self.record, self.now)
+            if task is not None:
+                assert task.id not in self.tasks, "begun twice"
+                self.tasks[task.id] = task
+        else:
+            transitions.summarised(self.record, summary, self.now)
+        self.changed()
+
     # --- deliver and publish ---------------------------------------------------------------------------------------
 
     def takes_off(self) -> list[PendingSend]:
@@ -217,6 +258,7 @@ class Driven:
         publication = record.publication()
         for send in pending:
             transitions.attempt(record, send, self.now)
+            self.attempts.append(Attempt(send.message.id, self.now))
         self.flight = Flight(publication, copied(publication), pending)
         return pending
 
@@ -251,6 +293,7 @@ class Driven:
         assert self.flight is not None
         for send in self.flight.sends:
             transitions.not_attempted(self.record, send, self.now)
+        self.attempts = self.attempts[: len(self.attempts) - len(self.flight.sends)]
         self.flight = None
         self.changed()
 
@@ -276,6 +319,8 @@ class Driven:
                 self.answers(an_answer(), stored=True)
             elif self.turn_is_due:
                 self.begins_turn(lend=True)
+            elif self.follow_up_is_due:
+                self.follows_up("They asked about breakfast.")
             elif self.flight is not None:
                 self.lands([a_result(send.message.id) for send in self.flight.sends], stored=True)
             elif self.record.sends or not self.record.all_stored:

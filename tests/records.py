@@ -1,8 +1,10 @@
 """Records, messages and commands to begin from, and what to read of a record; no server is needed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
-from contracts.ai import AIResponse
+from contracts.ai import Action, AIResponse
 from contracts.commands import Actor, Command, Reply
 from contracts.conversations import ConversationState, Escalation
 from contracts.events import SendResult, SendResultKind
@@ -55,6 +57,8 @@ def a_message(
     sent_at: datetime = NOW,
     received_at: datetime = NOW,
     guest_name: str | None = None,
+    suppressed: str | None = None,
+    opts: Literal["in", "out"] | None = None,
 ) -> GuestMessage:
     return GuestMessage(
         id=message_id,
@@ -63,6 +67,8 @@ def a_message(
         guest_name=guest_name,
         sent_at=sent_at,
         received_at=received_at,
+        suppressed=suppressed,
+        opts=opts,
     )
 
 
@@ -74,7 +80,12 @@ def arrived(record: Record, *messages: GuestMessage, now: datetime = NOW) -> lis
 
 
 def an_answer(
-    text: str = "At seven.", *, confidence: float = 0.9, should_escalate: bool = False, intent: str = "breakfast"
+    text: str = "At seven.",
+    *,
+    confidence: float = 0.9,
+    should_escalate: bool = False,
+    intent: str = "breakfast",
+    actions: Sequence[Action] = (),
 ) -> AIResponse:
     return AIResponse(
         conversation_id=CONVERSATION_ID,
@@ -83,6 +94,7 @@ def an_answer(
         confidence=confidence,
         should_escalate=should_escalate,
         sources=["breakfast.md"],
+        actions=list(actions),
     )
 
 

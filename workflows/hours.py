@@ -57,8 +57,12 @@ def _periods(hours: BusinessHours, start: datetime, end: datetime) -> Iterator[t
     zone = zoneinfo.ZoneInfo(hours.time_zone)
     day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     while day <= last:
-        for period in sorted(_of_day(hours, day), key=lambda each: each.opens):
-            yield _moment(day, period.opens, zone), _moment(_day_of_closing(day, period), period.closes, zone)
+        moments = [
+            (_moment(day, each.opens, zone), _moment(_day_of_closing(day, each), each.closes, zone))
+            for each in _of_day(hours, day)
+        ]
+        # Where clocks go forward over a period, nothing of it is left.
+        yield from sorted((opens, closes) for opens, closes in moments if opens < closes)
         day += timedelta(days=1)
 
 

@@ -25,8 +25,14 @@ class PendingSend(Model):
     first_attempt_at: Timestamp | None = None
     not_before: Timestamp | None = None
     told_staff: bool = False
+    under_way: bool = False
+    """An attempt has begun and not ended."""
     unsure: bool = False
     """An attempt ended without a word on whether the message left."""
+
+    @property
+    def may_have_left(self) -> bool:
+        return self.under_way or self.unsure
 
 
 class Wait(Model):

@@ -138,14 +138,13 @@ def _closing(record: Record) -> Deadline | None:
     if record.queue or record.unchecked or record.sends or record.state is ConversationState.RESOLVED:
         return None
     conversation, rules = record.conversation, record.policy
-    moments = [conversation.created_at, conversation.last_message_at]
+    moments = [conversation.created_at, conversation.last_message_at, record.active_since]
     if record.state is ConversationState.ESCALATED:
         if not rules.escalated_timeout:
             return None
         moments += [conversation.escalation.at if conversation.escalation else None, conversation.snoozed_until]
         limit = rules.escalated_timeout
     else:
-        moments.append(record.active_since)
         limit = rules.idle_timeout
     return Deadline(max(moment for moment in moments if moment is not None) + limit, "closes, if nothing happens")
 

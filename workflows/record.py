@@ -63,7 +63,7 @@ class Record(Model):
     unstored_deliveries: list[MessageDelivery] = []
     sends: list[PendingSend] = []
     active_since: Timestamp | None = None
-    """When the AI got the conversation last; idle time counts from here at the earliest."""
+    """When the AI got the conversation last, or a snooze ended; idle time counts from here at the earliest."""
     failures: int = 0
     """Turns in a row that the AI failed."""
     wait: Wait | None = None
@@ -255,13 +255,8 @@ class Record(Model):
 
     def settle(self, outcome: Outcome) -> None:
         """Records what became of a guest message; a later word on the same message replaces the earlier."""
-        self.outcomes = [*(each for each in self.outcomes if each.message_id != outcome.message_id), outcome][
-            -OUTCOMES:
-        ]
-        self.unstored_outcomes = [
-            *(each for each in self.unstored_outcomes if each.message_id != outcome.message_id),
-            outcome,
-        ]
+        self.outcomes = _with(outcome, self.outcomes)[-OUTCOMES:]
+        self.unstored_outcomes = _with(outcome, self.unstored_outcomes)
 
     def hand_over_queue(self, reason: str, now: datetime) -> None:
         """Everything that waits for the AI is a person's now."""
@@ -325,7 +320,7 @@ class Record(Model):
     def wake(self, now: datetime) -> None:
         """Ends a snooze."""
         if self.conversation.snoozed_until is not None:
-            self.conversation.snoozed_until = None
+            self.conversation.snoozed_until, self.active_since = None, now
             self.change("woken", now)
 
     def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
@@ -354,10 +349,9 @@ class Record(Model):
         conversation.resolved_at = now
         conversation.resolution = self.figures.resolution(now, by, reason or "Resolved")
         conversation.snoozed_until = None
-        conversation.unread = 0
         for action in conversation.pending_actions:
-            self.change("action_refused", now, reason=f"{action.type}: the conversation ended first")
-        conversation.pending_actions = []
+            self.change("action_refused", now, by, f"{action.type}: the conversation ended first")
+        conversation.unread, conversation.pending_actions = 0, []
         self.unread_by_ai = []
         self.wait_ends()
         self.summary_due = self.policy.summaries and self.figures.first_guest_at is not None
@@ -394,6 +388,10 @@ class Record(Model):
     def _next_seq(self) -> int:
         self.conversation.seq += 1
         return self.conversation.seq
+
+
+def _with(outcome: Outcome, outcomes: list[Outcome]) -> list[Outcome]:
+    return [*(each for each in outcomes if each.message_id != outcome.message_id), outcome]
 
 
 def _fingerprint(message_id: str) -> str:

@@ -122,7 +122,7 @@ def _opt(record: Record, *, out: bool, now: datetime) -> None:
         return
     for arrival in record.queue:
         record.settle(Outcome(message_id=arrival.message.id, outcome="suppressed", reason=OPTED_OUT, at=now))
-    record.queue = []
+    record.queue, record.unread_by_ai = [], []
     record.wait_ends()
     withdraw_all(record, OPTED_OUT, now)
 

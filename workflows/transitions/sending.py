@@ -7,8 +7,8 @@ from contracts.conversations import ConversationState, Draft, Outcome
 from contracts.events import Send, SendResult
 from contracts.messages import Author, Delivery, DeliveryState, OutboundMessage
 from workflows import policy
-from workflows.owed import PendingSend
-from workflows.record import Record
+from workflows.owed import Arrival, PendingSend
+from workflows.record import WINDOW, Record
 
 WEBCHAT = "webchat"
 """The adapter for which publishing a message is sending it."""
@@ -34,6 +34,7 @@ def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
     """Begins one attempt to send."""
     pending.attempts += 1
     pending.first_attempt_at = pending.first_attempt_at or now
+    pending.under_way = True
     message, conversation = pending.message, record.conversation
     return Send(
         message=OutboundMessage(
@@ -60,8 +61,12 @@ def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
 def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
     """An attempt came to its end: the message is gone, will be tried again, or is staff's to look after."""
     if pending not in record.sends:
-        return  # given up while the attempt was running
-    pending.unsure = pending.unsure or result.unsure
+        if pending.under_way:
+            _taken_back_on_its_way(record, pending, result, now)
+        return
+    pending.under_way = False
+    # What a channel refuses outright has not left, whatever an earlier attempt left open.
+    pending.unsure = (pending.unsure or result.unsure) and result.result != "failed"
     if result.opted_out and not record.opted_out:
         record.opted_out = True
         record.change("opted_out", now)
@@ -87,6 +92,7 @@ def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
     if pending not in record.sends:
         return
     pending.attempts -= 1
+    pending.under_way = False
     if pending.attempts == 0:
         pending.first_attempt_at = None
     if not may_send(record, pending):
@@ -94,8 +100,13 @@ def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
 
 
 def may_send(record: Record, pending: PendingSend) -> bool:
-    """Ownership: the AI is silent while a person has the conversation. Resolving takes back nothing it has said."""
-    return pending.message.author is not Author.AI or record.state is not ConversationState.ESCALATED
+    """Ownership: the AI is silent from a take-over until the conversation is its own again, resolved meanwhile or not.
+
+    Resolving what the AI has takes back nothing it has said.
+    """
+    handed_over = bool(record.handoffs) and record.handoffs[-1].to_seq is None
+    a_persons = handed_over or record.state is ConversationState.ESCALATED
+    return pending.message.author is not Author.AI or not a_persons
 
 
 def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
@@ -118,6 +129,7 @@ def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
     """
     _take_back(record, pending, TAKEN_OVER)
     _hand(record, pending.in_reply_to, TAKEN_OVER, now)
+    _leave_open(record, pending, now)
     if pending.message.ai is not None:
         record.keep_draft(
             Draft(id=f"{pending.message.id}-draft", content=pending.message.content, ai=pending.message.ai), now
@@ -134,8 +146,7 @@ def withdraw_all(record: Record, reason: str, now: datetime) -> None:
 
 def give_up(record: Record, pending: PendingSend, reason: str, now: datetime, *, noted: bool = False) -> None:
     """A message will not be sent: what it was to answer is a person's now."""
-    record.sends.remove(pending)
-    record.set_delivery(pending.message.id, Delivery(state=DeliveryState.FAILED, reason=reason), noted=noted)
+    _take_back(record, pending, reason, noted=noted)
     _hand(record, pending.in_reply_to, f"The reply was not delivered: {reason}", now)
     if record.state is ConversationState.ACTIVE:
         record.escalate(f"A reply was not delivered: {reason}", now)
@@ -148,18 +159,53 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
     if not own or message is None or message.delivery.state.rank >= DeliveryState.FAILED.rank:
         return
     pending = next((send for send in record.sends if send.message.id == message.id), None)
-    if pending is not None:  # its attempt ended without a word; here is the word
+    if pending is not None:  # its attempt has not said yet what came of it; here is the word
         record.sends.remove(pending)
+        pending.under_way = False
     record.set_delivery(message.id, Delivery(state=DeliveryState.FAILED, reason=failure.reason), noted=True)
     record.notify("delivery_failed", f"A message was not delivered: {failure.reason}", now)
+    answered = [
+        each.message_id for each in record.outcomes if (each.outcome, each.reply_id) == ("answered", message.id)
+    ]
+    _hand(record, answered, f"The reply was not delivered: {failure.reason}", now)
     if record.state is ConversationState.ACTIVE:
         record.escalate(f"A reply was not delivered: {failure.reason}", now)
 
 
-def _take_back(record: Record, pending: PendingSend, reason: str) -> None:
+def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool = False) -> None:
     record.sends.remove(pending)
-    state = DeliveryState.UNKNOWN if pending.unsure else DeliveryState.FAILED
-    record.set_delivery(pending.message.id, Delivery(state=state, reason=reason))
+    state = DeliveryState.UNKNOWN if pending.may_have_left else DeliveryState.FAILED
+    record.set_delivery(pending.message.id, Delivery(state=state, reason=reason), noted=noted)
+
+
+def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
+    """Who was not answered after all waits for the person now, and for the AI again if the person leaves it so."""
+    if pending.unsure or record.person_has_replied or record.state is not ConversationState.ESCALATED:
+        return
+    asked = [message for each in pending.in_reply_to if (message := record.message(each)) is not None]
+    arrivals = [
+        Arrival(message=each, received_at=pending.received_at or each.created_at, sent_at=each.created_at)
+        for each in asked
+    ]
+    if arrivals:
+        record.unread_by_ai = sorted([*arrivals, *record.unread_by_ai], key=lambda each: each.message.seq)[-WINDOW:]
+        record.wait_for_person(now)
+
+
+def _taken_back_on_its_way(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
+    """A message was taken back or given up while an attempt was running; now it is known whether that came through."""
+    pending.under_way = False
+    pending.unsure = (pending.unsure or result.unsure) and result.result == "retry"
+    message = record.message(pending.message.id)
+    if pending.unsure or (message is not None and message.delivery.state.rank >= DeliveryState.SENT.rank):
+        return  # it is not known, or a provider has said more meanwhile
+    left = result.result == "sent"
+    delivery = Delivery(state=DeliveryState.SENT if left else DeliveryState.FAILED, reason=result.reason)
+    record.set_delivery(pending.message.id, delivery, noted=result.noted and result.result != "retry")
+    if left and pending.message.author is Author.AI:
+        reply_id, reason = pending.message.id, "Answered before it could be taken back"
+        for message_id in pending.in_reply_to:
+            record.settle(Outcome(message_id=message_id, outcome="answered", reply_id=reply_id, reason=reason, at=now))
 
 
 def _hand(record: Record, message_ids: list[str], reason: str, now: datetime) -> None:

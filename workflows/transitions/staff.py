@@ -113,9 +113,14 @@ def reviewed(record: Record, command: Command, now: datetime) -> None:
 
 def change_policy(record: Record, command: ChangePolicy, now: datetime) -> None:
     """New rules for this conversation alone; a promise that runs is reckoned anew."""
-    changed = ConversationPolicy.model_validate(
-        record.policy.model_dump(by_alias=False) | command.changes.model_dump(exclude_none=True, by_alias=False)
+    rules, changes = (
+        record.policy.model_dump(by_alias=False),
+        command.changes.model_dump(exclude_none=True, by_alias=False),
     )
+    for name, value in changes.items():
+        # Of what is given by priority or action, that which is not named stays as it is.
+        rules[name] = rules[name] | value if isinstance(value, dict) else value
+    changed = ConversationPolicy.model_validate(rules)
     if changed != record.policy:
         record.policy = changed
         record.change("policy", now, command.by.id, command.reason)

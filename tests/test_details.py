@@ -1,0 +1,130 @@
+"""What operators see of a conversation at one glance, and what they must not see."""
+
+from datetime import timedelta
+
+import pytest
+
+from contracts.ai import Action
+from contracts.conversations import ConversationState, Draft, Outcome
+from contracts.messages import AIInfo
+from contracts.rules import ConversationPolicy
+from tests.records import BEN, CONVERSATION_ID, NOW, a_message, a_record, a_reply, arrived
+from workflows import promises, transitions
+from workflows.details import details
+from workflows.record import Record
+
+NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
+LATER = NOW + timedelta(hours=1)
+
+
+def _after_the_id(record: Record) -> list[str]:
+    return details(record, NOW).splitlines()[2:]
+
+
+def test_details_of_a_new_conversation() -> None:
+    assert details(a_record(), NOW).splitlines() == [
+        "**NEW** · hotel · webchat · priority normal",
+        f"- Conversation: `{CONVERSATION_ID}`",
+        "- Owner: nobody",
+        "- Waits for: the guest's first message",
+        "- Next: 2026-03-02 12:00 UTC, closes, if nothing happens",
+    ]
+
+
+def test_details_of_a_conversation_that_waits_for_the_ai() -> None:
+    record = a_record()
+    arrived(record, a_message())
+    assert _after_the_id(record) == [
+        "- Owner: the AI",
+        "- Waits for: the AI, with 1 message(s)",
+        "- Not stored yet: 2 event(s)",
+    ]
+
+
+def test_details_of_a_conversation_that_waits_for_its_guest() -> None:
+    assert _after_the_id(a_record(ACTIVE))[:2] == ["- Owner: the AI", "- Waits for: the guest"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "owner", "who"),
+    [
+        pytest.param(None, "nobody yet", "somebody to claim it", id="nobody's"),
+        pytest.param("ben", "ben", "whoever has it", id="somebody's"),
+    ],
+)
+def test_details_of_a_guest_who_waits_for_a_person(holder: str | None, owner: str, who: str) -> None:
+    record = a_record(ESCALATED, assigned_to=holder)
+    arrived(record, a_message())
+    assert _after_the_id(record) == [
+        f"- Owner: {owner}",
+        f"- Waits for: {who} to answer by 2026-03-01 12:15 UTC",
+        "- Escalated: 2026-03-01 12:00 UTC",
+        "- Guest waits since: 2026-03-01 12:00 UTC",
+        "- Not stored yet: 1 event(s)",
+        "- Next: 2026-03-01 12:07 UTC, reminds whoever has it",
+    ]
+    promises.fall_due(record, LATER)
+    assert "- Guest waits since: 2026-03-01 12:00 UTC (late)" in details(record, LATER)
+
+
+def test_details_of_a_guest_to_whom_nothing_is_promised() -> None:
+    record = a_record(ESCALATED, policy=ConversationPolicy(service_levels={}))
+    arrived(record, a_message())
+    assert "- Waits for: somebody to claim it to answer\n" in details(record, NOW)
+
+
+def test_details_of_a_conversation_that_a_person_has_answered() -> None:
+    record = a_record()
+    arrived(record, a_message())
+    record.escalate("Doubt", NOW)
+    transitions.reply(record, a_reply(by=BEN), NOW)
+    transitions.attempt(record, record.sends[0], NOW)
+    assert _after_the_id(record) == [
+        "- Owner: ben",
+        "- Waits for: the guest, or the person who has it",
+        "- Escalated: 2026-03-01 12:00 UTC",
+        "- Waits to be sent: 1 message(s), 1 attempt(s)",
+        f"- Not stored yet: {record.conversation.seq} event(s)",
+    ]
+
+
+def test_details_of_a_snooze() -> None:
+    record = a_record(ESCALATED)
+    record.conversation.snoozed_until = LATER
+    assert _after_the_id(record)[1:] == [
+        "- Waits for: the end of a snooze",
+        "- Escalated: 2026-03-01 12:00 UTC",
+        "- Next: 2026-03-01 13:00 UTC, the snooze ends",
+    ]
+
+
+def test_details_of_what_is_out_of_the_ordinary() -> None:
+    record = a_record(ACTIVE)
+    record.opted_out = record.conversation.needs_review = True
+    record.conversation.pending_actions = [Action(id="a-1", type="create_task")]
+    assert _after_the_id(record)[2:5] == [
+        "- Asked of staff: 1 action(s)",
+        "- The guest has opted out of this channel",
+        "- To be reviewed: the AI failed",
+    ]
+
+
+def test_details_of_a_stored_conversation_say_nothing_of_storage() -> None:
+    record = a_record(RESOLVED)
+    record.settle(Outcome(message_id="g-1", outcome="handed", reason="Doubt", at=NOW))
+    assert "- Not stored yet: 0 event(s)" in details(record, NOW)
+    record.stored(record.publication())
+    assert _after_the_id(record) == ["- Owner: nobody", "- Waits for: its end"]
+
+
+@pytest.mark.parametrize("state", ConversationState)
+def test_details_hold_nothing_of_the_guest(state: ConversationState) -> None:
+    record = a_record(state, assigned_to="ben" if state is ESCALATED else None)
+    record.route.sender_id = "+351900000000"
+    record.conversation.guest_id = "guest-of-honour"
+    arrived(record, a_message(content="A secret wish", guest_name="Rosa Mota"))
+    record.conversation.current_intent = "secret_wish"
+    record.conversation.draft = Draft(id="d", content="A secret reply", ai=AIInfo(confidence=0.3, intent="secret"))
+    record.conversation.pending_actions = [Action(id="a-1", type="notify_staff", params={"text": "A secret note"})]
+    shown = details(record, NOW)
+    assert not any(word in shown for word in ("ecret", "Rosa", "Mota", "351900000000", "visitor", "honour"))
