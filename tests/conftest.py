@@ -23,6 +23,7 @@ from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.server import serving
+from tests.histories import check_all
 from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
@@ -177,6 +178,13 @@ async def skipping(
     client = skipping_server.client
     async with workers_without_deployment(settings, client):
         yield Stack(settings, client, Conversations(client, settings), hotel, database), skipping_server
+
+
+@pytest.fixture
+async def held_to_the_rules(client: Client, hotel: str) -> AsyncIterator[None]:
+    """When the test is over, the histories of all its conversations must keep the rules of `tests.story`."""
+    yield
+    assert await check_all(client, hotel, complete=False), "the test had no conversation"
 
 
 @pytest.fixture
