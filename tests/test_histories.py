@@ -34,7 +34,7 @@ async def test_all_is_read_of_a_history() -> None:
     (story,) = (await _contact("going_on_in_a_new_run")).stories
     sent = [message.id for message in story.messages.values() if message.author != "guest"]
     assert [attempt.message_id for attempt in story.attempts] == sent
-    assert len(story.from_guest) == len(story.outcomes) == 4
+    assert len(story.from_guest) == len(story.outcomes) >= 4
     (retried,) = (await _contact("a_channel_that_heals")).stories
     assert len(retried.attempts) == 3
     (lost,) = (await _contact("a_channel_that_refuses_for_good")).stories

@@ -22,6 +22,7 @@ from settings import ServiceLevels
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import FakeCallback
+from tests.questions import QUESTIONS
 from tests.replay.store import keep
 from tests.support import ANA, BEN, Guest, Stack, asked, command, eventually, reply, workers
 from tests.task_records import a_task
@@ -173,8 +174,14 @@ async def test_a_burst_with_a_debounce(scene: Guest, stack: Stack, ai: FakeAI) -
 
 async def test_going_on_in_a_new_run(scene: Guest, stack: Stack, quick: None) -> None:
     stack.settings.conversation.history_limit = 25
-    for question in ("What time is breakfast?", "Is there parking?", "When does the bar close?", "Is there a pool?"):
+    await scene.ask("What time is breakfast?")
+    first = (await scene.handle.describe()).run_id
+    for question, _ in QUESTIONS:
         await scene.ask(question)
+        await _settled(stack, scene)
+        if (await scene.handle.describe()).run_id != first:
+            break
+    await scene.ask("Is there parking?")
     await stack.conversations.reply(reply(await scene.conversation(), "Ana here"))
     await _settled(stack, scene)
 
