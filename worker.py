@@ -15,7 +15,6 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.ai.engines import build_engine
 from activities.ai.library import Library
@@ -45,6 +44,7 @@ from settings import Channels, Settings
 from workflows.client import connect
 from workflows.conversation import ConversationWorkflow
 from workflows.media import MediaWorkflow
+from workflows.sandbox import Sandbox
 from workflows.search import register_search_attributes
 from workflows.task import TaskWorkflow
 
@@ -165,7 +165,7 @@ def build_worker(client: Client, queue: TaskQueue, activities: Activities, chann
         task_queue=queue,
         workflows=served_workflows(queue),
         activities=served_activities(queue, activities),
-        workflow_runner=workflow_runner(),
+        workflow_runner=Sandbox(),
         graceful_shutdown_timeout=GRACE,
         max_task_queue_activities_per_second=paced.max_per_second if paced else None,
         max_concurrent_activities=paced.max_concurrent if paced else None,
@@ -175,37 +175,6 @@ def build_worker(client: Client, queue: TaskQueue, activities: Activities, chann
             use_worker_versioning=True,
             default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
         ),
-    )
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, with our models passed through: importing them anew costs 583 KiB a cached workflow, not 112."""
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "activities",
-            "contracts",
-            "pydantic",
-            "pydantic_core",
-            "annotated_types",
-            "opentelemetry",
-            "workflows.details",
-            "workflows.drain",
-            "workflows.figures",
-            "workflows.follow_up",
-            "workflows.hours",
-            "workflows.owed",
-            "workflows.policy",
-            "workflows.promises",
-            "workflows.record",
-            "workflows.search",
-            "workflows.task_policy",
-            "workflows.timekeeper",
-            "workflows.topics",
-            "workflows.transitions",
-            "workflows.turn",
-            "workflows.waiting",
-            "prometheus_client",
-        )
     )
 
 

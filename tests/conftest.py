@@ -30,6 +30,7 @@ from tests.fakes.server import serving
 from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import FakeTwilio
 from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
+from tests.histories import check_all
 from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
@@ -229,6 +230,13 @@ async def skipping(
     client = skipping_server.client
     async with workers_without_deployment(settings, client):
         yield Stack(settings, client, Conversations(client, settings), hotel, database), skipping_server
+
+
+@pytest.fixture
+async def held_to_the_rules(client: Client, hotel: str) -> AsyncIterator[None]:
+    """When the test is over, the histories of all its conversations must keep the rules of `tests.story`."""
+    yield
+    assert await check_all(client, hotel, complete=False), "the test had no conversation"
 
 
 @pytest.fixture

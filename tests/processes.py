@@ -50,10 +50,10 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python worker.py`, from the moment it says that it is ready."""
+async def worker_process(settings: Settings, root: Path = ROOT) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python worker.py` of a source tree, from the moment it says that it is ready."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "worker.py", cwd=ROOT, env=_environment(settings), stdout=asyncio.subprocess.PIPE
+        sys.executable, "worker.py", cwd=root, env=_environment(settings), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):

@@ -23,6 +23,7 @@ from settings import Settings
 from tests.fakes.ai import FakeAI
 from workflows.client import Conversations
 from workflows.conversation import ConversationWorkflow
+from workflows.sandbox import Sandbox
 
 PATIENCE_SECONDS = 60
 
@@ -52,8 +53,14 @@ async def workers(settings: Settings, client: Client) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def workers_without_deployment(settings: Settings, client: Client) -> AsyncIterator[None]:
-    """The same for the time-skipping server, which knows no deployments."""
+async def workers_without_deployment(
+    settings: Settings, client: Client, *, max_cached_workflows: int = 1000
+) -> AsyncIterator[None]:
+    """The same for the time-skipping server, which knows no deployments.
+
+    With nothing cached the workers may be followed by others: that server keeps a task for the worker that has its
+    workflow cached, alive or not.
+    """
     async with worker.dependencies(settings) as activities, AsyncExitStack() as running:
         for queue in TaskQueue:
             each = Worker(
@@ -61,7 +68,8 @@ async def workers_without_deployment(settings: Settings, client: Client) -> Asyn
                 task_queue=queue,
                 workflows=worker.served_workflows(queue),
                 activities=worker.served_activities(queue, activities),
-                workflow_runner=worker.workflow_runner(),
+                workflow_runner=Sandbox(),
+                max_cached_workflows=max_cached_workflows,
             )
             await running.enter_async_context(each)
         yield

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import Counter
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from contracts.messages import Author
@@ -11,6 +12,8 @@ from contracts.names import workflow_id
 from contracts.problems import OutcomeUnknown
 from tests.fakes.ai import FakeAI
 from tests.support import Stack, eventually, reply, workers
+
+pytestmark = pytest.mark.usefixtures("held_to_the_rules")
 
 SIGNALS = 500
 UPDATES = 200

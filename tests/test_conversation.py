@@ -13,6 +13,8 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
 from tests.support import ANA, BEN, Guest, Stack, asked, command, eventually, reply, workers
 
+pytestmark = pytest.mark.usefixtures("held_to_the_rules")
+
 
 async def test_a_message_is_answered_once(working: None, stack: Stack, guest: Guest, ai: FakeAI) -> None:
     outcome = await guest.ask("When is breakfast?")

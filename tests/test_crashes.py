@@ -4,11 +4,15 @@ import asyncio
 import signal
 from collections import Counter
 
+import pytest
+
 from contracts.messages import Author
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
 from tests.processes import worker_process
 from tests.support import Stack, eventually
+
+pytestmark = pytest.mark.usefixtures("held_to_the_rules")
 
 GUESTS = 4
 QUESTIONS = [f"Question {number}" for number in range(5)]

@@ -12,6 +12,8 @@ from tests.fakes.callback import FakeCallback
 from tests.support import Guest, Stack, asked, command, workers
 from workflows.turn import RESTARTS_OF_A_TURN
 
+pytestmark = pytest.mark.usefixtures("held_to_the_rules")
+
 
 async def test_a_wish_for_a_person_right_behind_an_answer(working: None, guest: Guest, ai: FakeAI) -> None:
     """The answer's sending is taken back in the same moment in which it was begun."""

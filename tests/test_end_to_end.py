@@ -10,6 +10,7 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx
+import pytest
 
 import activities.ai
 from activities.channels.messages import sign
@@ -24,6 +25,8 @@ from tests.live import guest as visiting
 from tests.live import staff as watching
 from tests.questions import ASIDES, QUESTIONS
 from tests.support import Guest, Stack, eventually, workers
+
+pytestmark = pytest.mark.usefixtures("held_to_the_rules")
 
 KNOWLEDGE = Path(activities.ai.__file__).parent / "properties" / "seaview"
 GUESTS_A_CHANNEL = 25

@@ -46,6 +46,7 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.details", ("contracts", "workflows.promises", "workflows.record")),
     ("workflows.search", ("contracts",)),
     ("workflows.waiting", ("contracts",)),
+    ("workflows.sandbox", ()),
     ("workflows.rules", ("contracts", "settings")),
     ("workflows.calls", ("contracts",)),
     ("workflows.codec", ("contracts", "settings")),

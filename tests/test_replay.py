@@ -1,0 +1,88 @@
+"""What conversations and tasks did before, today's code does again: every stored history is replayed."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.worker import Replayer
+
+from tests.replay.store import converter, kept, load, scenes
+from workflows.conversation import ConversationWorkflow
+from workflows.sandbox import Sandbox
+from workflows.task import TaskWorkflow
+from workflows.turn import TurnTaker
+
+AGAIN = "record them anew: python -m tests.replay.record"
+
+
+async def _replay(path: Path) -> None:
+    replayer = Replayer(
+        workflows=[ConversationWorkflow, TaskWorkflow], workflow_runner=Sandbox(), data_converter=converter()
+    )
+    await replayer.replay_workflow(load(path))
+
+
+@pytest.mark.parametrize("path", kept(), ids=lambda path: path.name.partition(".")[0])
+async def test_a_stored_history_is_replayed(path: Path) -> None:
+    await _replay(path)
+
+
+def test_every_scene_is_stored() -> None:
+    stored = {path.name.partition(".")[0].partition("-")[0] for path in kept()}
+    assert set(scenes()) - stored == set(), AGAIN
+    assert sum(path.stat().st_size for path in kept()) < 1_000_000
+
+
+def test_a_conversation_that_goes_on_is_stored_run_by_run() -> None:
+    assert len([path for path in kept() if path.name.startswith("going_on_in_a_new_run-")]) >= 2, AGAIN
+
+
+async def _pauses() -> None:
+    """A command that was not there before."""
+    await workflow.sleep(timedelta(seconds=1))
+
+
+async def _pauses_if_new() -> None:
+    """The same as a release must make it."""
+    if workflow.patched("a-pause-before-the-look-up"):
+        await _pauses()
+
+
+def _changed_look_up(monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any]) -> None:
+    before = TurnTaker._look_up
+
+    async def look_up(self: TurnTaker) -> None:
+        await change()
+        await before(self)
+
+    monkeypatch.setattr(TurnTaker, "_look_up", look_up)
+
+
+def _a_first_run() -> Path:
+    return next(path for path in kept() if path.name.startswith("quick_answers"))
+
+
+async def test_a_change_of_commands_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    _changed_look_up(monkeypatch, _pauses)
+    with pytest.raises(workflow.NondeterminismError):
+        await _replay(_a_first_run())
+
+
+async def test_a_gated_change_is_none_to_who_began_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    _changed_look_up(monkeypatch, _pauses_if_new)
+    await _replay(_a_first_run())
+
+
+async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only what is added: what is not done any more, too."""
+
+    async def nothing(self: TurnTaker) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(TurnTaker, "_look_up", nothing)
+    with pytest.raises(workflow.NondeterminismError):
+        await _replay(_a_first_run())
