@@ -29,8 +29,8 @@ from tests.fakes.graph import FakeGraph
 from tests.fakes.server import serving
 from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import FakeTwilio
-from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
 from tests.histories import check_all
+from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
 from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
