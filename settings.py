@@ -23,6 +23,7 @@ from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, To
 ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0)]
 Seconds = Annotated[int, Field(ge=0)]
+EngineName = Literal["embedded", "llm", "http"]
 
 
 class SettingsError(Exception):
@@ -94,36 +95,34 @@ class Redis(Section):
 
 
 class HttpEngine(Section):
+    """`token` is sent as a bearer token; `timeout` is of one request."""
+
     url: str | None = None
     token: SecretStr | None = None
-    """Sent as `Authorization: Bearer …`."""
     timeout: Milliseconds = 20_000
 
 
 class LlmEngine(Section):
-    """A language model. Costs are per million tokens, in whatever currency the hotel counts in."""
+    """A language model; `openai` is any server with OpenAI's API. Costs are per million tokens. `timeout` is of one
+    request, `context_characters` the most of articles that the model is given.
+    """
 
     provider: Literal["openai", "anthropic", "ollama"] = "openai"
-    """`openai` is any server that speaks OpenAI's API."""
     base_url: str | None = None
     model: str | None = None
     api_key: SecretStr | None = None
     timeout: Milliseconds = 20_000
-    """How long one request may take; `routing.aiTimeout` bounds the whole answer."""
     max_tokens: int = Field(default=800, ge=1)
     context_characters: int = Field(default=12_000, ge=1_000)
-    """Most characters of articles that the model is given."""
     input_cost: float = Field(default=0.0, ge=0)
     output_cost: float = Field(default=0.0, ge=0)
 
 
-EngineName = Literal["embedded", "llm", "http"]
-
-
 class Ai(Section):
+    """Where the first engine gives no answer, those in `fallback` are asked in their order."""
+
     engine: EngineName = "embedded"
     fallback: list[EngineName] = []
-    """Engines to ask, in this order, where the first gives no answer."""
     http: HttpEngine = HttpEngine()
     llm: LlmEngine = LlmEngine()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from activities.ai.actions import hour_of
 from activities.ai.acts import load_acts
 from activities.ai.embedded import EmbeddedEngine
 from activities.ai.evaluation import Evaluation, evaluate, load_labelled
@@ -278,90 +277,6 @@ async def test_never_ai_topics_go_to_a_person(engine: EmbeddedEngine, text: str,
 async def test_the_gravest_thing_of_a_turn_counts(engine: EmbeddedEngine) -> None:
     response = await ask(engine, "What time is breakfast?", "the tv is broken", "and my wife fainted in the shower")
     assert (response.should_escalate, response.intent) == (True, "medical")
-
-
-@pytest.mark.parametrize(
-    ("text", "department", "title"),
-    [
-        ("can I get more towels please", "housekeeping", "Housekeeping request: towels"),
-        ("two pillows for room 310", "housekeeping", "Housekeeping request: pillows"),
-        ("the AC is broken", "maintenance", "Something is out of order: airconditioning"),
-        ("there is no hot water", "maintenance", "Something is out of order: water"),
-        ("please call me a taxi for 6 am", "concierge", "Request for the concierge: taxi"),
-        ("wake me up at 7 tomorrow", "front_desk", "Request for reception"),
-    ],
-)
-async def test_work_is_asked_of_its_department_and_not_called_done(
-    engine: EmbeddedEngine, text: str, department: str, title: str
-) -> None:
-    response = await ask(engine, text)
-    assert is_answered(response)
-    (action,) = response.actions
-    assert (action.type, action.params["department"], action.params["title"]) == ("create_task", department, title)
-    assert action.params["description"] == text
-    assert "I've asked" in response.response
-
-
-async def test_work_that_needs_an_answer_stays_a_persons(engine: EmbeddedEngine) -> None:
-    for text in ("book a table for 4 at 8 pm", "i left my jacket in the room", "is my booking confirmed?"):
-        response = await ask(engine, text)
-        assert (response.should_escalate, response.actions) == (True, []), text
-
-
-async def test_a_question_beside_a_request_is_answered_with_it(engine: EmbeddedEngine) -> None:
-    response = await ask(engine, "Can I get more towels please? And what time is breakfast?")
-    assert is_answered(response)
-    assert [action.params["department"] for action in response.actions] == ["housekeeping"]
-    assert response.sources == ["breakfast"]
-    assert "I've asked our housekeeping" in response.response
-    assert "Harbour Room" in response.response
-
-
-@pytest.mark.parametrize(
-    ("text", "params"),
-    [
-        ("please give us a late check out tomorrow until 2 pm", {"until": "14:00"}),
-        ("please arrange late check-out", {}),
-    ],
-)
-async def test_a_late_checkout_is_asked_for(engine: EmbeddedEngine, text: str, params: dict[str, str]) -> None:
-    response = await ask(engine, text)
-    assert is_answered(response)
-    assert [(action.type, action.params) for action in response.actions] == [("request_late_checkout", params)]
-    assert "whether it can be done" in response.response
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "the elevator is stuck between floors and we are in it",
-        "we are trapped in the bathroom, the lock is broken",
-        "I need insulin kept cold, the fridge stopped working",
-        "can you bring a towel, I'm bleeding",
-        "the ac is broken again, I want a refund",
-        "these towels are disgusting, bring new ones",
-    ],
-)
-async def test_what_only_looks_like_work_is_a_persons(engine: EmbeddedEngine, text: str) -> None:
-    response = await ask(engine, text)
-    assert (response.should_escalate, response.actions) == (True, [])
-
-
-@pytest.mark.parametrize(
-    ("text", "hour"),
-    [
-        ("until 2", "14:00"),
-        ("till 1pm please", "13:00"),
-        ("until 14:30", "14:30"),
-        ("to noon", "12:00"),
-        ("at 11 am", "11:00"),
-        ("until 12", "12:00"),
-        ("by 99", None),
-        ("late check-out for 2 people", None),
-    ],
-)
-def test_the_hour_of_a_request_is_read(text: str, hour: str | None) -> None:
-    assert hour_of(text) == hour
 
 
 @pytest.mark.parametrize(
