@@ -6,6 +6,7 @@
 import httpx
 
 from activities.channels.messages import SIGNATURE_HEADER, sign
+from activities.media.links import MediaLinks
 from contracts.events import SendResult, SendResultKind
 from contracts.messages import OutboundMessage
 from settings import Settings
@@ -19,13 +20,15 @@ _OURS = {"author", "template", "context", "unsure"}
 class MessagesCallback:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._links = MediaLinks(settings)
         self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
         channel = self._settings.channels_of(property_id).messages
         if channel.callback_url is None or channel.secret is None:
             return _result(message, "failed", "channels.messages.callbackUrl and its secret are not set")
-        body = message.model_dump_json(exclude=_OURS).encode()
+        told = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
+        body = told.model_dump_json(exclude=_OURS).encode()
         headers = {
             "content-type": "application/json",
             SIGNATURE_HEADER: sign(body, channel.secret.get_secret_value()),

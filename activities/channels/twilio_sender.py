@@ -19,6 +19,7 @@ from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unans
 from activities.channels.port import MediaError
 from activities.channels.sms_segments import segments
 from activities.channels.twilio import ERRORS, REFERENCE
+from activities.media.links import MediaLinks
 from contracts.delivery import reference
 from contracts.events import SendResult
 from contracts.messages import Attachment, OutboundMessage
@@ -60,11 +61,13 @@ class Twilio:
     def __init__(self, settings: Settings, reports: "DeliveryReports") -> None:
         self._settings = settings
         self._reports = reports
+        self._links = MediaLinks(settings)
         self._parts: PartsSender[Part] = PartsSender(reports, ERRORS)
         self._http = httpx.AsyncClient(timeout=TIMEOUT)
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
         channel = self._settings.channels_of(property_id).twilio
+        message = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
         problem = _unready(channel, message)
         if problem is not None:
             return SendResult(message_id=message.message_id, result="failed", reason=problem)

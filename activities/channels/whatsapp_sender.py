@@ -15,6 +15,7 @@ from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unans
 from activities.channels.port import MediaError
 from activities.channels.whatsapp import ERRORS
 from activities.channels.whatsapp_content import MEDIA_URL
+from activities.media.links import MediaLinks
 from contracts.delivery import reference
 from contracts.events import SendResult
 from contracts.messages import Attachment, OutboundMessage, Template
@@ -36,6 +37,7 @@ Payload = dict[str, JsonValue]
 class WhatsApp:
     def __init__(self, settings: Settings, reports: "DeliveryReports") -> None:
         self._settings = settings
+        self._links = MediaLinks(settings)
         self._parts: PartsSender[Payload] = PartsSender(reports, ERRORS)
         self._http = httpx.AsyncClient(timeout=TIMEOUT)
 
@@ -43,6 +45,7 @@ class WhatsApp:
         channel = self._settings.channels_of(property_id).whatsapp
         if channel.access_token is None or channel.phone_number_id is None:
             return _failed(message, "channels.whatsapp.accessToken and phoneNumberId are not set")
+        message = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
         private = next((file for file in message.attachments if not _is_public(file)), None)
         if private is not None:
             return _failed(message, f"the attachment {private.id} has no address that WhatsApp could fetch it from")

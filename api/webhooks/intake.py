@@ -13,6 +13,8 @@ from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.quarantine import Unreadable
 
+FETCHED: Final = frozenset({"whatsapp", "twilio"})
+"""Adapters whose files stay with the provider until we fetch them."""
 AT_ONCE: Final = 16
 """How many senders' messages, or reports, of one webhook are on their way at once."""
 
@@ -53,7 +55,10 @@ async def quarantine(state: State, property_id: str, adapter: str, items: Sequen
 
 async def _in_order(state: State, messages: list[Arrived]) -> None:
     for each in messages:
-        await state.conversations.receive(each.property_id, each.channel_type, each.message)
+        message = each.message
+        if message.route.adapter in FETCHED:
+            message = await state.media_orders.take_over(each.property_id, message)
+        await state.conversations.receive(each.property_id, each.channel_type, message)
         MESSAGES_INBOUND.labels(each.channel_type, each.property_id, "accepted").inc()
 
 
