@@ -128,7 +128,6 @@ class AnyInterleaving(StaffAtWork):
         record.conversation.created_at = now
         self.driven = Driven(record, now, self.earlier)
         self.seen = Seen([], [], [], set(), set(), set(), set(), {})
-        self.done: set[str] = set()
         if by_staff:
             opening = Opening(by=ANA, message_id=self.next_id("opening"), content="Your room is ready")
             for _ in range(2):
@@ -226,9 +225,11 @@ class AnyInterleaving(StaffAtWork):
     def a_department_is_done(self, which: int) -> None:
         task = list(self.driven.tasks.values())[which % len(self.driven.tasks)]
         done = TaskDone(conversation_id=self.conversation_id, task_id=task.id, title=task.title)
-        if self.record.state is not RESOLVED and task.id not in self.done:
-            self.done.add(task.id)
-            self.seen.remembered.append(f"task-done {task.id}")
+        marker = f"task-done {task.id}"
+        if marker in self.seen.remembered[: -LIMITS["SEEN"]]:
+            return  # forgotten since, as all that is bounded is
+        if self.record.state is not RESOLVED and marker not in self.seen.remembered:
+            self.seen.remembered.append(marker)
         transitions.task_done(self.record, done, self.driven.now)
         before = copied(self.record)
         transitions.task_done(self.record, done, self.driven.now)
