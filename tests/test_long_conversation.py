@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 import activities.ai
 import worker
+from contracts.conversations import Conversation
 from contracts.messages import Author
 from contracts.problems import OutcomeUnknown
 from tests.histories import check_all
@@ -23,7 +24,7 @@ from tests.support import ANA, BEN, Guest, Stack, command, eventually, reply, wo
 KNOWLEDGE = Path(activities.ai.__file__).parent / "properties" / "seaview"
 TEXTS = [f"{question}{aside}" for aside in ASIDES for question, _ in QUESTIONS]
 EVENTS_A_RUN = 512
-NOTE_EVERY, CLAIM_EVERY = 10, 25
+NOTE_EVERY, CLAIM_EVERY, LOOK_EVERY = 10, 25, 5
 COLD_LOOKS = 20
 ATTEMPTS = 5
 
@@ -46,7 +47,13 @@ async def test_two_thousand_messages(answering: Stack) -> None:
     await _a_long_conversation(answering, 2000)
 
 
-async def _a_long_conversation(stack: Stack, messages: int) -> None:
+@pytest.mark.long
+@pytest.mark.xfail(reason="a query while a local activity runs ends its task early, and the replay then differs")
+async def test_four_hundred_messages_while_somebody_looks(answering: Stack) -> None:
+    await _a_long_conversation(answering, 400, looking=True)
+
+
+async def _a_long_conversation(stack: Stack, messages: int, *, looking: bool = False) -> None:
     guest = stack.guest()
     async with workers(stack.settings, stack.client):
         await guest.ask("Hello?")
@@ -54,10 +61,12 @@ async def _a_long_conversation(stack: Stack, messages: int) -> None:
         written, noted, replied = [], [], []
         for number in range(messages):
             written.append(await guest.write(TEXTS[number % len(TEXTS)]))
+            if looking and number % LOOK_EVERY == 0:
+                await guest.conversation()
             if number % NOTE_EVERY == 0:
-                noted.append(await _say(stack, guest, f"Note {number}", private=True))
+                noted.append(await _say(stack, conversation, f"Note {number}", private=True))
             if number % CLAIM_EVERY == 0:
-                replied.append(await _takes_over_for_a_moment(stack, guest, number))
+                replied.append(await _takes_over_for_a_moment(stack, conversation, number))
 
         async def settled() -> bool:
             rows = await stack.rows(
@@ -93,17 +102,17 @@ async def _a_long_conversation(stack: Stack, messages: int) -> None:
     assert await check_all(stack.client, stack.hotel) == 1
 
 
-async def _takes_over_for_a_moment(stack: Stack, guest: Guest, number: int) -> str:
-    mine = command(await guest.conversation(), BEN)
+async def _takes_over_for_a_moment(stack: Stack, conversation: Conversation, number: int) -> str:
+    mine = command(conversation, BEN)
     claim, giving_back = uuid.uuid4().hex, uuid.uuid4().hex
     await _again(lambda: stack.conversations.claim(mine, claim))
-    said = await _say(stack, guest, f"Ben here, {number}", private=False)
+    said = await _say(stack, conversation, f"Ben here, {number}", private=False)
     await _again(lambda: stack.conversations.return_to_ai(mine, giving_back))
     return said
 
 
-async def _say(stack: Stack, guest: Guest, content: str, *, private: bool) -> str:
-    said = reply(await guest.conversation(), content, ANA if private else BEN, private=private)
+async def _say(stack: Stack, conversation: Conversation, content: str, *, private: bool) -> str:
+    said = reply(conversation, content, ANA if private else BEN, private=private)
     await _again(lambda: stack.conversations.reply(said))
     return said.message_id
 

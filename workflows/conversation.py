@@ -306,13 +306,13 @@ class ConversationWorkflow:
         return record.state is ConversationState.RESOLVED and promises.window_is_over(record, workflow.now())
 
     def _should_continue(self) -> bool:
-        """At the limit when a guest has just written, well above it whenever that may be.
+        """At the limit when a guest has just written, at half as much again whenever that may be.
 
         Right after a delivery the guest's next message would come in between, and fail the task that ends the run.
         """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
-        if info.is_continue_as_new_suggested() or length > 2 * limit:
+        if info.is_continue_as_new_suggested() or length > limit + limit // 2:
             return True
         return length > limit and not self._drain.is_flying and self._turns.is_due
 
