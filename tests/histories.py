@@ -16,6 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 
+from contracts.commands import DeliveryFailure
 from contracts.conversations import Outcome
 from contracts.events import Ask, DeliverAndPublish, DeliverAndPublishResult, Event, Publication, SendResult
 from contracts.messages import Delivery, DeliveryState, GuestMessage
@@ -147,6 +148,10 @@ class _Run:
                 signal = event.workflow_execution_signaled_event_attributes
                 if signal.signal_name == "receive":
                     self.received.add((await self._decoded(signal.input.payloads, GuestMessage)).id)
+                elif signal.signal_name == "delivery_failed":
+                    failure = await self._decoded(signal.input.payloads, DeliveryFailure)
+                    lost = Delivery(state=DeliveryState.FAILED, reason=failure.reason)
+                    self._told.setdefault(failure.conversation_id, _Told()).deliveries[failure.message_id] = lost
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 await self._begun(event)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:

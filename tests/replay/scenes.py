@@ -66,6 +66,17 @@ async def _settled(stack: Stack, guest: Guest) -> Conversation:
     return conversation
 
 
+async def _has_left(guest: Guest) -> str:
+    """The id of the AI's reply, once the conversation knows that it left."""
+
+    async def sent() -> str | None:
+        messages = await guest.messages()
+        gone = (each.id for each in messages if each.author is Author.AI and each.delivery.state is DeliveryState.SENT)
+        return next(gone, None)
+
+    return await eventually(sent, what="the reply to leave")
+
+
 async def test_quick_answers_and_a_summary(scene: Guest, stack: Stack, quick: None) -> None:
     for question in ("What time is breakfast?", "Is there parking?"):
         assert (await scene.ask(question)).outcome == "answered"
@@ -251,6 +262,7 @@ async def test_staff_write_first(scene: Guest, stack: Stack, working: None) -> N
 
 async def test_opting_out_and_in(scene: Guest, stack: Stack, working: None) -> None:
     await scene.ask("Hello?")
+    await _has_left(scene)
     now = datetime.now(UTC)
     route = Route(adapter=scene.adapter, channel_id=stack.hotel, sender_id=scene.sender_id)
     for number, opts in enumerate(("out", None, "in")):
@@ -339,13 +351,7 @@ async def test_a_claim_recalls_what_is_tried_again(
 
 async def test_a_message_that_a_provider_lost(texting: Guest, stack: Stack, working: None) -> None:
     await texting.ask("When is breakfast?")
-
-    async def sent() -> str | None:
-        messages = await texting.messages()
-        gone = (each.id for each in messages if each.author is Author.AI and each.delivery.state is DeliveryState.SENT)
-        return next(gone, None)
-
-    message_id = await eventually(sent, what="the reply to leave")
+    message_id = await _has_left(texting)
     conversation_id = (await texting.conversation()).conversation_id
     failure = DeliveryFailure(conversation_id=conversation_id, message_id=message_id, reason="number unknown")
     await stack.conversations.delivery_failed(failure)
