@@ -56,14 +56,15 @@ async def test_a_turn_does_not_wait_behind_one_that_was_taken_away(
 ) -> None:
     await guest.ask("Hello?")
     ai.hold()
-    await guest.write("When is breakfast?")
+    older = await guest.write("When is breakfast?")
     await asked(ai, 2)
     conversation = await guest.conversation()
     await stack.conversations.claim(command(conversation))
     await stack.conversations.return_to_ai(command(conversation))
     newer = await guest.write("And dinner?")
     await asked(ai, 3)
-    assert ai.requests[2].context.turn_message_ids == [newer]
+    # What the person had and left is the AI's again, together with what came since.
+    assert ai.requests[-1].context.turn_message_ids == [older, newer]
     ai.let_go()
     assert (await guest.outcome(newer)).outcome == "answered"
 

@@ -124,7 +124,11 @@ async def test_staff_write_as_people(
     await bring(api, hotel, mail_from(ANA, "One"))
     await _answers(smtp, 1)
     await stack.conversations.reply(reply(await ana.conversation(), "Of course <3\n\nhttps://hotel.test/a?b=1&c=2."))
-    answer = next(each for each in await _answers(smtp, 2) if "Of course" in each.as_string())
+
+    async def written() -> EmailMessage | None:
+        return next((each for each in await _answers(smtp, 2) if "Of course" in each.as_string()), None)
+
+    answer = await eventually(written, what="the mail of a person")
     assert answer["Auto-Submitted"] is None
     html = answer.get_body(("html",))
     assert html is not None

@@ -55,9 +55,11 @@ async def test_each_error_code_is_waited_out_or_told_to_staff(
     api: Api, stack: Stack, ai: FakeAI, graph: FakeGraph, hotel: str, impatient: None
 ) -> None:
     async def check(code: int, verdict: Verdict) -> None:
-        sender, answer = number(), f"Answer to Question {code}"
+        # In letters: a figure in an answer would have to stand in an article.
+        asked = "Question " + "".join(chr(ord("a") + int(digit)) for digit in str(code))
+        sender, answer = number(), f"Answer to {asked}"
         graph.refuse[answer] = [code]
-        item = text(sender, f"Question {code}")
+        item = text(sender, asked)
         await write(api, hotel, item)
         writer = guest(stack, sender)
         message = await reply_of(writer)

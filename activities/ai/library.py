@@ -8,6 +8,7 @@ from typing import Protocol
 
 from activities.ai.hotel import Hotel
 from activities.ai.knowledge import Article, knowledge_folder, load_articles
+from activities.ai.learned import learned
 from contracts.knowledge import StoredArticle
 from contracts.problems import StorageAway
 from settings import Settings
@@ -28,12 +29,13 @@ class Library:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError for knowledge that cannot be read."""
         self._folders = {each: knowledge_folder(settings, each) for each in settings.properties}
-        self._hotels = {each: _shipped(folder) for each, folder in self._folders.items()}
+        self._kept = settings.data_dir / "learned"
+        self._hotels = {each: _shipped(folder, self._kept) for each, folder in self._folders.items()}
         self._heads: dict[str, int] = {}
 
     def hotel(self, property_id: str) -> Hotel:
         """A property's knowledge; one that is not configured knows nothing of its own."""
-        return self._hotels.get(property_id) or _shipped(None)
+        return self._hotels.get(property_id) or _shipped(None, self._kept)
 
     async def follow(self, stored: Stored) -> None:
         """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
@@ -73,8 +75,8 @@ def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> li
 
 
 @cache
-def _shipped(folder: Path | None) -> Hotel:
-    return Hotel(_shipped_articles(folder))
+def _shipped(folder: Path | None, kept: Path) -> Hotel:
+    return learned(_shipped_articles(folder), kept)
 
 
 def _shipped_articles(folder: Path | None) -> list[Article]:

@@ -76,6 +76,14 @@ class Reader:
         self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
         """Reads a text. Kept, for a short message is also its only sentence and its only clause."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """What was learned; what was read since belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "read"}
+
+    def __setstate__(self, learned: dict[str, object]) -> None:
+        self.__dict__.update(learned)
+        self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
+
     def apart(self, text: str) -> list[str]:
         """`are the bar and the pool open` as `are the bar open` and `are the pool open`; most texts are one."""
         spelled = self._vocabulary.corrected(text)

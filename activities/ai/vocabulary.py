@@ -25,6 +25,14 @@ class Vocabulary:
         self._english = _common_english()
         self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What was learned; what was looked up since belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_corrected"}
+
+    def __setstate__(self, learned: dict[str, object]) -> None:
+        self.__dict__.update(learned)
+        self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
+
     def corrected(self, text: str) -> list[str]:
         """The words of a text, with the learned word where a typing mistake was made."""
         return [self._corrected(word) for word in words(text)]
