@@ -34,7 +34,7 @@ def _runs(process: psutil.Process) -> bool:
 
 def _environment(settings: Settings) -> dict[str, str]:
     keys = {name: key.get_secret_value() for name, key in settings.temporal.codec_keys.items()}
-    secret = settings.channels.messages.secret
+    secret, identity = settings.channels.messages.secret, settings.security.identity_secret
     return {
         **os.environ,
         "GATEWAY_TEMPORAL__ADDRESS": settings.temporal.address or "",
@@ -45,6 +45,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_AI__ENGINE": settings.ai.engine,
         "GATEWAY_AI__HTTP__URL": settings.ai.http.url or "",
         "GATEWAY_CHANNELS__MESSAGES__CALLBACK_URL": settings.channels.messages.callback_url or "",
+        "GATEWAY_SECURITY__IDENTITY_SECRET": identity.get_secret_value() if identity else "",
         "GATEWAY_CHANNELS__MESSAGES__SECRET": secret.get_secret_value() if secret else "",
     }
 
