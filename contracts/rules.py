@@ -66,7 +66,7 @@ class ConversationPolicy(Model):
     ai_timeout: timedelta = timedelta(seconds=30)
     max_retries: int = Field(default=3, ge=0)
     local_engine: bool = False
-    """The engine answers in milliseconds and only computes, so it may run as a local activity."""
+    """The engine runs as a local activity. Only conversations begun before it proved unsafe still carry it."""
     debounce: timedelta = timedelta(0)
     message_age_limit: timedelta = timedelta(hours=24)
     never_ai: list[Topic] = list(TOPICS)

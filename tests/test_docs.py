@@ -61,8 +61,6 @@ def test_the_settings_of_the_ai_are_as_told(
     assert (settings.engine_of("seaview"), settings.engine_of("another")) == ("embedded", "llm")
     assert settings.ai_of("seaview").fallback == ["embedded"]
     assert settings.ai.llm.output_cost == 1.5
-    assert conversation_policy(settings, "seaview", "sms").local_engine
-    assert not conversation_policy(settings, "another", "sms").local_engine
 
 
 def _kinds(error: type[GatewayError]) -> Iterator[type[GatewayError]]:

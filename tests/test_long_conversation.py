@@ -48,7 +48,6 @@ async def test_two_thousand_messages(answering: Stack) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(reason="a query while a local activity runs ends its task early, and the replay then differs")
 async def test_four_hundred_messages_while_somebody_looks(answering: Stack) -> None:
     await _a_long_conversation(answering, 400, looking=True)
 
