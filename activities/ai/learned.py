@@ -1,5 +1,6 @@
 """Learning a hotel's articles takes seconds, so what was learned is kept for the next start of a process."""
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -32,17 +33,17 @@ def learned(articles: Sequence[Article], folder: Path) -> Hotel:
 def _keep(hotel: Hotel, path: Path) -> None:
     """A folder that cannot be written costs only time at the next start."""
     new = path.with_suffix(f".{os.getpid()}.new")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new.write_bytes(pickle.dumps(hotel))
         new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
 
 
 def _fingerprint(articles: Sequence[Article]) -> str:
     """Changes with the articles and with everything that they are learned by."""
-    digest = hashlib.sha256(pickle.dumps(list(articles)))
+    digest = hashlib.sha256()
+    for article in articles:  # as JSON, for a pickle holds sets in another order in each process
+        digest.update(article.model_dump_json().encode())
     for path in sorted(each for each in _CODE.rglob("*") if each.suffix in (".py", ".yaml", ".json")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
