@@ -65,8 +65,6 @@ class ConversationPolicy(Model):
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
     ai_timeout: timedelta = timedelta(seconds=30)
     max_retries: int = Field(default=3, ge=0)
-    local_engine: bool = False
-    """The engine runs as a local activity. Only conversations begun before it proved unsafe still carry it."""
     debounce: timedelta = timedelta(0)
     message_age_limit: timedelta = timedelta(hours=24)
     never_ai: list[Topic] = list(TOPICS)

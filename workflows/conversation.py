@@ -57,7 +57,7 @@ class ConversationWorkflow:
     @workflow.init
     def __init__(self, start: ConversationStart) -> None:
         self._record = start.carried or _begin(start)
-        self._drain = Drain(self._record, more_is_near=self._more_is_near, changed=self._changed)
+        self._drain = Drain(self._record, turn_is_near=self._turn_is_near, changed=self._changed)
         self._turns = TurnTaker(self._record, self._drain, changed=self._changed)
         self._follow_up = FollowUp(self._record, changed=self._changed)
         self._time = Timekeeper(self._record, changed=self._changed)
@@ -91,8 +91,8 @@ class ConversationWorkflow:
     def _has_work(self) -> bool:
         return not self._leaving and (self._turns.is_due or self._follow_up.is_due)
 
-    def _more_is_near(self) -> bool:
-        return self._turns.is_near or self._follow_up.summary_is_near
+    def _turn_is_near(self) -> bool:
+        return self._turns.is_near
 
     def _end_by_operator(self) -> None:
         """Cancelled in the Temporal UI: what is unanswered is handed to staff, and all is told before the end."""

@@ -39,14 +39,14 @@ class _Delivery:
 class Drain:
     """One writer, one order: at most one batch is in flight, and the next begins where it ended.
 
-    `more_is_near` holds a publish back for a moment, so that guest and answer go out together; `changed` is called
+    `turn_is_near` holds a publish back for a moment, so that guest and answer go out together; `changed` is called
     when a batch has changed the record. While `paused` nothing new begins.
     """
 
-    def __init__(self, record: Record, *, more_is_near: Callable[[], bool], changed: Callable[[], object]) -> None:
+    def __init__(self, record: Record, *, turn_is_near: Callable[[], bool], changed: Callable[[], object]) -> None:
         self.paused = False
         self._record = record
-        self._more_is_near = more_is_near
+        self._turn_is_near = turn_is_near
         self._changed = changed
         self._delivery: _Delivery | None = None
         self._offered = 0
@@ -118,7 +118,7 @@ class Drain:
         record, now = self._record, workflow.now()
         if transitions.due_sends(record, now):
             return True
-        if self._more_is_near():
+        if self._turn_is_near():
             return False
         fresh = bool(record.outbox) and record.outbox[-1].seq > self._offered
         settled = bool(record.unstored_outcomes or record.unstored_deliveries) and not record.outbox

@@ -1,7 +1,6 @@
 """What follows from a conversation: actions carried out as steps, and a summary when it is resolved."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
@@ -20,7 +19,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.task_policy import TaskStart
 
 SUMMARY_ATTEMPTS = 2
-LOCAL_SUMMARY_TIMEOUT = timedelta(seconds=1)
 
 
 class FollowUp:
@@ -33,11 +31,6 @@ class FollowUp:
     @property
     def is_due(self) -> bool:
         return bool(self._record.steps) or self._record.summary_due
-
-    @property
-    def summary_is_near(self) -> bool:
-        """It takes milliseconds, and goes out in the same batch as the word that the conversation is resolved."""
-        return self._record.summary_due and self._record.policy.local_engine
 
     async def take(self) -> None:
         """The next step; with none left, the summary."""
@@ -70,16 +63,6 @@ class FollowUp:
             conversation=record.conversation,
             messages=[each for each in record.window if each.conversation_id == own and not each.private],
         )
-        retry = RetryPolicy(maximum_attempts=SUMMARY_ATTEMPTS)
-        if record.policy.local_engine:
-            return workflow.start_local_activity_method(
-                Turns.summarise,
-                asked,
-                start_to_close_timeout=LOCAL_SUMMARY_TIMEOUT,
-                schedule_to_close_timeout=SUMMARY_ATTEMPTS * LOCAL_SUMMARY_TIMEOUT,
-                retry_policy=retry,
-                summary=ClearText("Sum up"),
-            )
         return workflow.start_activity_method(
             Turns.summarise,
             asked,
@@ -87,7 +70,7 @@ class FollowUp:
             start_to_close_timeout=record.policy.ai_timeout,
             schedule_to_close_timeout=SUMMARY_ATTEMPTS * record.policy.ai_timeout,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=retry,
+            retry_policy=RetryPolicy(maximum_attempts=SUMMARY_ATTEMPTS),
             cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
             priority=Priority(fairness_key=record.conversation.property_id),
             summary=ClearText("Sum up"),

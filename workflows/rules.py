@@ -14,9 +14,6 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         escalation_threshold=settings.routing.escalation_threshold,
         ai_timeout=_ms(settings.routing.ai_timeout),
         max_retries=settings.routing.max_retries,
-        # A query may end a workflow task while a local activity runs, and a replay then reads another order of things:
-        # five events a message are cheaper than a conversation that can never go on.
-        local_engine=False,
         debounce=_ms(shared.debounce[channel_type]),
         idle_timeout=_ms(shared.idle_timeout),
         escalated_timeout=_ms(shared.escalated_timeout),

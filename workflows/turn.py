@@ -20,7 +20,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.waiting import cause_of, wait
 
 LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
-LOCAL_ENGINE_TIMEOUT = timedelta(seconds=1)
 ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
 RESTARTS_OF_A_TURN = promises.ANSWERS_AT_MOST - 1
 """How often a newer message may make a running answer stale; then the guest gets what there is."""
@@ -33,7 +32,7 @@ class TurnTaker:
         self._record = record
         self._drain = drain
         self._changed = changed
-        self._asking: list[Arrival] = []  # the turn whose slow answer is awaited
+        self._asking: list[Arrival] = []  # the turn whose answer is awaited
         self._restarts = 0
 
     @property
@@ -128,11 +127,8 @@ class TurnTaker:
 
     async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
         """The engine's answer; the cause of its failure; or None where a newer message made the question stale."""
-        if self._record.policy.local_engine:
-            handle = self._start_local_answer(ask)
-        else:
-            handle = self._start_answer(ask)
-            self._asking = arrivals
+        handle = self._start_answer(ask)
+        self._asking = arrivals
         await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
         stale = not handle.done()
         if stale:
@@ -154,20 +150,12 @@ class TurnTaker:
             return self.has_work
         return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
 
-    def _start_local_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        return workflow.start_local_activity_method(
-            Turns.answer,
-            ask,
-            start_to_close_timeout=LOCAL_ENGINE_TIMEOUT,
-            schedule_to_close_timeout=self._record.policy.ai_timeout,
-            retry_policy=RetryPolicy(
-                initial_interval=ANSWER_FIRST_BACKOFF, maximum_attempts=1 + self._record.policy.max_retries
-            ),
-            summary=ClearText("Answer"),
-        )
-
     def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        """A slow engine. What is unpublished goes along, so that staff read the guest while the AI thinks."""
+        """What is unpublished goes along, so that staff read the guest while the AI thinks.
+
+        Not a local activity, however fast the engine: a query may end a workflow task while one runs, and a replay
+        then reads another order of things. Five events a message are cheaper than a conversation that never goes on.
+        """
         record = self._record
         ask.publication = self._drain.lend()
         return workflow.start_activity_method(
