@@ -30,7 +30,7 @@ BEFORE = """        record = self._record
         handle = self._start_summary()
 """
 AFTER = f"""        if workflow.patched("{PATCH}"):
-            await workflow.sleep(timedelta(milliseconds=10))
+            await workflow.sleep(0.01)
 {BEFORE}"""
 
 T = TypeVar("T")

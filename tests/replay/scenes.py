@@ -184,7 +184,7 @@ async def test_a_burst_with_a_debounce(scene: Guest, stack: Stack, ai: FakeAI) -
 
 
 async def test_going_on_in_a_new_run(scene: Guest, stack: Stack, quick: None) -> None:
-    stack.settings.conversation.history_limit = 25
+    stack.settings.conversation.history_limit = 45
     await scene.ask("What time is breakfast?")
     first = (await scene.handle.describe()).run_id
     for question, _ in QUESTIONS:
