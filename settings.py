@@ -148,7 +148,7 @@ class ConversationSettings(Section):
     summaries: bool = True
     """The AI sums a conversation up when it is resolved."""
     message_age_limit: Milliseconds = 24 * 3600 * 1000
-    history_limit: int = Field(default=300, ge=20)
+    history_limit: int = Field(default=200, ge=20)
 
 
 class Tasks(Section):

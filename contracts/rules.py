@@ -97,7 +97,7 @@ class ConversationPolicy(Model):
     resolved_window: timedelta = timedelta(0)
     summaries: bool = True
     """The AI sums a conversation up when it is resolved."""
-    history_limit: int = Field(default=300, ge=20)
+    history_limit: int = Field(default=200, ge=20)
 
     fallback_text: str = (
         "I'm sorry, I can't answer that right now. I've let our team know, and someone will look at your message."

@@ -135,6 +135,7 @@ async def test_a_conversation_that_nobody_has_cached_is_read_within_a_second(
     guests = [answering.guest(), answering.guest()]
     async with workers(answering.settings, answering.client):
         for guest in guests:
+            await guest.ask("Hello?")
             number = 0
             while (await guest.handle.describe()).history_length < answering.settings.conversation.history_limit - 15:
                 await guest.ask(TEXTS[number])
