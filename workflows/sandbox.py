@@ -24,8 +24,8 @@ PASSED_THROUGH = (
     "workflows",
 )
 """Importing them anew costs 583 KiB a cached workflow and a third of a short replay. What the sandbox would refuse in
-our own modules, a test finds in their source. A Redis connection that is collected while a workflow runs imports its own
-modules; in the sandbox that takes longer than a workflow may."""
+our own modules, a test finds in their source. A Redis connection that is collected while a workflow runs imports its
+own modules; in the sandbox that takes longer than a workflow may."""
 
 _NO_STORE = StorageDriverStoreContext(target=None)
 
