@@ -103,7 +103,7 @@ class Turns:
 
     @activity.defn
     async def summarise(self, asked: Summarise) -> str | None:
-        """The engine's summary of a conversation that has ended, if it makes any."""
+        """The engine's summary of a conversation that was handed over or has ended, if it makes any."""
         async with _heartbeats():
             try:
                 return await self._engine.summarise(asked.conversation, asked.messages)

@@ -23,7 +23,7 @@ from temporalio.client import Client
 
 from bench.answers import answers_against_activities
 from bench.bare import READY, TASK_QUEUE, BareConversation
-from bench.load import Arrivals, Conversing, Figures, Write, converse
+from bench.load import Arrivals, Conversing, Figures, Pace, Write, arrive, converse
 from bench.report import Line, report
 from bench.wire import Connections, callback_server
 from contracts.names import workflow_id
@@ -35,6 +35,7 @@ SECRET = "bench secret"
 IDENTITY = "bench identity"
 LATENCY = Conversing(conversations=1, messages=60)
 THROUGHPUT = Conversing(conversations=50, messages=16)
+WEBHOOKS = Pace(per_second=50, seconds=10, senders=100)
 START_SECONDS, POLL_SECONDS = 30, 0.1
 ROUNDS = 3
 """Bare and product take turns, so that a machine that slows down slows both."""
@@ -235,6 +236,7 @@ async def measure() -> list[Line]:
 async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
     base_latency, base_load = Figures(), Figures()
     webhook_latency, load, chat_latency = Figures(), Figures(), Figures()
+    base_pace, pace = Figures(), Figures()
     async with bare(bench, apart=engine == "http") as write_bare, product(bench, engine) as running:
         run = uuid.uuid4().hex[:8]
         warm = running.webhook(f"{run}-warm")
@@ -254,6 +256,8 @@ async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
                 chat_latency += await converse(f"{each}-cl", write_chat, bench.arrivals, **LATENCY)
             base_load += await converse(f"{each}-bt", write_bare, bench.arrivals, **THROUGHPUT)
             load += await converse(f"{each}-wt", running.webhook(f"{each}-t"), bench.arrivals, **THROUGHPUT)
+            base_pace += await arrive(f"{each}-bp", write_bare, bench.arrivals, **WEBHOOKS)
+            pace += await arrive(f"{each}-wp", running.webhook(f"{each}-p"), bench.arrivals, **WEBHOOKS)
     return [
         Line.ratio(f"{name}: reply p50, webhook", webhook_latency.p50, base_latency.p50, "ms", at_most=1.5),
         Line.ratio(f"{name}: reply p95, webhook", webhook_latency.p95, base_latency.p95, "ms"),
@@ -261,6 +265,8 @@ async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
         Line.ratio(f"{name}: reply p95, web chat", chat_latency.p95, base_latency.p95, "ms"),
         Line.ratio(f"{name}: messages/s, 50 at once", load.per_second, base_load.per_second, "/s", at_least=0.67),
         Line.ratio(f"{name}: webhook acknowledged", webhook_latency.ack, base_latency.ack, "ms", at_most=2),
+        Line.ratio(f"{name}: webhook acknowledged, 50 a second", pace.ack, base_pace.ack, "ms", at_most=2),
+        Line.ratio(f"{name}: the same, p99 against p50", pace.ack_p99, pace.ack, "ms", at_most=3),
         Line.figure(f"{name}: events/message, web chat", webchat[0], 11 if engine == "embedded" else 16),
         Line.figure(f"{name}: events/message, webhook", outside[0], 16),
         Line.figure(f"{name}: bytes/message, web chat", webchat[1], 4000),

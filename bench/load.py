@@ -11,6 +11,8 @@ from bench.zero import sentence
 
 ANSWER_SECONDS = 60
 
+"""How long a message may wait for its answer."""
+
 Write = Callable[[int, str, str], Awaitable[None]]
 """Sends a message: number of the conversation, id of the message, its text. Returns once it is acknowledged."""
 
@@ -19,6 +21,12 @@ class Conversing(TypedDict, total=False):
     conversations: int
     messages: int
     pause: float
+
+
+class Pace(TypedDict):
+    per_second: int
+    seconds: int
+    senders: int
 
 
 class Arrivals:
@@ -59,6 +67,10 @@ class Figures:
         return statistics.median(self.acknowledgements)
 
     @property
+    def ack_p99(self) -> float:
+        return statistics.quantiles(self.acknowledgements, n=100)[-1]
+
+    @property
     def per_second(self) -> float:
         return len(self.replies) / self.elapsed
 
@@ -88,4 +100,28 @@ async def converse(
     begun = time.perf_counter()
     await asyncio.gather(*(one(conversation) for conversation in range(conversations)))
     figures.elapsed = time.perf_counter() - begun
+    return figures
+
+
+async def arrive(
+    name: str, write: Write, arrivals: Arrivals, *, per_second: int, seconds: int, senders: int
+) -> Figures:
+    """Lets messages arrive at a fixed pace, whatever becomes of those before; ends when all are answered."""
+    figures = Figures()
+
+    async def one(number: int) -> None:
+        message_id = f"{name}-{number}"
+        answer = arrivals.expect(message_id)
+        begun = time.perf_counter()
+        await write(number % senders, message_id, sentence(message_id))
+        figures.acknowledgements.append(time.perf_counter() - begun)
+        figures.replies.append(await asyncio.wait_for(answer, ANSWER_SECONDS) - begun)
+
+    loop = asyncio.get_running_loop()
+    first = loop.time()
+    async with asyncio.TaskGroup() as messages:
+        for number in range(per_second * seconds):
+            await asyncio.sleep(first + number / per_second - loop.time())
+            messages.create_task(one(number))
+    figures.elapsed = loop.time() - first
     return figures

@@ -17,8 +17,11 @@ class ConversationState(StrEnum):
 
 
 class Escalation(Model):
+    """Why a person should see to it. `summary` is the AI's; of more than one message it comes a moment later."""
+
     reason: str
     at: Timestamp
+    summary: str | None = None
 
 
 class Draft(Model):

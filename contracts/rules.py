@@ -96,7 +96,7 @@ class ConversationPolicy(Model):
     """When an escalated conversation in which nothing happens closes all the same, told to staff; zero is never."""
     resolved_window: timedelta = timedelta(0)
     summaries: bool = True
-    """The AI sums a conversation up when it is resolved."""
+    """The AI sums a conversation up when it is handed to a person and when it is resolved."""
     history_limit: int = Field(default=200, ge=20)
 
     fallback_text: str = (

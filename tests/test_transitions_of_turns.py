@@ -189,6 +189,26 @@ def test_a_summary(summary: str | None, kept: str | None) -> None:
     assert happened(record) == (["summary"] if kept else [])
 
 
+@pytest.mark.parametrize(("questions", "is_due"), [(1, False), (2, True)])
+def test_a_hand_over_is_summed_up_where_there_is_more_than_one_message(questions: int, is_due: bool) -> None:
+    record = a_record()
+    for number in range(questions):
+        arrived(record, a_message(f"g-{number}"))
+    transitions.escalate(record, a_command(), NOW)
+    assert record.summary_due is is_due
+
+
+def test_the_summary_of_a_hand_over_stands_with_its_reason_until_the_ai_is_back() -> None:
+    record, _ = answered()
+    arrived(record, a_message("g-2"))
+    transitions.escalate(record, a_command(), NOW)
+    transitions.summarised(record, "They asked about breakfast.", NOW)
+    assert record.conversation.escalation is not None
+    assert record.conversation.escalation.summary == "They asked about breakfast."
+    transitions.return_to_ai(record, a_command(), NOW)
+    assert record.snapshot().escalation is None
+
+
 def test_a_conversation_that_goes_on_is_not_summed_up() -> None:
     record, _ = answered()
     transitions.resolve(record, a_command(), NOW)

@@ -1,4 +1,4 @@
-"""What follows from a conversation: actions carried out as steps, and a summary when it is resolved."""
+"""What follows from a conversation: actions carried out as steps, a summary when it is handed over or resolved."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.turns import Turns
     from contracts.clear_text import ClearText
+    from contracts.conversations import ConversationState
     from contracts.events import Summarise
     from contracts.names import TASK_WORKFLOW, TaskQueue, task_workflow_id
     from contracts.rules import ConversationPolicy
@@ -19,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.task_policy import TaskStart
 
 SUMMARY_ATTEMPTS = 2
+SUMMED_UP_AT_HAND_OVER = "summary-at-hand-over"
+"""Gate: runs that were handed over before there was such a summary go on without."""
 
 
 class FollowUp:
@@ -38,22 +41,28 @@ class FollowUp:
             task = transitions.next_step(self._record, workflow.now())
             if task is not None:
                 await _start(task, self._record.policy)
-        else:
+        elif self._record.state is ConversationState.RESOLVED or workflow.patched(SUMMED_UP_AT_HAND_OVER):
             await self._sum_up()
+        else:
+            self._record.summary_due = False
         self._changed()
 
     async def _sum_up(self) -> None:
-        """Asks the AI; a guest who writes again ends the wait, and a failure leaves the conversation without one."""
+        """Asks the AI; what no longer is as it was ends the wait, and a failure leaves the conversation without one."""
         record = self._record
+        state = record.state
         handle = self._start_summary()
-        await workflow.wait_condition(lambda: handle.done() or not record.summary_due)
-        if not handle.done():
+        await workflow.wait_condition(
+            lambda: handle.done() or not record.summary_due or record.state is not state or bool(record.steps)
+        )
+        stale = not handle.done()
+        if stale:
             handle.cancel()
         try:
             summary = await handle
         except ActivityError:
             summary = None
-        if record.summary_due:
+        if record.summary_due and record.state is state and not stale:
             transitions.summarised(record, summary, workflow.now())
 
     def _start_summary(self) -> workflow.ActivityHandle[str | None]:

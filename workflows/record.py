@@ -83,7 +83,7 @@ class Record(Model):
     opted_out: bool = False
     figures: Figures = Figures()
     summary_due: bool = False
-    """The conversation is resolved and its summary not written yet."""
+    """The conversation was handed over or resolved, and its summary is not written yet."""
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
@@ -272,6 +272,8 @@ class Record(Model):
             conversation.state = ConversationState.ESCALATED
             conversation.escalation = Escalation(reason=reason, at=now)
             conversation.resolved_at = None
+            # A single message is read sooner than its summary.
+            self.summary_due = self.policy.summaries and self.figures.messages.get(Author.GUEST, 0) > 1
             self.change("escalated", now, by)
             handoff = Handoff(reason=reason, from_seq=conversation.seq, started_at=now)
             self.handoffs = [*self.handoffs[1 - HANDOFFS :], handoff]

@@ -89,6 +89,18 @@ async def test_slow_answers_and_a_summary(scene: Guest, stack: Stack, working: N
     await _resolved(stack, scene)
 
 
+async def test_a_summary_of_a_hand_over(scene: Guest, stack: Stack, quick: None) -> None:
+    await scene.ask("What time is breakfast?")
+    await scene.ask("I want to speak to a person")
+
+    async def summed_up() -> bool:
+        escalation = (await scene.conversation()).escalation
+        return escalation is not None and escalation.summary is not None
+
+    await eventually(summed_up, what="a summary of the hand-over")
+    await _resolved(stack, scene)
+
+
 async def test_an_answer_through_a_channel(texting: Guest, stack: Stack, working: None) -> None:
     await texting.ask("What time is breakfast?")
     await texting.ask("And dinner?")

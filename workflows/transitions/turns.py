@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts.ai import AIRequest, AIResponse, ConversationContext
-from contracts.conversations import Draft, Outcome
+from contracts.conversations import ConversationState, Draft, Outcome
 from contracts.messages import AIInfo, Author
 from workflows import policy, promises
 from workflows.owed import Arrival
@@ -89,9 +89,11 @@ def keep_as_draft(record: Record, response: AIResponse, draft_id: str, now: date
 def summarised(record: Record, summary: str | None, now: datetime) -> None:
     """The AI has summed the conversation up, or nobody could."""
     record.summary_due = False
-    resolution = record.conversation.resolution
-    if summary is not None and summary.strip() and resolution is not None:
-        resolution.summary = summary.strip()
+    conversation = record.conversation
+    resolved = conversation.state is ConversationState.RESOLVED
+    place = conversation.resolution if resolved else conversation.escalation
+    if summary is not None and summary.strip() and place is not None:
+        place.summary = summary.strip()
         record.change("summary", now)
 
 
