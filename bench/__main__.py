@@ -41,7 +41,7 @@ ROUNDS = 3
 """Bare and product take turns, so that a machine that slows down slows both."""
 READING_SECONDS = 0.1
 """A guest whose history is counted reads an answer before writing again, as people do."""
-COUNTED_FROM, COUNTED_TO = 4, 14
+COUNTED_FROM, COUNTED_TO = 3, 9
 """History is counted between these messages of a conversation: past its beginning, before it goes on in a new run."""
 
 
@@ -212,7 +212,7 @@ async def product(bench: Stack, engine: str) -> AsyncIterator[Product]:
 
 
 async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, float]:
-    """Events and bytes of history for a message and its reply, over messages 4 to 14 of a fresh conversation."""
+    """Events and bytes of history for a message and its reply, over messages 3 to 9 of a fresh conversation."""
     key = contact_key(IDENTITY, HOTEL, channel, sender)
     history = await bench.client.get_workflow_handle(workflow_id(key)).fetch_history()
     signals = [

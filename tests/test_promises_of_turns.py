@@ -100,6 +100,7 @@ def test_away_words(hours: BusinessHours | None, at: datetime, words: str | None
     told = None if words is None else f"Our team is away at the moment and will reply from {words}."
     assert promises.away_words(record, at) == told
     assert promises.away_words(record, at) is None, "told once"
+    assert promises.away_words(record, at, again=True) == told
 
 
 def test_away_words_are_told_once_until_somebody_is_back() -> None:

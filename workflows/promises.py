@@ -64,10 +64,11 @@ def unsettled(record: Record, now: datetime) -> list[str]:
     return [message_id for message_id, received_at in waiting if now - received_at > longest]
 
 
-def away_words(record: Record, now: datetime) -> str | None:
-    """What to tell a guest while nobody is there, once until somebody is; None where somebody is or it was told."""
+def away_words(record: Record, now: datetime, *, again: bool = False) -> str | None:
+    """What to tell a guest while nobody is there; None where somebody is, or it was told and is not told `again`."""
     rules = record.policy
-    if hours.is_open(rules.hours, now) or (record.told_away_until is not None and now < record.told_away_until):
+    was_told = record.told_away_until is not None and now < record.told_away_until
+    if hours.is_open(rules.hours, now) or (was_told and not again):
         return None
     back = hours.opens_next(rules.hours, now)
     if back is None:

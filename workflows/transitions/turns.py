@@ -59,7 +59,8 @@ def conclude(
             take_up(record, response.actions, reply_id, now, sure=True)
         case policy.Handover(draft=draft):
             record.failures = 0
-            away = None if decision.urgent else promises.away_words(record, now)
+            # Each hand-over says something: at night never that somebody replies shortly.
+            away = None if decision.urgent else promises.away_words(record, now, again=True)
             _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
             if decision.urgent:
                 record.prioritise("urgent", now)
