@@ -96,7 +96,7 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
     try:
         yield Activities(
             turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
-            tasks=TaskPublishing(Tasks(database, live)),
+            tasks=TaskPublishing(Tasks(database, live, settings)),
             media=MediaFetching(channels, files),
         )
     finally:

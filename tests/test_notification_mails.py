@@ -11,10 +11,14 @@ from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
 from activities.storage.publications import Publications
+from activities.storage.quarantine import Quarantine
+from activities.storage.tasks import Tasks
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience, Event, Notification, NotificationKind, Publication
 from contracts.messages import Route
+from contracts.quarantine import Unreadable
 from contracts.staff import Staff
+from contracts.task_events import TaskPublication
 from settings import Settings
 from tests.api import Api, problem
 from tests.fakes.smtp import FakeSmtp
@@ -112,6 +116,20 @@ async def test_what_is_for_one_person_or_for_managers_goes_to_them_alone(
     await publish.tell("sla", audience="managers")
     await mails.drain()
     assert smtp.recipients == [agent.email, manager.email]
+
+
+async def test_what_is_told_of_quarantine_and_tasks_is_mailed_too(
+    smtp: FakeSmtp, api: Api, settings: Settings, database: Database, redis: Redis, mails: NotificationMails, hotel: str
+) -> None:
+    manager = await _hired(api, hotel, "system", "sla", role="manager")
+    live, now = LiveStream(redis), datetime.now(UTC)
+    await Quarantine(database, live, settings).keep(hotel, "whatsapp", [Unreadable(reason="no text", payload=b"{}")])
+    overdue = Notification(id=str(uuid.uuid4()), kind="sla", text="A task is overdue", audience="managers", at=now)
+    await Tasks(database, live, settings).publish(
+        TaskPublication(task_id="t", property_id=hotel, notifications=[overdue])
+    )
+    await mails.drain()
+    assert smtp.recipients == [manager.email, manager.email]
 
 
 async def test_without_a_mail_server_nothing_is_queued(api: Api, stack: Stack, publish: Told, hotel: str) -> None:

@@ -211,7 +211,7 @@ async def test_publishers_at_once_tell_each_version_and_notification_once(
     desk: Desk, database: Database, redis: Redis
 ) -> None:
     """Worker and api bring the same, in batches that overlap and pass each other."""
-    tasks = Tasks(database, LiveStream(redis))
+    tasks = Tasks(database, LiveStream(redis), desk.stack.settings)
     record = task_policy.begin(TaskStart(task=a_task(str(uuid.uuid4()), property_id=desk.stack.hotel)), NOW)
     batches = [task_policy.publication(record)]
     for number in range(8):

@@ -6,12 +6,30 @@ from typing import Any
 
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
+from activities.storage.mail_outbox import queue_mails
 from activities.storage.paging import Slice, TimePosition, older_than
 from activities.storage.tables import NotificationReadRow, NotificationRow
 from contracts.events import Notification
+from settings import Settings
+
+
+async def store_notifications(
+    connection: AsyncConnection, settings: Settings, property_id: str, notifications: Sequence[Notification]
+) -> list[Notification]:
+    """Stores what is new within the caller's transaction, and queues the mails that staff want of it. Gives the new."""
+    fresh = []
+    for each in notifications:
+        values = each.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
+        new = insert(NotificationRow).values(**values | {"property_id": property_id})
+        told = await connection.execute(new.on_conflict_do_nothing().returning(col(NotificationRow.id)))
+        if told.one_or_none() is not None:
+            fresh.append(each)
+    await queue_mails(connection, settings, property_id, fresh)
+    return fresh
 
 
 class Notifications:

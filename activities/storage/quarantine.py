@@ -12,12 +12,12 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, append
+from activities.storage.notifications import store_notifications
 from activities.storage.paging import Slice, TimePosition, older_than
-from activities.storage.tables import NotificationRow, QuarantineRow
+from activities.storage.tables import QuarantineRow
 from contracts.events import LogEntry, Notification
 from contracts.quarantine import QuarantineItem, Unreadable
-
-_NOTIFICATION_COLUMNS = {"id", "kind", "text", "conversation_id", "audience", "staff_id", "at"}
+from settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,10 @@ class Kept:
 class Quarantine:
     """The quarantine of all properties. Every method raises StorageAway while PostgreSQL is away."""
 
-    def __init__(self, database: Database, live: LiveStream) -> None:
+    def __init__(self, database: Database, live: LiveStream, settings: Settings) -> None:
         self._database = database
         self._live = live
+        self._settings = settings
 
     async def keep(self, property_id: str, adapter: str, items: Sequence[Unreadable]) -> None:
         """Keeps what could not be read, each once however often it comes, and lets staff know.
@@ -69,11 +70,7 @@ class Quarantine:
             await self._live.add([entry])
 
     async def _tell(self, connection: AsyncConnection, notification: Notification, property_id: str) -> LogEntry | None:
-        new = insert(NotificationRow).values(
-            property_id=property_id, **notification.model_dump(include=_NOTIFICATION_COLUMNS, by_alias=False)
-        )
-        told = await connection.execute(new.on_conflict_do_nothing().returning(col(NotificationRow.id)))
-        if told.first() is None:
+        if not await store_notifications(connection, self._settings, property_id, [notification]):
             return None
         entry = LogEntry(property_id=property_id, type="notification", notification=notification)
         await append(connection, property_id, [entry])

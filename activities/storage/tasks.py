@@ -11,12 +11,14 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, append
+from activities.storage.notifications import store_notifications
 from activities.storage.paging import Slice, TimePosition, older_than
-from activities.storage.tables import NotificationRow, TaskRow
+from activities.storage.tables import TaskRow
 from contracts.events import LogEntry, Notification
 from contracts.problems import StorageAway
 from contracts.task_events import TaskPublication, TaskPublished
 from contracts.tasks import Task, TaskFilter, VersionedTask
+from settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +26,10 @@ logger = logging.getLogger(__name__)
 class Tasks:
     """The tasks of all properties. Every method raises StorageAway while PostgreSQL is away."""
 
-    def __init__(self, database: Database, live: LiveStream) -> None:
+    def __init__(self, database: Database, live: LiveStream, settings: Settings) -> None:
         self._database = database
         self._live = live
+        self._settings = settings
 
     async def get(self, task_id: str) -> VersionedTask | None:
         statement = select(TaskRow).where(col(TaskRow.id) == task_id)
@@ -75,10 +78,10 @@ class Tasks:
             stored = await _store(connection, publication.versions)
             known = stored.version if stored is not None else 0
             entries = [_version_entry(each.task) for each in publication.versions if each.version > known]
-            entries += [
-                _notification_entry(publication.property_id, each)
-                for each in await _store_notifications(connection, publication)
-            ]
+            fresh = await store_notifications(
+                connection, self._settings, publication.property_id, publication.notifications
+            )
+            entries += [_notification_entry(publication.property_id, each) for each in fresh]
             await append(connection, publication.property_id, entries)
         return stored, entries
 
@@ -97,18 +100,6 @@ async def _store(connection: AsyncConnection, versions: Sequence[VersionedTask])
     if newest.version > stored.version:
         await connection.execute(update(TaskRow).where(mine).values(**values))
     return stored
-
-
-async def _store_notifications(connection: AsyncConnection, publication: TaskPublication) -> list[Notification]:
-    """Gives those that storage did not have."""
-    fresh = []
-    for each in publication.notifications:
-        values = each.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
-        values["property_id"] = publication.property_id
-        new = insert(NotificationRow).values(**values).on_conflict_do_nothing().returning(col(NotificationRow.id))
-        if (await connection.execute(new)).one_or_none() is not None:
-            fresh.append(each)
-    return fresh
 
 
 def _version_entry(task: Task) -> LogEntry:
