@@ -13,7 +13,7 @@ import typer
 
 from contracts.names import TaskQueue
 from contracts.problems import GatewayError
-from contracts.staff import DEMO_PROPERTY, Role, Staff
+from contracts.staff import DEMO_PROPERTY, Staff, StaffRole
 from settings import Database, Settings, SettingsError, load_settings
 
 app = typer.Typer(
@@ -210,7 +210,7 @@ def check_channels() -> None:
 @staff.command()
 def add(
     email: Annotated[str, typer.Argument(help="What they sign in with.")],
-    role: Annotated[Role, typer.Option(help="What they may do.")],
+    role: Annotated[StaffRole, typer.Option(help="What they may do.")],
     properties: Annotated[list[str], typer.Option("--property", help="A hotel they may see; may be repeated.")],
     name: Annotated[str | None, typer.Option(help="What colleagues and guests see.")] = None,
 ) -> None:
@@ -231,7 +231,9 @@ def add(
     typer.echo(f"added {person.email}, {person.role} of {', '.join(person.properties)}")
 
 
-async def _add(settings: Database, email: str, name: str, role: Role, properties: list[str], password: str) -> Staff:
+async def _add(
+    settings: Database, email: str, name: str, role: StaffRole, properties: list[str], password: str
+) -> Staff:
     from activities.storage import database as storage
     from activities.storage.staff import StaffAccounts
 

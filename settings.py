@@ -318,6 +318,11 @@ class Security(Section):
     identity_secret: SecretStr | None = None
     """Keys the contact ids; changing it forgets who wrote before."""
     jwt_secret: SecretStr | None = None
+    """Signs sessions and visitors of the web chat; its key id is `main`."""
+    jwt_keys: dict[str, SecretStr] = {}
+    """More signing keys by id. What any of them signed is accepted, so that keys can be changed while all goes on."""
+    jwt_key_id: str = "main"
+    """The key that signs from now on."""
 
 
 class Settings(BaseSettings):
@@ -429,10 +434,12 @@ class _SettingsFile(YamlConfigSettingsSource):
 
 
 def _snake(node: dict[Any, Any], *, keep: bool = False) -> dict[Any, Any]:
-    """Brings keys to snake_case, but not the ids that stand as keys under `properties` and `codecKeys`, nor dates."""
+    """Brings keys to snake_case, but not ids that are keys (of properties, `codecKeys`, `jwtKeys`), nor dates."""
     return {
         (to_snake(key) if isinstance(key, str) and not keep else key): (
-            _snake(value, keep=not keep and key in ("properties", "codecKeys")) if isinstance(value, dict) else value
+            _snake(value, keep=not keep and key in ("properties", "codecKeys", "jwtKeys"))
+            if isinstance(value, dict)
+            else value
         )
         for key, value in node.items()
     }

@@ -16,7 +16,10 @@ from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated
 
 BEARER: Final = HTTPBearer(
-    scheme_name="accessToken", bearerFormat="JWT", description="The `accessToken` of a sign-in.", auto_error=False
+    scheme_name="accessToken",
+    bearerFormat="JWT",
+    description="The `accessToken` of a sign-in, or an API key (`gw_…`).",
+    auto_error=False,
 )
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
@@ -44,7 +47,7 @@ class Allow:
         session: Session | None = request.scope.get(SESSION_KEY)
         if session is None:
             raise Unauthenticated("Sign in first")
-        require_permission(session.staff, self.permission)
+        require_permission(session, self.permission)
         return session
 
 
@@ -60,6 +63,9 @@ ReadsQuarantine = Annotated[Session, Depends(Allow(Permission.READ_QUARANTINE))]
 RetriesQuarantine = Annotated[Session, Depends(Allow(Permission.RETRY_QUARANTINE))]
 ReadsKnowledge = Annotated[Session, Depends(Allow(Permission.READ_KNOWLEDGE))]
 WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
+ReadsStaff = Annotated[Session, Depends(Allow(Permission.READ_STAFF))]
+WritesStaff = Annotated[Session, Depends(Allow(Permission.WRITE_STAFF))]
+ManagesApiKeys = Annotated[Session, Depends(Allow(Permission.MANAGE_API_KEYS))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -56,10 +56,12 @@ async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None
     """The session of a request, or why there is none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        return None, Unauthenticated("Send the access token of POST /api/v1/auth/login as Authorization: Bearer")
+        return None, Unauthenticated(
+            "Send an API key, or the access token of POST /api/v1/auth/login, as Authorization: Bearer"
+        )
     try:
         return await authenticate(state, token.strip()), None
-    except Unauthenticated as problem:
+    except GatewayError as problem:
         return None, problem
 
 

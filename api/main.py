@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware import Middleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
+from activities.storage.api_keys import ApiKeys
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -45,8 +46,12 @@ from api import (
     sending,
     tasks,
 )
+from api.auth import api_keys
 from api.auth import routes as auth
-from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
+from api.auth import staff as staff_routes
+from api.auth.permissions import Public
+from api.auth.signing_in import Failures, SignIn
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
 from api.gate import BASE, Gate
@@ -105,25 +110,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         middleware=[
             Middleware(UnexpectedErrors),
-            Middleware(BodyLimit, larger=_larger_bodies(settings)),
             Middleware(Gate),
+            # Again, so that what it answers has passed the gate and tells of the caller's limit.
+            Middleware(UnexpectedErrors),
+            Middleware(BodyLimit, larger=_larger_bodies(settings)),
         ],
     )
     install_error_handlers(app)
     # Routes are tried in this order, and what guests wait for comes first.
-    for router in (
-        messages.router,
-        whatsapp.router,
-        twilio.router,
-        email.router,
-        media.linked,
-        chat_media.router,
-        sockets.router,
-        _rest(),
-        operations.router,
-        pages.router,
-    ):
-        app.include_router(router)
+    for router in (messages.router, whatsapp.router, twilio.router, email.router):
+        app.include_router(router, dependencies=[Depends(Public("what comes in is signed by its channel"))])
+    app.include_router(media.linked, dependencies=[Depends(Public("the link is signed"))])
+    app.include_router(chat_media.router, dependencies=[Depends(Public("the form holds the visitor's token"))])
+    app.include_router(sockets.router, dependencies=[Depends(Public("the first frame holds a token"))])
+    app.include_router(_rest())
+    app.include_router(operations.router, dependencies=[Depends(Public("for probes, which tell nothing of guests"))])
+    app.include_router(pages.router, dependencies=[Depends(Public("a page; what it shows it asks for itself"))])
     _serve_docs(app)
     return app
 
@@ -141,7 +143,7 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    administration = (notifications, quarantine, knowledge)
+    administration = (notifications, quarantine, knowledge, staff_routes, api_keys)
     for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
@@ -160,14 +162,15 @@ def _serve_docs(app: FastAPI) -> None:
             swagger_favicon_url=f"{DOCS}/files/favicon.png",
         )
 
-    app.add_api_route(DOCS, docs, include_in_schema=False)
+    public = Depends(Public("the description of the interface"))
+    app.add_api_route(DOCS, docs, include_in_schema=False, dependencies=[public])
 
 
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[State]:
     """Everything an api process holds. Nothing is connected to before it is used."""
     async with AsyncExitStack() as stack:
-        tokens = Tokens.from_settings(settings.security)
+        tokens = Tokens(SigningKeys.from_settings(settings.security))
         redis = open_redis(settings.redis)
         stack.push_async_callback(redis.aclose)
         database = Database(settings.database)
@@ -178,7 +181,6 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
         staff = StaffAccounts(database)
-        failures = Limit(redis, "sign-ins", amount=FAILURES, seconds=FAILURE_WINDOW_SECONDS)
         state = State(
             settings=settings,
             database=database,
@@ -197,9 +199,10 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             reports=DeliveryReports(database, live_stream),
             knowledge=Knowledge(database),
             staff=staff,
+            api_keys=ApiKeys(database),
             sessions=sessions,
             tokens=tokens,
-            sign_in=SignIn(staff, sessions, tokens, failures),
+            sign_in=SignIn(staff, sessions, tokens, Failures(redis)),
             requests=Limit.of_requests(redis, settings.rate_limit),
             mails=Limit(redis, "mails", amount=settings.channels.email.hourly_answers, seconds=3600),
             publications=Publications(database, live_stream, settings),

@@ -34,6 +34,8 @@ TAGS: Final = [
     {"name": "media", "description": "Files of conversations."},
     {"name": "notifications", "description": "What staff must see."},
     {"name": "quarantine", "description": "What channels brought and nobody could read."},
+    {"name": "staff", "description": "The people who work here."},
+    {"name": "api keys", "description": "What programs call with."},
     {"name": "webhooks", "description": "Where channels bring guest messages to."},
     {"name": "operations", "description": "For who runs the gateway."},
 ]

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
+from activities.storage.api_keys import ApiKeys
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -54,6 +55,7 @@ class State:
     reports: DeliveryReports
     knowledge: Knowledge
     staff: StaffAccounts
+    api_keys: ApiKeys
     sessions: Sessions
     tokens: Tokens
     sign_in: SignIn

@@ -14,7 +14,7 @@ from api.auth.tokens import Claims
 from api.live.protocol import protocol_options
 from api.main import create_app
 from api.state import State
-from contracts.staff import Role, Staff
+from contracts.staff import Staff, StaffRole
 from settings import Settings
 from tests.fakes.server import serving
 from tests.support import Stack
@@ -49,7 +49,7 @@ class Api:
         """Puts other parts into the process."""
         self._app.state.gateway = replace(self.state, **parts)  # type: ignore[arg-type]
 
-    async def hire(self, *properties: str, role: Role = "agent") -> Staff:
+    async def hire(self, *properties: str, role: StaffRole = "agent") -> Staff:
         """Somebody who can sign in."""
         return await self.state.staff.add(
             email=f"{uuid.uuid4().hex[:12]}@hotel.test",
@@ -66,7 +66,7 @@ class Api:
         token = (await self.login(staff.email)).json()["accessToken"]
         return Person(staff, token, await self.client(token))
 
-    async def person(self, *properties: str, role: Role = "agent") -> Person:
+    async def person(self, *properties: str, role: StaffRole = "agent") -> Person:
         """Somebody who is signed in, without the time that a password takes."""
         staff = Staff(id=str(uuid.uuid4()), email="x@hotel.test", name="Rui Lima", role=role, properties=[*properties])
         session_id, now = uuid.uuid4().hex, datetime.now(UTC)

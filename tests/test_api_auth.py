@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +20,9 @@ from sqlalchemy import text
 from activities.storage.database import Database
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
-from api.auth.permissions import ALLOWED, EVERYONE, Permission, require_permission
+from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, require_permission
+from api.auth.sessions import Session
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Claims, Tokens
 from contracts.problems import Forbidden
 from contracts.staff import Staff
@@ -211,7 +214,7 @@ async def test_renewing_gives_a_token_of_the_same_session(
     person = await api.signed_in(await api.hire(hotel))
     await _execute(database, "UPDATE staff SET role = 'manager' WHERE id = :id", id=person.staff.id)
     renewed = (await person.http.post("/api/v1/auth/refresh")).json()
-    tokens = Tokens.from_settings(settings.security)
+    tokens = Tokens(SigningKeys.from_settings(settings.security))
     old, new = tokens.read(person.token), tokens.read(renewed["accessToken"])
     assert (new.sid, new.exp) == (old.sid, old.exp)
     assert new.role == renewed["staff"]["role"] == "manager"
@@ -321,17 +324,22 @@ async def test_requests_are_limited_while_redis_is_away(own_redis: RedisServer, 
 
 def test_each_permission_says_whose_it_is() -> None:
     assert set(ALLOWED) == set(Permission)
-    assert all(roles <= EVERYONE for roles in ALLOWED.values())
+    assert all(roles <= AND_PROGRAMS for roles in ALLOWED.values())
 
 
 def test_what_the_table_does_not_allow_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ALLOWED, Permission.WRITE_TASKS, frozenset({"admin"}))
-    require_permission(ANYBODY, Permission.WRITE_TASKS)
+    now = datetime.now(UTC)
+    admin = Session(id="s", staff=ANYBODY, started_at=now, expires_at=now, ends_at=now)
+    require_permission(admin, Permission.WRITE_TASKS)
+    agent = ANYBODY.model_copy(update={"role": "agent"})
     with pytest.raises(Forbidden):
-        require_permission(ANYBODY.model_copy(update={"role": "agent"}), Permission.WRITE_TASKS)
+        require_permission(replace(admin, staff=agent), Permission.WRITE_TASKS)
+    with pytest.raises(Forbidden):
+        require_permission(replace(admin, scopes=frozenset({"tasks:read"})), Permission.WRITE_TASKS)
     monkeypatch.delitem(ALLOWED, Permission.WRITE_TASKS)
     with pytest.raises(Forbidden):
-        require_permission(ANYBODY, Permission.WRITE_TASKS)
+        require_permission(admin, Permission.WRITE_TASKS)
 
 
 async def test_a_role_that_may_not_is_refused(api: Api, hotel: str, monkeypatch: pytest.MonkeyPatch) -> None:

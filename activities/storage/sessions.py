@@ -3,21 +3,18 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from redis.asyncio import Redis
-from sqlalchemy import delete, exists, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col
 
 import settings as configuration
 from activities.storage.database import Database
 from activities.storage.redis_client import REDIS_AWAY, Fuse
-from activities.storage.tables import RevokedSessionRow
+from activities.storage.revocations import Ending, all_revoked, is_revoked, revoke, revoke_all_of
 from contracts.problems import StorageAway
 
 OPEN: Final = "open"
@@ -58,7 +55,8 @@ class Sessions:
             with self._fuse:
                 pipeline = self._redis.pipeline(transaction=False)
                 pipeline.set(SINCE, int(time.time()), nx=True)
-                pipeline.set(_key(session_id), OPEN, px=lasts)
+                # One that was ended at this very moment stays ended.
+                pipeline.set(_key(session_id), OPEN, px=lasts, nx=True)
                 await pipeline.execute()
         except REDIS_AWAY:
             return Lease(ends_at, recorded=False)
@@ -97,15 +95,34 @@ class Sessions:
 
     async def end(self, session_id: str, ends_at: datetime) -> None:
         """Ends a session at once, here and in every other process."""
-        self._tell(session_id)
-        self._unsaid[session_id] = ends_at
-        await self._say_endings()
+        ending = Ending(session_id, ends_at)
+        await self.announce([ending])
         with suppress(StorageAway):
             async with self._database.begin() as connection:
-                revoked = insert(RevokedSessionRow).values(session_id=session_id, expires_at=ends_at)
-                await connection.execute(revoked.on_conflict_do_nothing())
-                expired = col(RevokedSessionRow.expires_at) < datetime.now(UTC)
-                await connection.execute(delete(RevokedSessionRow).where(expired))
+                await revoke(connection, [ending])
+
+    async def end_all(self, staff_id: str, *, but: str | None = None) -> None:
+        """Ends every session of one member of staff, or all but one. Raises StorageAway while PostgreSQL is away."""
+        async with self._database.begin() as connection:
+            endings = await revoke_all_of(connection, staff_id, but=but)
+        await self.announce(endings)
+
+    async def announce(self, endings: Sequence[Ending]) -> None:
+        """Makes endings that PostgreSQL knows, or is to know, true at once in every process."""
+        for ending in endings:
+            self._tell(ending.session_id)
+            self._unsaid[ending.session_id] = ending.ends_at
+        await self._say_endings()
+
+    async def was_ended(self, session_id: str) -> bool:
+        """Whether a session was ended, as far as can be known without PostgreSQL."""
+        if session_id in self._unsaid:
+            return True
+        try:
+            with self._fuse:
+                return bool(await self._redis.get(_key(session_id)) == ENDED)
+        except REDIS_AWAY:
+            return False
 
     @contextmanager
     def watch(self, session_id: str) -> Iterator[asyncio.Event]:
@@ -130,6 +147,7 @@ class Sessions:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as endings:
             await endings.subscribe(ENDINGS)
             await self._say_endings()
+            await self._say_revoked()
             await self._catch_up()
             while True:
                 message = await endings.get_message(timeout=LISTEN_SECONDS)
@@ -146,6 +164,18 @@ class Sessions:
                     pipeline.publish(ENDINGS, session_id)
                     await pipeline.execute()
                 del self._unsaid[session_id]
+
+    async def _say_revoked(self) -> None:
+        """Tells Redis what PostgreSQL alone knows: endings whose process died, or whose Redis came back, before."""
+        try:
+            async with self._database.begin() as connection:
+                endings = await all_revoked(connection)
+        except StorageAway:
+            return
+        for ending in endings:
+            left = max(ending.ends_at - datetime.now(UTC), timedelta(milliseconds=1))
+            if await self._redis.set(_key(ending.session_id), ENDED, px=left, get=True) == OPEN:
+                await self._redis.publish(ENDINGS, ending.session_id)
 
     async def _catch_up(self) -> None:
         watched = list(self._watched)
@@ -184,8 +214,7 @@ class Sessions:
         """Whether PostgreSQL knows that the session was ended; while it is away, nobody can tell."""
         try:
             async with self._database.begin() as connection:
-                known = select(exists().where(col(RevokedSessionRow.session_id) == session_id))
-                return bool((await connection.execute(known)).scalar_one())
+                return await is_revoked(connection, session_id)
         except StorageAway:
             return False
 

@@ -2,34 +2,56 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from pwdlib import PasswordHash
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
+from activities.storage.access_tables import StaffSessionRow
 from activities.storage.database import Database
+from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.revocations import Ending, revoke_all_of
 from activities.storage.tables import StaffRow
 from contracts.problems import Invalid, StorageAway
-from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY, Role, Staff
+from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY, Staff, StaffMember, StaffRole
 
 PASSWORD_LENGTH: Final = range(8, 1025)
-DEMO_ROLES: Final[tuple[Role, ...]] = ("admin", "manager", "agent")
+DEMO_ROLES: Final[tuple[StaffRole, ...]] = ("admin", "manager", "agent")
 PASSWORDS: Final = PasswordHash.recommended()
+ENDS_SESSIONS: Final = frozenset({"role", "properties", "disabled", "password"})
+"""What cannot change while somebody goes on with a session from before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A member of staff with what a sign-in needs."""
+    """A member of staff with what a sign-in needs. `version` counts the changes."""
 
-    staff: Staff
+    member: StaffMember
     password_hash: str
-    disabled: bool
+    version: int
+
+    @property
+    def staff(self) -> Staff:
+        return Staff.model_validate(self.member.model_dump(by_alias=False))
+
+    @property
+    def disabled(self) -> bool:
+        return self.member.disabled
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A member of staff after a change, and the sessions that it ended; these are to be announced."""
+
+    account: Account
+    endings: list[Ending]
 
 
 class StaffAccounts:
@@ -38,21 +60,91 @@ class StaffAccounts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, *, email: str, name: str, role: Role, properties: Sequence[str], password: str) -> Staff:
-        """Adds somebody. Raises Invalid if the e-mail address is taken or wrong, or the password too short."""
-        if len(password) not in PASSWORD_LENGTH:
-            raise Invalid(
-                f"The password must have {PASSWORD_LENGTH.start} to {PASSWORD_LENGTH.stop - 1} characters",
-                field="password",
-            )
-        address = normal_email(email)
-        name_part, _, domain = address.partition("@")
-        if not name_part or not domain or any(char.isspace() for char in address):
-            raise Invalid("This is not an e-mail address", field="email")
-        staff = Staff(id=str(uuid4()), email=address, name=name, role=role, properties=list(properties))
+    async def add(
+        self,
+        *,
+        email: str,
+        name: str,
+        role: StaffRole,
+        properties: Sequence[str],
+        password: str,
+        staff_id: str | None = None,
+    ) -> Staff:
+        """Adds somebody, once under an id.
+
+        Raises Invalid if the e-mail address is taken or wrong, or the password too short.
+        """
+        _check_password(password)
+        staff = Staff(
+            id=staff_id or str(uuid4()), email=_address(email), name=name, role=role, properties=list(properties)
+        )
         if not await self._insert(staff, password):
-            raise Invalid("Somebody with this e-mail address is there already", field="email")
+            there = await self.get(staff.id)
+            if there is None or there.member.email != staff.email:
+                raise _taken()
         return staff
+
+    async def members(
+        self, properties: Sequence[str], *, disabled: bool | None, limit: int, after: TimePosition | None
+    ) -> Slice[StaffMember, TimePosition]:
+        """Who works at one of the properties, the newest first."""
+        at, row_id = col(StaffRow.created_at), col(StaffRow.id)
+        statement = select(StaffRow).where(col(StaffRow.properties).op("&&")(list(properties)))
+        if disabled is not None:
+            statement = statement.where(col(StaffRow.disabled).is_(disabled))
+        if after is not None:
+            statement = statement.where(older_than(at, row_id, after))
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
+        items = [_account(row).member for row in rows[:limit]]
+        end = TimePosition(at=items[-1].created_at, id=items[-1].id) if len(rows) > limit else None
+        return Slice(items, end)
+
+    async def update(
+        self, staff_id: str, changes: dict[str, Any], allow: Callable[[Account], None], *, keep: str | None = None
+    ) -> Changed | None:
+        """Changes a member of staff, None if there is no such one. `allow` sees them as they are and raises to forbid.
+
+        A change of what they may do, or of their password, ends their sessions, but for the one to `keep`. Raises
+        Invalid if the e-mail address is taken or wrong, or the password too short.
+        """
+        values = dict(changes)
+        if "email" in values:
+            values["email"] = _address(values["email"])
+        if "password" in values:
+            password = values.pop("password")
+            _check_password(password)
+            values["password_hash"] = await asyncio.to_thread(PASSWORDS.hash, password)
+        mine = col(StaffRow.id) == staff_id
+        try:
+            async with self._database.begin() as connection:
+                row = (await connection.execute(select(StaffRow).where(mine).with_for_update())).one_or_none()
+                if row is None:
+                    return None
+                account = _account(row)
+                allow(account)
+                ends = [name for name in ENDS_SESSIONS & changes.keys() if changes[name] != getattr(row, name, None)]
+                if values:
+                    new = update(StaffRow).where(mine).values(**values, version=StaffRow.version + 1)
+                    account = _account((await connection.execute(new.returning(StaffRow))).one())
+                return Changed(account, await revoke_all_of(connection, staff_id, but=keep) if ends else [])
+        except IntegrityError:
+            raise _taken() from None
+
+    async def note_session(self, account: Account, session_id: str, ends_at: datetime) -> bool:
+        """Notes a session that somebody opens; False where their account has been changed since it was read."""
+        same = select(col(StaffRow.id)).where(
+            col(StaffRow.id) == account.member.id, col(StaffRow.version) == account.version
+        )
+        async with self._database.begin() as connection:
+            # Whoever changes the account meanwhile waits, and finds the session.
+            if (await connection.execute(same.with_for_update(read=True))).one_or_none() is None:
+                return False
+            over = col(StaffSessionRow.ends_at) < datetime.now(UTC)
+            await connection.execute(delete(StaffSessionRow).where(over))
+            new = insert(StaffSessionRow).values(session_id=session_id, staff_id=account.member.id, ends_at=ends_at)
+            await connection.execute(new)
+        return True
 
     async def mentioned(self, property_id: str, note: str) -> list[str]:
         """Ids of those of a property whom a note names, by `@` and their name or what stands before their address's
@@ -123,8 +215,29 @@ def normal_email(email: str) -> str:
     return email.strip().lower()
 
 
-def _account(row: Row[StaffRow]) -> Account:
-    return Account(Staff.model_validate(row, from_attributes=True), row.password_hash, row.disabled)
+def _address(email: str) -> str:
+    """The address as it is stored. Raises Invalid for what is none."""
+    address = normal_email(email)
+    name_part, _, domain = address.partition("@")
+    if not name_part or not domain or any(char.isspace() for char in address):
+        raise Invalid("This is not an e-mail address", field="email")
+    return address
+
+
+def _check_password(password: str) -> None:
+    if len(password) not in PASSWORD_LENGTH:
+        raise Invalid(
+            f"The password must have {PASSWORD_LENGTH.start} to {PASSWORD_LENGTH.stop - 1} characters",
+            field="password",
+        )
+
+
+def _taken() -> Invalid:
+    return Invalid("Somebody with this e-mail address is there already", field="email")
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(StaffMember.model_validate(row, from_attributes=True), row.password_hash, row.version)
 
 
 def _is_named(words: str, name: str) -> bool:

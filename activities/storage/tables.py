@@ -203,6 +203,7 @@ class StaffRow(SQLModel, table=True):
     password_hash: str
     disabled: bool = False
     created_at: datetime = _moment()
+    version: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
 
 
 class MailOutboxRow(SQLModel, table=True):

@@ -1,7 +1,10 @@
 """Who may do what: one table from permission to roles. What is not in it is denied."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
+from api.auth.sessions import Session
 from contracts.problems import Forbidden
 from contracts.staff import Role, Staff
 
@@ -19,24 +22,45 @@ class Permission(StrEnum):
     RETRY_QUARANTINE = "quarantine:retry"
     READ_KNOWLEDGE = "knowledge:read"
     WRITE_KNOWLEDGE = "knowledge:write"
+    READ_STAFF = "staff:read"
+    WRITE_STAFF = "staff:write"
+    MANAGE_API_KEYS = "api-keys:manage"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
+AND_PROGRAMS: frozenset[Role] = EVERYONE | {"service"}
+ADMINS: frozenset[Role] = frozenset({"admin"})
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.OWN_SESSION: EVERYONE,
-    Permission.READ_CONVERSATIONS: EVERYONE,
-    Permission.WRITE_CONVERSATIONS: EVERYONE,
-    Permission.READ_GUESTS: EVERYONE,
-    Permission.WRITE_GUESTS: EVERYONE,
-    Permission.READ_TASKS: EVERYONE,
-    Permission.WRITE_TASKS: EVERYONE,
+    Permission.READ_CONVERSATIONS: AND_PROGRAMS,
+    Permission.WRITE_CONVERSATIONS: AND_PROGRAMS,
+    Permission.READ_GUESTS: AND_PROGRAMS,
+    Permission.WRITE_GUESTS: AND_PROGRAMS,
+    Permission.READ_TASKS: AND_PROGRAMS,
+    Permission.WRITE_TASKS: AND_PROGRAMS,
     Permission.READ_NOTIFICATIONS: EVERYONE,
     Permission.READ_QUARANTINE: EVERYONE,
     Permission.RETRY_QUARANTINE: EVERYONE,
-    Permission.READ_KNOWLEDGE: EVERYONE,
-    Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin"}),
+    Permission.READ_KNOWLEDGE: AND_PROGRAMS,
+    Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin", "service"}),
+    Permission.READ_STAFF: EVERYONE,
+    Permission.WRITE_STAFF: ADMINS,
+    Permission.MANAGE_API_KEYS: ADMINS,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Marks, as a dependency, a route that needs no session. `why` says what protects it, or that nothing must."""
+
+    why: str
+
+    async def __call__(self) -> None: ...
+
+
+def permissions_of(role: Role) -> list[Permission]:
+    return [permission for permission, roles in ALLOWED.items() if role in roles]
 
 
 def manages(staff: Staff) -> bool:
@@ -44,13 +68,26 @@ def manages(staff: Staff) -> bool:
     return staff.role in ("manager", "admin")
 
 
-def require_permission(staff: Staff, permission: Permission) -> None:
-    """Raises Forbidden unless the role of `staff` has the permission."""
-    if staff.role not in ALLOWED.get(permission, frozenset()):
-        raise Forbidden(f"The role {staff.role} does not have the permission {permission}")
+def may(session: Session, permission: Permission) -> bool:
+    """Whether the role has the permission and, of an API key, its scopes hold it."""
+    in_scope = session.scopes is None or permission in session.scopes
+    return in_scope and session.staff.role in ALLOWED.get(permission, frozenset())
+
+
+def require_permission(session: Session, permission: Permission) -> None:
+    """Raises Forbidden unless the caller has the permission."""
+    if not may(session, permission):
+        whose = f"The role {session.staff.role}" if session.scopes is None else "This API key"
+        raise Forbidden(f"{whose} does not have the permission {permission}")
 
 
 def require_property(staff: Staff, property_id: str) -> None:
     """Raises Forbidden unless the property is one of those that `staff` may see."""
     if property_id not in staff.properties:
         raise Forbidden("This belongs to a property that you are not assigned to")
+
+
+def require_properties(staff: Staff, property_ids: Iterable[str]) -> None:
+    """Raises Forbidden unless `staff` may see each of the properties."""
+    for property_id in property_ids:
+        require_property(staff, property_id)

@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response, status
+from fastapi import APIRouter, Body, Depends, Query, Request, Response, status
 from pydantic import Field
 
 import contracts.base
+from activities.storage.staff import PASSWORD_LENGTH
 from api.auth import signing_in
+from api.auth.permissions import Public
 from api.auth.sessions import Session
 from api.changes import Changes, unchanged
 from api.deps import GatewayState, SignedIn
@@ -14,15 +16,18 @@ from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
 from contracts.base import Model, Timestamp
 from contracts.events import NotificationKind
-from contracts.problems import BadCredentials, StorageAway, TooManyRequests
+from contracts.problems import BadCredentials, StorageAway, TooManyRequests, Unauthenticated
 from contracts.staff import Staff
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 
+OldPassword = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
 class Credentials(contracts.base.Body):
     email: Annotated[str, Field(min_length=1, max_length=320)]
-    password: Annotated[str, Field(min_length=1, max_length=1024)]
+    password: OldPassword
 
 
 class Access(Model):
@@ -37,18 +42,20 @@ class Access(Model):
     "/login",
     summary="Sign in",
     responses=WITH_BODY | problems(BadCredentials, TooManyRequests, StorageAway),
+    dependencies=[Depends(Public("it is how to sign in, and throttled"))],
 )
 async def login(
     state: GatewayState,
     request: Request,
+    response: Response,
     body: Annotated[
         Credentials,
         Body(openapi_examples={"demo": {"value": {"email": "agent@seaview.demo", "password": "seaview"}}}),
     ],
 ) -> Access:
     """Opens a session of 12 hours at the most. Ten failures in 15 minutes for an e-mail from one address are enough."""
-    address = request.client.host if request.client else "unknown"
-    return _access(await state.sign_in.by_password(body.email, body.password, address))
+    response.headers["Cache-Control"] = "no-store"
+    return _access(await state.sign_in.by_password(body.email, body.password, _address(request)))
 
 
 @router.post("/refresh", summary="Renew the session", responses=SIGNED_IN)
@@ -58,9 +65,44 @@ async def refresh(session: SignedIn, state: GatewayState) -> Access:
 
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT, responses=SIGNED_IN)
-async def logout(session: SignedIn, state: GatewayState) -> Response:
+async def logout(
+    session: SignedIn,
+    state: GatewayState,
+    everywhere: Annotated[bool, Query(alias="all", description="End all your sessions, wherever they are.")] = False,
+) -> Response:
     """Ends the session at once, its sockets included."""
+    if everywhere:
+        await state.sessions.end_all(session.staff.id)
     await state.sessions.end(session.id, session.ends_at)
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
+
+
+class NewPassword(contracts.base.Body):
+    current_password: OldPassword
+    new_password: Annotated[str, Field(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
+
+
+@router.post(
+    "/password",
+    summary="Choose another password",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=SIGNED_IN | WITH_BODY | problems(BadCredentials, Unauthenticated),
+)
+async def change_password(
+    session: SignedIn,
+    state: GatewayState,
+    request: Request,
+    body: Annotated[
+        NewPassword,
+        Body(
+            openapi_examples={
+                "new": {"value": {"currentPassword": "a long enough password", "newPassword": "another long password"}}
+            }
+        ),
+    ],
+) -> Response:
+    """Ends all your sessions but this one. Failures count as those of signing in."""
+    await state.sign_in.change_password(session, body.current_password, body.new_password, _address(request))
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
@@ -97,6 +139,10 @@ async def change_me(
 async def _profile(session: Session, state: State) -> Profile:
     kinds = await state.staff.mail_kinds(session.staff.id)
     return Profile.model_validate({**session.staff.model_dump(by_alias=False), "mail_kinds": kinds})
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
 
 
 def _access(signed_in: signing_in.SignedIn) -> Access:

@@ -1,9 +1,10 @@
-"""From an access token to the session it names; REST and sockets ask here."""
+"""From an access token, or an API key, to the session it stands for; REST and sockets ask here."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from activities.storage.api_keys import PREFIX
 from contracts.commands import Actor
 from contracts.problems import Unauthenticated
 from contracts.staff import Staff
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A member of staff who is signed in.
+    """A member of staff who is signed in, or a program with its key.
 
-    `expires_at` is when the session ends unless it is used again, `ends_at` when it ends in any case.
+    `expires_at` is when the session ends unless it is used again, `ends_at` when it ends in any case. `scopes` are what
+    a key is for; a person has none and may do all that their role may.
     """
 
     id: str
@@ -25,6 +27,7 @@ class Session:
     expires_at: datetime
     ends_at: datetime
     renewed: bool = False
+    scopes: frozenset[str] | None = None
 
     @property
     def actor(self) -> Actor:
@@ -32,11 +35,14 @@ class Session:
 
 
 async def authenticate(state: "State", token: str) -> Session:
-    """The session of an access token, renewed if little of it is left.
+    """The session of an access token, renewed if little of it is left, or of an API key.
 
-    Raises Unauthenticated if the token is not ours, or its session has ended. A socket asks again when the session's
+    Raises Unauthenticated if the token is not ours, or its session has ended, and StorageAway where it is a key that
+    nobody can look up now. A socket asks again when the session's
     `expires_at` has come, and is told of an earlier end by `state.sessions.watch(session.id)`.
     """
+    if token.startswith(PREFIX):
+        return await _of_key(state, token)
     claims = state.tokens.read(token)
     lease = await state.sessions.check(claims.sid, started_at=claims.iat, ends_at=claims.exp, recorded=claims.recorded)
     if lease is None:
@@ -48,4 +54,21 @@ async def authenticate(state: "State", token: str) -> Session:
         expires_at=lease.expires_at,
         ends_at=claims.exp,
         renewed=lease.renewed,
+    )
+
+
+async def _of_key(state: "State", text: str) -> Session:
+    seen = await state.api_keys.find(text)
+    if seen is None or (not seen.fresh and await state.sessions.was_ended(seen.key.id)):
+        raise Unauthenticated("The API key is not valid, or no longer; an administrator can make another")
+    # Nothing renews a key; whoever holds a socket open by it is looked at again after a session's time.
+    looked_at_again = datetime.now(UTC) + timedelta(seconds=state.settings.session.ttl)
+    expires_at = min(seen.key.expires_at or looked_at_again, looked_at_again)
+    return Session(
+        id=seen.key.id,
+        staff=seen.key.staff,
+        started_at=seen.key.created_at,
+        expires_at=expires_at,
+        ends_at=seen.key.expires_at or expires_at,
+        scopes=frozenset(seen.key.scopes),
     )

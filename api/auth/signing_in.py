@@ -8,6 +8,8 @@ from functools import cache
 from typing import Final
 from uuid import uuid4
 
+from redis.asyncio import Redis
+
 from activities.storage.sessions import Sessions
 from activities.storage.staff import PASSWORDS, Account, StaffAccounts, normal_email
 from api.auth.sessions import Session
@@ -19,6 +21,9 @@ from contracts.staff import Staff
 SESSION_LASTS: Final = timedelta(hours=12)
 """How long a session may last in all, however often it is used."""
 FAILURES: Final = 10
+"""Most wrong passwords for one account from one address."""
+FAILURES_OF_ACCOUNT: Final = 50
+FAILURES_OF_ADDRESS: Final = 100
 FAILURE_WINDOW_SECONDS: Final = 15 * 60
 VERIFICATIONS_AT_ONCE: Final = 4
 """A password hash is made to take memory and time, so few are computed at once."""
@@ -37,8 +42,45 @@ class SignedIn:
     staff: Staff
 
 
+class Failures:
+    """Counts wrong passwords: for an account from an address, and for either alone, so that neither many addresses nor
+    many accounts give somebody more guesses."""
+
+    def __init__(self, redis: Redis) -> None:
+        def limit(name: str, amount: int) -> Limit:
+            return Limit(redis, name, amount=amount, seconds=FAILURE_WINDOW_SECONDS)
+
+        self._both = limit("sign-ins", FAILURES)
+        self._account = limit("sign-ins-of-account", FAILURES_OF_ACCOUNT)
+        self._address = limit("sign-ins-of-address", FAILURES_OF_ADDRESS)
+
+    async def refuse_guessing(self, email: str, address: str) -> None:
+        """Raises TooManyRequests where there were too many."""
+        for limit, caller in self._counted(email, address):
+            left = await limit.look(caller)
+            if left.exceeded:
+                raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=left.reset_seconds)
+
+    async def count(self, email: str, address: str) -> None:
+        for limit, caller in self._counted(email, address):
+            await limit.take(caller)
+
+    def _counted(self, email: str, address: str) -> list[tuple[Limit, str]]:
+        """Each limit with whom it counts, in a form that does not tell who that is."""
+        account = normal_email(email)
+        return [
+            (self._both, _digest(f"{account}\n{address}")),
+            (self._account, _digest(account)),
+            (self._address, _digest(address)),
+        ]
+
+
+def _digest(words: str) -> str:
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
 class SignIn:
-    def __init__(self, accounts: StaffAccounts, sessions: Sessions, tokens: Tokens, failures: Limit) -> None:
+    def __init__(self, accounts: StaffAccounts, sessions: Sessions, tokens: Tokens, failures: Failures) -> None:
         self._accounts = accounts
         self._sessions = sessions
         self._tokens = tokens
@@ -54,6 +96,8 @@ class SignIn:
         """
         account = await self._verified(email, password, address)
         session_id, now = uuid4().hex, datetime.now(UTC)
+        if not await self._accounts.note_session(account, session_id, now + SESSION_LASTS):
+            raise BadCredentials("The account was changed at this moment; sign in again")
         lease = await self._sessions.open(session_id, now + SESSION_LASTS)
         claims = Claims.of(
             account.staff,
@@ -77,19 +121,34 @@ class SignIn:
         )
         return SignedIn(self._tokens.sign(claims), lease.expires_at, staff)
 
+    async def change_password(self, session: Session, current: str, new: str, address: str) -> None:
+        """Gives somebody a new password for their present one, and ends their other sessions.
+
+        Raises BadCredentials where the present one is wrong, TooManyRequests after too many such, and Invalid for a new
+        one that is too short.
+        """
+        known = await self._accounts.get(session.staff.id)
+        email = known.member.email if known is not None else session.staff.email
+        account = await self._verified(email, current, address)
+
+        def allow(now: Account) -> None:
+            if now.version != account.version:
+                raise BadCredentials("The account was changed at this moment; try again")
+
+        changed = await self._accounts.update(session.staff.id, {"password": new}, allow, keep=session.id)
+        if changed is not None:
+            await self._sessions.announce(changed.endings)
+
     async def _verified(self, email: str, password: str, address: str) -> Account:
-        caller = hashlib.sha256(f"{normal_email(email)}\n{address}".encode()).hexdigest()
         async with self._verifications:
-            left = await self._failures.look(caller)
-            if left.exceeded:
-                raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=left.reset_seconds)
+            await self._failures.refuse_guessing(email, address)
             account = await self._accounts.by_email(email)
             known = account is not None and not account.disabled
             password_hash = account.password_hash if account is not None and known else self._nobodys_hash
             right = await asyncio.to_thread(PASSWORDS.verify, password, password_hash)
             if account is not None and known and right:
                 return account
-            await self._failures.take(caller)
+            await self._failures.count(email, address)
         raise BadCredentials("The e-mail address or the password is wrong")
 
     async def _current(self, staff: Staff) -> Staff:

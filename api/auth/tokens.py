@@ -7,15 +7,12 @@ from typing import Annotated, Final, Self
 import jwt
 from pydantic import Field, ValidationError
 
+from api.auth.signing_keys import SigningKeys
 from contracts.base import Model, Timestamp
 from contracts.problems import Unauthenticated
-from contracts.staff import Role, Staff
-from settings import Security, SettingsError
+from contracts.staff import Staff, StaffRole
 
-ALGORITHM: Final = "HS256"
-ISSUER: Final = "gateway"
 AUDIENCE: Final = "gateway-staff"
-REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub", "sid"]
 
 
 class Claims(Model):
@@ -27,7 +24,7 @@ class Claims(Model):
     exp: Timestamp
     name: str
     email: str
-    role: Role
+    role: StaffRole
     properties: list[str]
     recorded: bool = True
 
@@ -52,32 +49,17 @@ class Claims(Model):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Signs and reads access tokens with one secret and one algorithm."""
+    """Signs and reads access tokens."""
 
-    secret: str
-
-    @classmethod
-    def from_settings(cls, security: Security) -> Self:
-        if security.jwt_secret is None or not security.jwt_secret.get_secret_value():
-            raise SettingsError("security.jwtSecret: set GATEWAY_SECURITY__JWT_SECRET to at least 32 random characters")
-        return cls(security.jwt_secret.get_secret_value())
+    keys: SigningKeys
 
     def sign(self, claims: Claims) -> str:
-        payload = claims.model_dump()
-        return jwt.encode({**payload, "iss": ISSUER, "aud": AUDIENCE}, self.secret, algorithm=ALGORITHM)
+        return self.keys.sign(claims.model_dump(), audience=AUDIENCE)
 
     def read(self, token: str) -> Claims:
         """What a token of ours says. Raises Unauthenticated for any other, and for one past its end."""
         try:
-            payload = jwt.decode(
-                token,
-                self.secret,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                options={"require": REQUIRED},
-            )
-            return Claims.model_validate(payload)
+            return Claims.model_validate(self.keys.read(token, audience=AUDIENCE, required=["sub", "sid"]))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The session has ended; sign in again") from None
         except (jwt.InvalidTokenError, ValidationError):

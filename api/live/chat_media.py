@@ -42,7 +42,7 @@ async def upload_chat_media(
     ]
     if not may_open(request, origins):
         raise Forbidden("This origin may not upload files")
-    visitor = VisitorTokens(state.tokens.secret).visitor(token, property_id)
+    visitor = VisitorTokens(state.tokens.keys).visitor(token, property_id)
     if not visitor.known:
         raise Unauthenticated("token: must be the one that this chat gave to the browser")
     quota = await state.requests.take(f"uploads:{visitor.id}")

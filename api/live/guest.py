@@ -27,7 +27,7 @@ async def serve_guest(connection: Connection, state: State, property_id: str) ->
     if property_id not in state.settings.properties:
         raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
     hello = await connection.receive_auth()
-    tokens = VisitorTokens(state.tokens.secret)
+    tokens = VisitorTokens(state.tokens.keys)
     visitor = _visitor(state, tokens, hello, property_id)
     await GuestSocket(connection, state, property_id, visitor).run(hello, tokens.sign(visitor, property_id))
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from api.auth.permissions import Permission, require_permission, require_property
+from api.auth.permissions import Permission, may, require_permission, require_property
 from api.auth.sessions import Session, authenticate
 from api.deps import find_conversation
-from api.live.connection import Connection, Ended, refusal
+from api.live.connection import TRY_AGAIN_LATER, Connection, Ended, refusal
 from api.live.cursors import decode, encode
 from api.live.replay import Missed
 from api.live.tail import Subscription, Tail
@@ -23,10 +23,12 @@ from contracts.events import LogEntry, Typing
 from contracts.frames import ClientFrame, ClientPayload, CloseCode, ServerFrame, ServerPayload
 from contracts.messages import Author, ChannelType
 from contracts.names import contact_key_of
-from contracts.problems import GatewayError, Invalid, TooManyRequests, Unauthenticated
+from contracts.problems import GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 SUBSCRIPTIONS: Final = 200
 """Most subscriptions of one socket."""
+NEEDED: Final = {"task_update": Permission.READ_TASKS, "notification": Permission.READ_NOTIFICATIONS}
+"""What it takes to be told of what is not of a conversation."""
 
 Key = tuple[str, str | None, ChannelType | None]
 """What a subscription is for: a property, one conversation or all, one channel or all."""
@@ -40,6 +42,8 @@ async def serve_staff(connection: Connection, state: State) -> None:
         session = await authenticate(state, token)
     except Unauthenticated as problem:
         raise Ended(CloseCode.SESSION_ENDED, "not signed in", problem) from None
+    except StorageAway as problem:
+        raise Ended(TRY_AGAIN_LATER, "nobody can look up the key now", problem) from None
     connection.send(ServerFrame(type="session", id=hello.id, payload=ServerPayload(staff=session.staff)))
     await StaffSocket(connection, state, token, session).run()
 
@@ -72,6 +76,8 @@ class StaffSocket:
     def tell(self, telling: Telling) -> None:
         """Passes an entry on once, however many subscriptions want it, and nobody's own typing to themselves."""
         entry = telling.entry
+        if not may(self._session, NEEDED.get(entry.type, Permission.READ_CONVERSATIONS)):
+            return
         own = entry.typing is not None and entry.typing.author_id == self._session.staff.id
         text = telling.text("staff")
         if telling is self._last_told or own or text is None:
@@ -91,7 +97,11 @@ class StaffSocket:
         """Closes the socket when the session ends, by signing out anywhere or by its time."""
         with self._state.sessions.watch(self._session.id) as ended, suppress(Unauthenticated):
             while not ended.is_set():
-                self._session = await authenticate(self._state, self._token)
+                try:
+                    self._session = await authenticate(self._state, self._token)
+                except StorageAway:
+                    self.abandon()
+                    return
                 # A second more, so that looking does not itself renew what is about to end.
                 left = self._session.expires_at - datetime.now(UTC) + timedelta(seconds=1)
                 with suppress(TimeoutError):
@@ -127,7 +137,7 @@ class StaffSocket:
 
     async def _subscribe(self, frame: ClientFrame) -> None:
         """Joins what the frame names, and then sends what was missed `after` its cursor."""
-        require_permission(self._session.staff, Permission.READ_CONVERSATIONS)
+        require_permission(self._session, Permission.READ_CONVERSATIONS)
         keys = await self._keys(frame.payload)
         if len(self._subscriptions.keys() | keys) > SUBSCRIPTIONS:
             raise Invalid(f"A socket has at most {SUBSCRIPTIONS} subscriptions; unsubscribe from some first")
@@ -155,7 +165,7 @@ class StaffSocket:
     async def _send_message(self, frame: ClientFrame) -> None:
         """The same command as by REST."""
         payload, staff = frame.payload, self._session.staff
-        require_permission(staff, Permission.WRITE_CONVERSATIONS)
+        require_permission(self._session, Permission.WRITE_CONVERSATIONS)
         quota = await self._state.requests.take(f"staff:{staff.id}")
         if quota.exceeded:
             raise TooManyRequests(f"Too many messages; try again in {quota.reset_seconds} s")
@@ -173,6 +183,7 @@ class StaffSocket:
 
     async def _pass_typing(self, frame: ClientFrame) -> None:
         staff = self._session.staff
+        require_permission(self._session, Permission.WRITE_CONVERSATIONS)
         if not self._typing.passes(frame.payload.typing):
             return
         conversation = await self._conversation(frame.payload.conversation_id)

@@ -8,11 +8,10 @@ from uuid import uuid4
 import jwt
 from pydantic import StringConstraints, ValidationError
 
+from api.auth.signing_keys import ALGORITHM, SigningKeys
 from contracts.base import Model, Timestamp
 from contracts.problems import Unauthenticated
 
-ALGORITHM: Final = "HS256"
-ISSUER: Final = "gateway"
 AUDIENCE: Final = "visitor"
 LIFETIME: Final = timedelta(days=365)
 """How long a browser that stays away is known again; every connection begins it anew."""
@@ -33,25 +32,18 @@ class Visitor:
 class VisitorTokens:
     """Signs and reads what a browser is known by. A visitor of one property is nobody at another."""
 
-    secret: str
+    keys: SigningKeys
 
     def sign(self, visitor: Visitor, property_id: str) -> str:
         now = datetime.now(UTC)
-        claims = {"sub": visitor.id, "property": property_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now}
         ends_at = visitor.identified_until or now + LIFETIME
-        return jwt.encode({**claims, "exp": ends_at}, self.secret, algorithm=ALGORITHM)
+        claims = {"sub": visitor.id, "property": property_id, "iat": now, "exp": ends_at}
+        return self.keys.sign(claims, audience=AUDIENCE)
 
     def visitor(self, token: str | None, property_id: str) -> Visitor:
         """The visitor that a token names; a new one without a token, and for one that says nothing here."""
         try:
-            claims = jwt.decode(
-                token or "",
-                self.secret,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                options={"require": ["iss", "aud", "exp", "iat", "sub", "property"]},
-            )
+            claims = self.keys.read(token or "", audience=AUDIENCE, required=["sub", "property"])
         except jwt.InvalidTokenError:
             claims = {}
         if claims.get("property") != property_id:

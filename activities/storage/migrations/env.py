@@ -3,9 +3,10 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from activities.storage import tables
+from activities.storage import access_tables, tables
 
-assert tables  # importing it fills the metadata
+for module in (tables, access_tables):
+    assert module  # importing it fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

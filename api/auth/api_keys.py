@@ -1,0 +1,111 @@
+"""The keys of programs, for who hands them out."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import uuid4
+
+from fastapi import APIRouter, Body, Query, Response, status
+from pydantic import Field, StringConstraints, field_validator
+
+import contracts.base
+from activities.storage.paging import TimePosition
+from api.auth.permissions import Permission, permissions_of, require_properties
+from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_id
+from api.lists import Page, PageQuery, cursor_of
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from contracts.base import Timestamp
+from contracts.problems import Invalid, NotFound
+from contracts.staff import ApiKey
+
+router = APIRouter(prefix="/api-keys", tags=["api keys"], responses=SIGNED_IN)
+NOT_KEPT: Final = {"Cache-Control": "no-store"}
+
+
+class NewApiKey(contracts.base.Body):
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    properties: Annotated[list[str], Field(min_length=1, max_length=1000, description="Yours, or some of them.")]
+    scopes: Annotated[
+        list[Permission] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")
+    ] = None
+    expires_at: Annotated[Timestamp | None, Field(description="When it ends; left out, never by itself.")] = None
+
+    @field_validator("scopes")
+    @classmethod
+    def _for_programs(cls, scopes: list[Permission] | None) -> list[Permission] | None:
+        possible = permissions_of("service")
+        if wrong := sorted(set(scopes or ()) - set(possible)):
+            raise ValueError(f"no program may have {', '.join(wrong)}; possible are {', '.join(possible)}")
+        return scopes
+
+    @field_validator("expires_at")
+    @classmethod
+    def _to_come(cls, expires_at: datetime | None) -> datetime | None:
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise ValueError("must lie in the future")
+        return expires_at
+
+
+class MadeApiKey(ApiKey):
+    """A key with its text, which stands in `key` this once and is kept nowhere."""
+
+    key: str
+
+
+class ApiKeyPage(Page[ApiKey]):
+    pass
+
+
+@router.get("", summary="List API keys")
+async def list_api_keys(
+    session: ManagesApiKeys, state: GatewayState, query: Annotated[PageQuery, Query()]
+) -> ApiKeyPage:
+    """Keys that reach one of your properties, the newest first; revoked ones stay listed."""
+    page = await state.api_keys.list(session.staff.properties, limit=query.limit, after=query.position(TimePosition))
+    return ApiKeyPage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+@router.post("", summary="Make an API key", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
+async def create_api_key(
+    session: ManagesApiKeys,
+    state: GatewayState,
+    body: Annotated[
+        NewApiKey,
+        Body(
+            openapi_examples={
+                "reader": {"value": {"name": "Dashboard", "properties": ["seaview"], "scopes": ["conversations:read"]}}
+            }
+        ),
+    ],
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> MadeApiKey:
+    """A program sends `key` as `Authorization: Bearer gw_…`. Asked for again under its `Idempotency-Key`, the same
+    key gets a new text, and the text before ends.
+    """
+    require_properties(session.staff, body.properties)
+    made, text = await state.api_keys.create(
+        keyed(session, "new API key", idempotency_key) or str(uuid4()),
+        name=body.name,
+        properties=body.properties,
+        scopes=body.scopes or permissions_of("service"),
+        created_by=session.staff.id,
+        expires_at=body.expires_at,
+    )
+    if made.revoked_at is not None:
+        raise Invalid("Idempotency-Key: the key that was made under it has been revoked", field="Idempotency-Key")
+    response.headers.update(NOT_KEPT)
+    return MadeApiKey(**made.model_dump(by_alias=False), key=text)
+
+
+@router.delete(
+    "/{key_id}", summary="Revoke an API key", status_code=status.HTTP_204_NO_CONTENT, responses=problems(NotFound)
+)
+async def revoke_api_key(session: ManagesApiKeys, state: GatewayState, key_id: str) -> Response:
+    """Ends a key at once, sockets that it opened included. Repeating it changes nothing."""
+    ending = await state.api_keys.revoke(
+        known_id("API key", key_id), lambda key: require_properties(session.staff, key.properties)
+    )
+    if ending is None:
+        raise NotFound("There is no API key of this id")
+    await state.sessions.announce([ending])
+    return Response(status_code=status.HTTP_204_NO_CONTENT)

@@ -1,0 +1,165 @@
+"""The people who work here, for who manages them."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Query, Response, status
+from pydantic import Field, StringConstraints
+
+import contracts.base
+from activities.storage.paging import TimePosition
+from activities.storage.staff import PASSWORD_LENGTH, Account
+from api.auth.permissions import require_properties, require_property
+from api.auth.sessions import Session
+from api.changes import Changes, check_version, unchanged
+from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
+from api.lists import Page, PageQuery, cursor_of
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
+from contracts.staff import StaffMember, StaffRole
+
+router = APIRouter(prefix="/staff", tags=["staff"], responses=SIGNED_IN)
+ONE: Final = problems(NotFound)
+VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The person's version.", "schema": {"type": "string"}}}
+BY_OTHERS: Final = ("role", "properties", "disabled")
+"""What nobody changes of themselves, so that no property loses its last administrator by a slip."""
+
+Email = Annotated[str, StringConstraints(min_length=3, max_length=320)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
+Properties = Annotated[list[str], Field(min_length=1, max_length=1000, description="Yours, or some of them.")]
+
+
+class NewStaff(contracts.base.Body):
+    email: Email
+    name: Name
+    role: StaffRole
+    properties: Properties
+    password: Password
+
+
+class StaffChanges(Changes):
+    email: Email = unchanged()
+    name: Name = unchanged()
+    role: StaffRole = unchanged()
+    properties: Properties = unchanged()
+    password: Password = unchanged()
+    disabled: bool = unchanged()
+
+
+class StaffPage(Page[StaffMember]):
+    pass
+
+
+class StaffQuery(PageQuery):
+    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    disabled: Annotated[bool | None, Field(description="Only those who cannot sign in, or who can.")] = None
+
+
+@router.get("", summary="List staff")
+async def list_staff(session: ReadsStaff, state: GatewayState, query: Annotated[StaffQuery, Query()]) -> StaffPage:
+    """Who works at one of your properties, the newest first."""
+    properties = session.staff.properties
+    if query.property is not None:
+        require_property(session.staff, query.property)
+        properties = [query.property]
+    page = await state.staff.members(
+        properties, disabled=query.disabled, limit=query.limit, after=query.position(TimePosition)
+    )
+    return StaffPage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+@router.post(
+    "",
+    summary="Add somebody",
+    status_code=status.HTTP_201_CREATED,
+    responses=WITH_BODY | {201: {"headers": VERSION}},
+)
+async def add_staff(
+    session: WritesStaff,
+    state: GatewayState,
+    body: Annotated[
+        NewStaff,
+        Body(
+            openapi_examples={
+                "agent": {
+                    "value": {
+                        "email": "marta@hotel.example",
+                        "name": "Marta Reis",
+                        "role": "agent",
+                        "properties": ["seaview"],
+                        "password": "a long enough password",
+                    }
+                }
+            }
+        ),
+    ],
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> StaffMember:
+    """They sign in with this address and password, and may choose another password themselves."""
+    require_properties(session.staff, body.properties)
+    added = await state.staff.add(
+        **body.model_dump(by_alias=False), staff_id=keyed(session, "new staff", idempotency_key)
+    )
+    return _told(await state.staff.get(added.id), response)
+
+
+@router.get("/{staff_id}", summary="Get a person", responses=ONE | {200: {"headers": VERSION}})
+async def get_staff(session: ReadsStaff, state: GatewayState, staff_id: str, response: Response) -> StaffMember:
+    account = await state.staff.get(known_id("person", staff_id))
+    if account is not None and not set(account.member.properties) & set(session.staff.properties):
+        raise Forbidden("This person works at none of your properties")
+    return _told(account, response)
+
+
+@router.patch(
+    "/{staff_id}",
+    summary="Change a person",
+    responses=ONE | WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
+)
+async def update_staff(
+    session: WritesStaff,
+    state: GatewayState,
+    staff_id: str,
+    body: Annotated[StaffChanges, Body(openapi_examples={"leaves": {"value": {"disabled": True}}})],
+    response: Response,
+    if_match: IfMatch = None,
+) -> StaffMember:
+    """Changes what is sent and leaves the rest. Another role, properties or password, and disabling, end every session
+    of theirs at once. Only who works at your properties alone can be changed by you.
+    """
+    changes = body.sent()
+    require_properties(session.staff, changes.get("properties", []))
+
+    def allow(account: Account) -> None:
+        require_properties(session.staff, account.member.properties)
+        check_version(if_match, _etag(account))
+        if account.member.id == session.staff.id:
+            _check_own(session, account, changes)
+
+    changed = await state.staff.update(known_id("person", staff_id), changes, allow)
+    if changed is None:
+        raise _no_such()
+    await state.sessions.announce(changed.endings)
+    return _told(changed.account, response)
+
+
+def _check_own(session: Session, account: Account, changes: dict[str, Any]) -> None:
+    for name in BY_OTHERS:
+        if name in changes and changes[name] != getattr(account.member, name):
+            raise Invalid(f"{name}: of yourself, another administrator must change it", field=name)
+
+
+def _told(account: Account | None, response: Response) -> StaffMember:
+    if account is None:
+        raise _no_such()
+    response.headers["ETag"] = _etag(account)
+    return account.member
+
+
+def _etag(account: Account) -> str:
+    return f'"{account.version}"'
+
+
+def _no_such() -> NotFound:
+    return NotFound("There is no person of this id")
