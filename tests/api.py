@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from api.auth.permissions import Permission, permissions_of
 from api.auth.tokens import Claims
 from api.live.protocol import protocol_options
 from api.main import create_app
 from api.state import State
-from contracts.staff import Staff, StaffRole
+from contracts.staff import ApiKey, Staff, StaffRole
 from settings import Settings
 from tests.fakes.server import serving
 from tests.support import Stack
@@ -28,6 +29,15 @@ class Person:
 
     staff: Staff
     token: str
+    http: httpx.AsyncClient
+
+
+@dataclass
+class Program:
+    """A program with its API key; `http` sends it."""
+
+    key: ApiKey
+    text: str
     http: httpx.AsyncClient
 
 
@@ -69,12 +79,28 @@ class Api:
     async def person(self, *properties: str, role: StaffRole = "agent") -> Person:
         """Somebody who is signed in, without the time that a password takes."""
         staff = Staff(id=str(uuid.uuid4()), email="x@hotel.test", name="Rui Lima", role=role, properties=[*properties])
+        return await self.session_of(staff)
+
+    async def session_of(self, staff: Staff) -> Person:
+        """A session of theirs, without the time that a password takes."""
         session_id, now = uuid.uuid4().hex, datetime.now(UTC)
         ends_at = now + timedelta(hours=12)
         lease = await self.state.sessions.open(session_id, ends_at)
         claims = Claims.of(staff, session_id=session_id, started_at=now, ends_at=ends_at, recorded=lease.recorded)
         token = self.state.tokens.sign(claims)
         return Person(staff, token, await self.client(token))
+
+    async def program(self, *properties: str, scopes: Sequence[Permission] | None = None) -> Program:
+        """A program with a key for some of what programs may do, or all of it."""
+        key, text = await self.state.api_keys.create(
+            str(uuid.uuid4()),
+            name="Dashboard",
+            properties=properties,
+            scopes=permissions_of("service") if scopes is None else scopes,
+            created_by="an-admin",
+            expires_at=None,
+        )
+        return Program(key, text, await self.client(text))
 
     async def client(self, token: str) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"}
