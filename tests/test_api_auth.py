@@ -1,8 +1,6 @@
 """Signing in, sessions and their end, and everything that must not pass for a session."""
 
 import asyncio
-import base64
-import json
 import os
 import signal
 import statistics
@@ -12,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import jwt
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -22,24 +19,18 @@ from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, require_permission
 from api.auth.sessions import Session
+from api.auth.signing_in import Failures
 from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Claims, Tokens
-from contracts.problems import Forbidden
+from contracts.problems import Forbidden, TooManyRequests
 from contracts.staff import Staff
 from embedded import RedisServer
 from settings import Settings
-from tests.api import PASSWORD, Api, problem, running_api
+from tests.api import PASSWORD, Api, Person, problem, running_api
 from tests.support import eventually
 
 ME = "/api/v1/auth/me"
 ANYBODY = Staff(id="x", email="x@hotel.test", name="X", role="admin", properties=["seaview"])
-
-
-def _claims(**changes: object) -> dict[str, object]:
-    now = datetime.now(UTC)
-    ends_at = now + timedelta(hours=1)
-    claims = Claims.of(ANYBODY, session_id=uuid4().hex, started_at=now, ends_at=ends_at, recorded=True)
-    return {**claims.model_dump(), "iss": "gateway", "aud": "gateway-staff", **changes}
 
 
 async def test_signing_in_gives_a_token_that_works(api: Api, hotel: str) -> None:
@@ -89,6 +80,23 @@ async def test_failures_are_throttled_for_an_email_from_an_address(api: Api, hot
     assert (await api.login(other.email)).status_code == 200
 
 
+async def test_many_addresses_or_accounts_give_no_more_guesses(own_redis: RedisServer, settings: Settings) -> None:
+    async with own_redis:
+        redis = open_redis(settings.redis)
+        failures = Failures(redis)
+        for number in range(50):
+            await failures.count("marta@hotel.test", f"10.0.0.{number}")
+        for number in range(100):
+            await failures.count(f"{number}@hotel.test", "10.9.9.9")
+        await failures.refuse_guessing("rui@hotel.test", "10.0.0.1")
+        for email, address in (("Marta@hotel.test ", "10.1.1.1"), ("rui@hotel.test", "10.9.9.9")):
+            with pytest.raises(TooManyRequests) as refused:
+                await failures.refuse_guessing(email, address)
+            assert refused.value.members["retryAfter"] > 0  # type: ignore[operator]
+        assert not [key async for key in redis.scan_iter() if b"hotel.test" in key.encode() or b"10." in key.encode()]
+        await redis.aclose()
+
+
 async def test_guesses_at_once_do_not_pass_the_throttle(api: Api, hotel: str) -> None:
     staff = await api.hire(hotel)
     answers = await asyncio.gather(*(api.login(staff.email, "guess") for _ in range(30)))
@@ -114,41 +122,6 @@ async def test_without_a_token_nothing_is_open(api: Api) -> None:
         refused = await api.http.request(method, path, content=b"{not json")
         assert problem(refused) == (401, "unauthenticated")
         assert refused.headers["www-authenticate"] == "Bearer"
-
-
-@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_what_is_no_token_of_ours_is_refused(api: Api, settings: Settings) -> None:
-    assert settings.security.jwt_secret is not None
-    secret = settings.security.jwt_secret.get_secret_value()
-    past = datetime.now(UTC) - timedelta(seconds=5)
-    unsigned = ".".join(
-        base64.urlsafe_b64encode(json.dumps(part, default=str).encode()).decode().rstrip("=")
-        for part in ({"alg": "none", "typ": "JWT"}, _claims(iat=0, exp=2**40))
-    )
-    attacks = {
-        "no signature": f"{unsigned}.",
-        "another key": jwt.encode(_claims(), "x" * 40, algorithm="HS256"),
-        "another algorithm": jwt.encode(_claims(), secret, algorithm="HS512"),
-        "another issuer": jwt.encode(_claims(iss="somebody"), secret, algorithm="HS256"),
-        "another audience": jwt.encode(_claims(aud="visitor"), secret, algorithm="HS256"),
-        "past its end": jwt.encode(_claims(exp=past), secret, algorithm="HS256"),
-        "no session": jwt.encode(
-            {key: value for key, value in _claims().items() if key != "sid"}, secret, algorithm="HS256"
-        ),
-        "a session nobody opened": jwt.encode(_claims(), secret, algorithm="HS256"),
-        "an unknown role": jwt.encode(_claims(role="owner"), secret, algorithm="HS256"),
-        "no token": "bearer",
-    }
-    # Redis has known every session since before these were made.
-    await api.login("nobody@hotel.test")
-    answers = {
-        name: await api.http.get(ME, headers={"Authorization": f"Bearer {token}"}) for name, token in attacks.items()
-    }
-    assert {name: problem(answer) for name, answer in answers.items()} == dict.fromkeys(
-        attacks, (401, "unauthenticated")
-    )
-    basic = await api.http.get(ME, headers={"Authorization": f"Basic {attacks['another key']}"})
-    assert problem(basic) == (401, "unauthenticated")
 
 
 async def test_signing_out_ends_the_session_at_once(api: Api, hotel: str, settings: Settings) -> None:
@@ -185,27 +158,38 @@ async def test_the_end_of_a_session_is_told_in_every_process(
         listening.cancel()
 
 
-async def test_an_unused_session_ends_after_its_ttl(settings: Settings, hotel: str) -> None:
-    settings.session.ttl, settings.session.renewal_threshold = 1, 0
-    async with running_api(settings) as api:
-        person = await api.person(hotel)
-        first = await person.http.get(ME)
-        assert first.status_code == 200
-        assert "session-expires-at" not in first.headers
+async def test_an_unused_session_ends_after_its_ttl(api: Api, hotel: str, redis: Redis) -> None:
+    person = await api.person(hotel)
+    key = _key_of(api, person)
+    assert 3590 < await redis.ttl(key) <= 3600
+    await redis.pexpire(key, 1)
 
-        async def ended() -> bool:
-            return (await person.http.get(ME)).status_code == 401
+    async def over() -> bool:
+        return not await redis.exists(key)
 
-        await eventually(ended, what="the end of the session", seconds=10)
+    await eventually(over, what="the end of its time")
+    assert problem(await person.http.get(ME)) == (401, "unauthenticated")
 
 
-async def test_a_session_near_its_end_is_renewed_by_use(settings: Settings, hotel: str) -> None:
-    settings.session.ttl = settings.session.renewal_threshold = 1000
-    async with running_api(settings) as api:
-        person = await api.person(hotel)
-        response = await person.http.get(ME)
+@pytest.mark.parametrize(("left", "renewed"), [(3000, False), (310, False), (299, True), (5, True)])
+async def test_a_session_with_under_300_seconds_left_is_renewed_by_use(
+    api: Api, hotel: str, redis: Redis, left: int, renewed: bool
+) -> None:
+    person = await api.person(hotel)
+    await redis.expire(_key_of(api, person), left)
+    response = await person.http.get(ME)
+    assert response.status_code == 200
+    assert ("session-expires-at" in response.headers) is renewed
+    if renewed:
         lasts = datetime.fromisoformat(response.headers["session-expires-at"]) - datetime.now(UTC)
-        assert timedelta(seconds=990) < lasts <= timedelta(seconds=1000)
+        assert timedelta(seconds=3590) < lasts <= timedelta(seconds=3600)
+    assert abs(await redis.ttl(_key_of(api, person)) - (3600 if renewed else left)) < 10
+
+
+async def test_a_token_outlives_no_twelve_hours(api: Api, hotel: str) -> None:
+    person = await api.signed_in(await api.hire(hotel))
+    claims = api.state.tokens.read(person.token)
+    assert claims.exp - claims.iat == timedelta(hours=12)
 
 
 async def test_renewing_gives_a_token_of_the_same_session(
@@ -315,6 +299,49 @@ async def test_requests_are_limited_for_each_caller(settings: Settings, hotel: s
         assert [(await api.http.get("/healthz")).status_code for _ in range(7)] == [200] * 7
 
 
+async def test_every_answer_of_a_limited_route_tells_of_the_limit(
+    api: Api, hotel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(type(api.state.tasks), "get", fail)
+    person, as_json = await api.person(hotel), {"Content-Type": "application/json"}
+    big = b'"' + b"x" * 1_000_001
+    answers = {
+        200: await person.http.get(ME),
+        400: await person.http.post("/api/v1/tasks", content=b"{", headers=as_json),
+        401: await api.http.get(ME),
+        403: await person.http.get("/api/v1/api-keys"),
+        404: await person.http.get("/api/v1/nothing"),
+        405: await person.http.delete(ME),
+        413: await person.http.post("/api/v1/tasks", content=big, headers=as_json),
+        422: await person.http.post("/api/v1/tasks", json={}),
+        500: await person.http.get("/api/v1/tasks/1"),
+    }
+    assert {status: answer.status_code for status, answer in answers.items()} == {each: each for each in answers}
+    told = {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit-policy"}
+    assert [status for status, answer in answers.items() if not told <= set(answer.headers)] == []
+    for path in ("/healthz", "/metrics", "/webhooks/messages/nowhere", "/docs"):
+        answer = await api.http.request("POST" if "webhooks" in path else "GET", path)
+        assert not told & set(answer.headers), path
+
+
+async def test_who_has_no_credentials_is_counted_by_address_and_others_by_themselves(
+    own_redis: RedisServer, settings: Settings, hotel: str
+) -> None:
+    settings.rate_limit.max_requests = 3
+    async with own_redis, running_api(settings) as api:
+        person, program = await api.person(hotel), await api.program(hotel)
+        forged = {"Authorization": "Bearer gw_forged"}
+        nobody = [(await api.http.get(ME, headers=headers)).status_code for headers in ({}, forged, {}, forged)]
+        assert nobody == [401, 401, 401, 429]
+        assert [(await person.http.get(ME)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert [(await program.http.get("/api/v1/tasks")).status_code for _ in range(4)] == [200, 200, 200, 429]
+        hook = [(await api.http.post(f"/webhooks/messages/{hotel}", content=b"{}")).status_code for _ in range(5)]
+        assert hook == [401] * 5
+
+
 async def test_requests_are_limited_while_redis_is_away(own_redis: RedisServer, settings: Settings, hotel: str) -> None:
     settings.rate_limit.max_requests = 3
     async with running_api(settings) as api:
@@ -346,6 +373,11 @@ async def test_a_role_that_may_not_is_refused(api: Api, hotel: str, monkeypatch:
     agent = await api.person(hotel)
     monkeypatch.setitem(ALLOWED, Permission.READ_TASKS, frozenset({"admin"}))
     assert problem(await agent.http.get("/api/v1/tasks")) == (403, "forbidden")
+
+
+def _key_of(api: Api, person: Person) -> str:
+    """Where Redis has a session."""
+    return f"gateway:session:{api.state.tokens.read(person.token).sid}"
 
 
 async def _execute(database: Database, statement: str, **values: object) -> None:
