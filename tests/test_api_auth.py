@@ -21,7 +21,7 @@ from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, require_perm
 from api.auth.sessions import Session
 from api.auth.signing_in import Failures
 from api.auth.signing_keys import SigningKeys
-from api.auth.tokens import Claims, Tokens
+from api.auth.tokens import Tokens
 from contracts.problems import Forbidden, TooManyRequests
 from contracts.staff import Staff
 from embedded import RedisServer
