@@ -58,16 +58,23 @@ async def test_wrong_password_and_unknown_email_are_refused_alike(api: Api, hote
     assert wrong.json() == unknown.json()
 
 
-async def test_refusing_takes_as_long_for_an_unknown_email(api: Api, hotel: str) -> None:
+async def test_refusing_takes_as_long_for_an_email_that_cannot_sign_in(
+    api: Api, hotel: str, database: Database
+) -> None:
     async def seconds(email: str) -> float:
         started = time.perf_counter()
         await api.login(email, "not the password")
         return time.perf_counter() - started
 
-    staff = await api.hire(hotel)
-    times = [(await seconds(staff.email), await seconds(f"{uuid4().hex}@hotel.test")) for _ in range(7)]
-    known, unknown = (statistics.median(each) for each in zip(*times, strict=True))
+    staff, left = await api.hire(hotel), await api.hire(hotel)
+    await _execute(database, "UPDATE staff SET disabled = true WHERE id = :id", id=left.id)
+    times = [
+        (await seconds(staff.email), await seconds(left.email), await seconds(f"{uuid4().hex}@hotel.test"))
+        for _ in range(7)
+    ]
+    known, disabled, unknown = (statistics.median(each) for each in zip(*times, strict=True))
     assert 0.5 < known / unknown < 2
+    assert 0.5 < disabled / unknown < 2
 
 
 async def test_failures_are_throttled_for_an_email_from_an_address(api: Api, hotel: str) -> None:

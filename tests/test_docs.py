@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import api
+from api.auth.permissions import ALLOWED
 from contracts.problems import GatewayError
 from contracts.rules import ConversationPolicy
 from settings import load_settings
@@ -61,6 +62,16 @@ def test_the_settings_of_the_ai_are_as_told(
     assert (settings.engine_of("seaview"), settings.engine_of("another")) == ("embedded", "llm")
     assert settings.ai_of("seaview").fallback == ["embedded"]
     assert settings.ai.llm.output_cost == 1.5
+
+
+def test_the_table_of_permissions_is_the_one_that_decides() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    roles = ("agent", "manager", "admin", "service")
+    told = {
+        permission: {role for role, cell in zip(roles, cells.split("|"), strict=True) if cell.strip() == "yes"}
+        for permission, cells in re.findall(r"^\| `([\w:-]+)` \|(.*)\|$", page, re.MULTILINE)
+    }
+    assert told == {str(permission): set(held) for permission, held in ALLOWED.items()}
 
 
 def _kinds(error: type[GatewayError]) -> Iterator[type[GatewayError]]:

@@ -56,14 +56,12 @@ class Failures:
 
     async def refuse_guessing(self, email: str, address: str) -> None:
         """Raises TooManyRequests where there were too many."""
-        for limit, caller in self._counted(email, address):
-            left = await limit.look(caller)
-            if left.exceeded:
-                raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=left.reset_seconds)
+        quotas = await asyncio.gather(*(limit.look(caller) for limit, caller in self._counted(email, address)))
+        if waits := [quota.reset_seconds for quota in quotas if quota.exceeded]:
+            raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=max(waits))
 
     async def count(self, email: str, address: str) -> None:
-        for limit, caller in self._counted(email, address):
-            await limit.take(caller)
+        await asyncio.gather(*(limit.take(caller) for limit, caller in self._counted(email, address)))
 
     def _counted(self, email: str, address: str) -> list[tuple[Limit, str]]:
         """Each limit with whom it counts, in a form that does not tell who that is."""
