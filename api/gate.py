@@ -16,6 +16,8 @@ OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
 """The routes under the base path that need no session; all others are closed, those that do not exist included."""
 SESSION_KEY: Final = "gateway.session"
 """Where the session stands in the scope of a request that passed."""
+HEADERS_KEY: Final = "gateway.headers"
+"""Where headers stand in the scope that the answer is to carry, whatever it is."""
 
 
 class Gate:
@@ -25,31 +27,37 @@ class Gate:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(f"{BASE}/"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        connection = HTTPConnection(scope)
-        state = state_of(connection)
-        session, problem = await _who(state, connection)
-        quota = await state.requests.take(_caller(connection, session))
-        if quota.exceeded:
-            problem = TooManyRequests(
-                f"{quota.limit} requests in {quota.window_seconds} s are allowed", retryAfter=quota.reset_seconds
-            )
-        elif (scope["method"], scope["path"]) in OPEN:
-            problem = None
-        extra = quota.headers
-        if session is not None:
-            scope[SESSION_KEY] = session
-            if session.renewed:
-                extra["Session-Expires-At"] = session.expires_at.isoformat()
+        headers: dict[str, str] = {}
+        scope[HEADERS_KEY] = headers
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(extra)
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
+        problem = await _pass(scope, headers) if scope["path"].startswith(f"{BASE}/") else None
         await (problem_response(problem) if problem else self._app)(scope, receive, send_with_headers)
+
+
+async def _pass(scope: Scope, headers: dict[str, str]) -> GatewayError | None:
+    """Why a request to the REST interface may not pass, or nothing."""
+    connection = HTTPConnection(scope)
+    state = state_of(connection)
+    session, problem = await _who(state, connection)
+    quota = await state.requests.take(_caller(connection, session))
+    headers.update(quota.headers)
+    if session is not None:
+        scope[SESSION_KEY] = session
+        if session.renewed:
+            headers["Session-Expires-At"] = session.expires_at.isoformat()
+    if quota.exceeded:
+        return TooManyRequests(
+            f"{quota.limit} requests in {quota.window_seconds} s are allowed", retryAfter=quota.reset_seconds
+        )
+    return None if (scope["method"], scope["path"]) in OPEN else problem
 
 
 async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None, GatewayError | None]:

@@ -1,6 +1,8 @@
 """Signing keys rotate: the new one signs, the old one is accepted until it is taken away."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import jwt
 import pytest
@@ -8,7 +10,7 @@ from pydantic import SecretStr
 
 from api.auth.signing_keys import SigningKeys
 from api.live.visitors import Visitor, VisitorTokens
-from settings import Security, Settings, SettingsError
+from settings import Security, Settings, SettingsError, load_settings
 from tests.api import problem, running_api
 
 OLD, NEW = SecretStr("the old key, of more than 32 bytes"), SecretStr("the new key, of more than 32 bytes")
@@ -60,3 +62,16 @@ def test_no_secret_stands_in_what_is_printed() -> None:
     now = datetime.now(UTC)
     token = keys.sign({"sub": "x", "iat": now, "exp": now + timedelta(hours=1)}, audience="somebody")
     assert keys.read(token, audience="somebody", required=["sub"])["sub"] == "x"
+
+
+def test_keys_come_from_the_environment_by_their_ids(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clean_environment: None
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(
+        f"gateway:\n  security:\n    jwtKeys: {{Old_2026: {OLD.get_secret_value()!r}}}\n"
+    )
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
+    monkeypatch.setenv("GATEWAY_SECURITY__JWT_KEYS", json.dumps({"2027": NEW.get_secret_value()}))
+    monkeypatch.setenv("GATEWAY_SECURITY__JWT_KEY_ID", "2027")
+    keys = SigningKeys.from_settings(load_settings().security)
+    assert (set(keys.keys), keys.signs) == ({"Old_2026", "2027"}, "2027")

@@ -135,7 +135,10 @@ async def test_only_guests_of_the_chat_upload(settings: Settings, api: Api, hote
         own = {"Origin": "https://hotel.test"}
         allowed = await _upload(strict, hotel, token, headers=own)
         assert allowed.headers["access-control-allow-origin"] == "https://hotel.test"
-        assert problem(await _upload(strict, hotel, token)) == (429, "too_many_requests")
+        refused = await _upload(strict, hotel, token)
+        assert problem(refused) == (429, "too_many_requests")
+        assert [answer.headers["ratelimit-remaining"] for answer in (allowed, refused)] == ["0", "0"]
+        assert 0 < int(refused.headers["retry-after"]) <= 60
 
 
 # --- marks and names -------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class Lease:
 
 
 class Sessions:
-    """Opens, checks and ends sessions. Nothing here fails while Redis or PostgreSQL is away."""
+    """Opens, checks and ends sessions. Nothing here but `end_all` fails while Redis or PostgreSQL is away."""
 
     def __init__(self, database: Database, redis: Redis, settings: configuration.Session) -> None:
         self._database = database

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator
 import contracts.base
 from activities.storage.paging import TimePosition
 from api.auth.permissions import Permission, permissions_of, require_properties
+from api.auth.staff import Properties
 from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
@@ -23,7 +24,7 @@ NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 class NewApiKey(contracts.base.Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-    properties: Annotated[list[str], Field(min_length=1, max_length=1000, description="Yours, or some of them.")]
+    properties: Properties
     scopes: Annotated[
         list[Permission] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")
     ] = None

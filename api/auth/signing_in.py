@@ -43,8 +43,10 @@ class SignedIn:
 
 
 class Failures:
-    """Counts wrong passwords: for an account from an address, and for either alone, so that neither many addresses nor
-    many accounts give somebody more guesses."""
+    """Counts wrong passwords for an account from an address, and for either alone.
+
+    So neither many addresses nor many accounts give somebody more guesses.
+    """
 
     def __init__(self, redis: Redis) -> None:
         def limit(name: str, amount: int) -> Limit:

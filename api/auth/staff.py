@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query, Response, status
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 import contracts.base
 from activities.storage.paging import TimePosition
@@ -26,7 +26,11 @@ BY_OTHERS: Final = ("role", "properties", "disabled")
 Email = Annotated[str, StringConstraints(min_length=3, max_length=320)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
-Properties = Annotated[list[str], Field(min_length=1, max_length=1000, description="Yours, or some of them.")]
+Properties = Annotated[
+    list[str],
+    Field(min_length=1, max_length=1000, description="Yours, or some of them."),
+    AfterValidator(lambda ids: list(dict.fromkeys(ids))),
+]
 
 
 class NewStaff(contracts.base.Body):

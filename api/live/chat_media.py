@@ -7,6 +7,7 @@ from fastapi import APIRouter, File, Form, Path, Request, Response, UploadFile, 
 from activities.media.store import MediaAway
 from activities.media.types import MediaRefused
 from api.deps import GatewayState
+from api.gate import HEADERS_KEY
 from api.live.sockets import may_open
 from api.live.visitors import VisitorTokens
 from api.openapi import problems
@@ -46,6 +47,7 @@ async def upload_chat_media(
     if not visitor.known:
         raise Unauthenticated("token: must be the one that this chat gave to the browser")
     quota = await state.requests.take(f"uploads:{visitor.id}")
+    request.scope[HEADERS_KEY].update(quota.headers)
     if quota.exceeded:
         raise TooManyRequests(f"Too many files; try again in {quota.reset_seconds} s", retryAfter=quota.reset_seconds)
     content = await file.read()
