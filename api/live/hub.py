@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from activities.media.links import MediaLinks
@@ -11,6 +10,8 @@ from activities.storage.database import Database
 from activities.storage.log import Log
 from activities.storage.redis_client import open_redis
 from api.live.connection import Ended
+from api.live.presence import Presence
+from api.live.standing import StandingWatch
 from api.live.tail import BLOCK, Tail
 from api.live.telling import Audience
 from contracts.frames import CloseCode
@@ -36,27 +37,29 @@ class LiveHub:
         # A read of a stream waits for entries, so its connection must allow for more than that.
         patient = settings.redis.model_copy(update={"timeout": settings.redis.timeout + BLOCK})
         self._redis = open_redis(patient)
+        self.presence = Presence(self._redis)
+        self.standing = StandingWatch(database)
         self._most = settings.websocket.max_connections
         self._connections = 0
         self._followed: dict[str, _Followed] = {}
 
-    @contextmanager
-    def admit(self, audience: Audience) -> Iterator[None]:
-        """Counts a socket for as long as the block runs. Raises Ended where there is no room for it."""
+    def admit(self, audience: Audience) -> Callable[[], None]:
+        """Counts a socket until what is given back is called. Raises Ended where there is no room for it."""
         if self._connections >= self._most:
             raise Ended(CloseCode.FULL, "full; try again shortly")
         self._connections += 1
-        try:
-            with WS_CONNECTIONS.labels(audience).track_inprogress():
-                yield
-        finally:
-            self._connections -= 1
+        WS_CONNECTIONS.labels(audience).inc()
+        return lambda: self._dismiss(audience)
+
+    def _dismiss(self, audience: Audience) -> None:
+        self._connections -= 1
+        WS_CONNECTIONS.labels(audience).dec()
 
     def open(self, property_id: str) -> Tail:
         """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""
         followed = self._followed.get(property_id)
         if followed is None:
-            tail = Tail(property_id, self.log, self._redis, self._links)
+            tail = Tail(property_id, self.log, self._redis, self._links, self.presence)
             task = asyncio.create_task(tail.run(), name=f"tail of {property_id}")
             followed = self._followed[property_id] = _Followed(tail, task)
             task.add_done_callback(lambda ended: self._check(tail, ended))
@@ -74,6 +77,7 @@ class LiveHub:
 
     async def stop(self) -> None:
         """Follows nothing any more."""
+        self.standing.stop()
         tasks = [followed.task for followed in self._followed.values()]
         self._followed.clear()
         for task in tasks:

@@ -1,43 +1,63 @@
 """Entries of the log on their way to sockets, as staff and as guests may see them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from websockets.frames import Frame, Opcode
 
 from activities.media.links import MediaLinks
 from api.live.cursors import encode
 from contracts.events import LogEntry
-from contracts.frames import ServerFrame, ServerPayload
+from contracts.frames import Person, ServerFrame, ServerPayload
 from contracts.messages import Author
 
 Audience = Literal["staff", "guest"]
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A frame as JSON, and in the bytes that every socket without compression gets alike."""
+
+    text: str
+    wire: bytes
+
+    @classmethod
+    def of(cls, text: str) -> "Rendered":
+        return cls(text, Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+
+
 class Telling:
     """One entry, rendered at most once for each audience, however many sockets take it."""
 
-    def __init__(self, entry: LogEntry, links: MediaLinks) -> None:
+    def __init__(self, entry: LogEntry, links: MediaLinks, viewers: Mapping[str, str] | None = None) -> None:
         self.entry = entry
         self._links = links
+        self._viewers = viewers
 
-    def text(self, audience: Audience) -> str | None:
-        """The frame as JSON; None where the entry is not for this audience."""
+    def frame(self, audience: Audience) -> Rendered | None:
+        """What the audience is sent; None where the entry is not for it."""
         return self._for_staff if audience == "staff" else self._for_guest
 
     @cached_property
-    def _for_staff(self) -> str:
+    def _for_staff(self) -> Rendered:
         entry = self.entry
         payload = ServerPayload(
             property_id=entry.property_id,
             conversation_id=entry.conversation_id,
             message=entry.message,
+            unread=entry.unread,
             conversation=entry.conversation,
             task=entry.task,
             notification=entry.notification,
         )
+        if self._viewers is not None:
+            payload.viewers = [Person(id=staff_id, name=name) for staff_id, name in self._viewers.items()]
         return self._render(payload)
 
     @cached_property
-    def _for_guest(self) -> str | None:
+    def _for_guest(self) -> Rendered | None:
         entry = self.entry
         payload = ServerPayload(conversation_id=entry.conversation_id)
         if entry.message is not None and entry.message.visible_to_guest:
@@ -49,7 +69,7 @@ class Telling:
             return None
         return self._render(payload)
 
-    def _render(self, payload: ServerPayload) -> str:
+    def _render(self, payload: ServerPayload) -> Rendered:
         entry = self.entry
         if entry.typing is not None:
             payload.author = entry.typing.author
@@ -59,6 +79,6 @@ class Telling:
         return render(ServerFrame(type=entry.type, payload=payload, seq=entry.seq, cursor=cursor))
 
 
-def render(frame: ServerFrame) -> str:
+def render(frame: ServerFrame) -> Rendered:
     """A frame as it goes over the wire, without keys that are null."""
-    return frame.model_dump_json(exclude_none=True)
+    return Rendered.of(frame.model_dump_json(exclude_none=True))
