@@ -34,11 +34,17 @@ from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
+from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.storage.webhook_notices import WebhookNotices
 from activities.tasks import TaskPublishing
 from activities.turns import HEARTBEAT_SECONDS, Turns
+from activities.webhooks.following import WebhookFollower
+from activities.webhooks.sender import WebhookSender
+from activities.webhooks.sending import WebhookSending
 from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Channels, Settings
 from workflows.client import connect
@@ -47,6 +53,8 @@ from workflows.media import MediaWorkflow
 from workflows.sandbox import Sandbox
 from workflows.search import register_search_attributes
 from workflows.task import TaskWorkflow
+from workflows.webhook_client import WebhookDeliveries
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 GRACE = timedelta(seconds=30)
 """How long running activities may go on after a stop was asked for."""
@@ -60,6 +68,7 @@ class Activities:
     turns: Turns
     tasks: TaskPublishing
     media: MediaFetching
+    webhooks: WebhookSending
 
 
 async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
@@ -78,6 +87,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
         if TaskQueue.CHANNELS in queues:
             await workers.enter_async_context(mailing(settings))
         if TaskQueue.GATEWAY in queues:
+            await workers.enter_async_context(following(settings, client))
             await make_current(client)
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
         await stop.wait()
@@ -90,17 +100,22 @@ async def dependencies(settings: Settings, engine: Engine | None = None) -> Asyn
     database, redis = Database(settings.database), open_redis(settings.redis)
     library = Library(settings)
     engine = engine or build_engine(settings, library)
-    following = asyncio.create_task(library.follow(Knowledge(database)))
+    learning = asyncio.create_task(library.follow(Knowledge(database)))
     live, files = LiveStream(redis), MediaStore(settings)
+    webhooks = WebhookSender(settings.webhooks)
     channels = build_channels(settings, DeliveryReports(database, live), files)
     try:
         yield Activities(
             turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
             tasks=TaskPublishing(Tasks(database, live, settings)),
             media=MediaFetching(channels, files),
+            webhooks=WebhookSending(
+                WebhookEndpoints(database), PropertyEvents(database), webhooks, WebhookNotices(database, live, settings)
+            ),
         )
     finally:
-        following.cancel()
+        learning.cancel()
+        await webhooks.close()
         for channel in channels.values():
             await channel.close()
         await engine.close()
@@ -119,6 +134,23 @@ async def mailing(settings: Settings) -> AsyncIterator[None]:
     finally:
         stop.set()
         await mails
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
+    """Starts the workflows of webhook endpoints when there is something to tell, as long as the block lasts."""
+    database = Database(settings.database.model_copy(update={"pool_size": 1}))
+    stop = asyncio.Event()
+    follower = WebhookFollower(
+        WebhookEndpoints(database), PropertyEvents(database), WebhookDeliveries(client, settings.webhooks).start
+    )
+    running = asyncio.create_task(follower.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
         await database.close()
 
 
@@ -146,13 +178,17 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
             turns.deliver_and_publish,
             activities.media.fetch_media,
             activities.media.give_media_up,
+            activities.webhooks.send_events,
+            activities.webhooks.disable_endpoint,
         ],
     }
     return serves[queue]
 
 
 def served_workflows(queue: TaskQueue) -> list[type]:
-    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow] if queue is TaskQueue.GATEWAY else []
+    if queue is not TaskQueue.GATEWAY:
+        return []
+    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow, WebhookDeliveryWorkflow]
 
 
 def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:

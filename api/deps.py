@@ -60,6 +60,8 @@ ReadsQuarantine = Annotated[Session, Depends(Allow(Permission.READ_QUARANTINE))]
 RetriesQuarantine = Annotated[Session, Depends(Allow(Permission.RETRY_QUARANTINE))]
 ReadsKnowledge = Annotated[Session, Depends(Allow(Permission.READ_KNOWLEDGE))]
 WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
+ReadsWebhooks = Annotated[Session, Depends(Allow(Permission.READ_WEBHOOKS))]
+WritesWebhooks = Annotated[Session, Depends(Allow(Permission.WRITE_WEBHOOKS))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -32,6 +32,8 @@ from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.webhooks.sender import WebhookSender
 from api import (
     commands,
     conversations,
@@ -44,6 +46,7 @@ from api import (
     quarantine,
     sending,
     tasks,
+    webhook_endpoints,
 )
 from api.auth import routes as auth
 from api.auth.signing_in import FAILURE_WINDOW_SECONDS, FAILURES, SignIn
@@ -62,6 +65,7 @@ from settings import Settings, load_settings
 from workflows.client import Conversations, connect
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
+from workflows.webhook_client import WebhookDeliveries
 
 MIGRATION_RETRY_SECONDS: Final = 1.0
 MIGRATION_FAILURE_SECONDS: Final = 30.0
@@ -141,7 +145,7 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    administration = (notifications, quarantine, knowledge)
+    administration = (notifications, quarantine, knowledge, webhook_endpoints)
     for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
@@ -174,6 +178,8 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(database.close)
         hub = LiveHub(settings, database)
         stack.push_async_callback(hub.stop)
+        webhook_sender = WebhookSender(settings.webhooks)
+        stack.push_async_callback(webhook_sender.close)
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
@@ -206,6 +212,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             media=MediaStore(settings),
             links=MediaLinks(settings),
             media_orders=MediaOrders(temporal),
+            webhook_endpoints=WebhookEndpoints(database),
+            webhook_sender=webhook_sender,
+            webhook_deliveries=WebhookDeliveries(temporal, settings.webhooks),
         )
         background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
         try:

@@ -22,6 +22,8 @@ from activities.storage.quarantine import Quarantine
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.webhooks.sender import WebhookSender
 from api.auth.signing_in import SignIn
 from api.auth.tokens import Tokens
 from api.limits import Limit
@@ -30,6 +32,7 @@ from settings import Settings
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
+from workflows.webhook_client import WebhookDeliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class State:
     media: MediaStore
     links: MediaLinks
     media_orders: MediaOrders
+    webhook_endpoints: WebhookEndpoints
+    webhook_sender: WebhookSender
+    webhook_deliveries: WebhookDeliveries
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the schema is the newest."""
 

@@ -18,6 +18,7 @@ CONVERSATION_WORKFLOW = "Conversation"
 TASK_WORKFLOW = "Task"
 
 MEDIA_WORKFLOW = "Media"
+WEBHOOK_WORKFLOW = "WebhookDelivery"
 
 SEARCH_KEYWORDS = ("GatewayState", "GatewayProperty", "GatewayChannel", "GatewayAssignee", "GatewayIntent")
 SEARCH_INT = "GatewayPriority"
@@ -47,3 +48,8 @@ def contact_key_of(conversation_id: str) -> str:
 def media_workflow_id(media_id: str) -> str:
     """The workflow that fetches a file."""
     return f"media-{media_id}"
+
+
+def webhook_workflow_id(endpoint_id: str) -> str:
+    """The workflow that brings an endpoint what it has not been told."""
+    return f"webhook-{endpoint_id}"

@@ -85,7 +85,7 @@ class Log:
         return Conversation.model_validate(snapshot) if snapshot is not None else None
 
 
-def _entries(property_id: str) -> Select[tuple[Any, ...]]:
+def _entries(property_id: str) -> Select[*tuple[Any, ...]]:
     """Entries with their message and channel; one whose message was erased is left out."""
     return (
         select(
@@ -97,6 +97,7 @@ def _entries(property_id: str) -> Select[tuple[Any, ...]]:
             col(LogRow.seq),
             col(LogRow.repeats),
             col(LogRow.payload),
+            col(LogRow.at),
             col(ContactRow.channel_type),
             func.to_jsonb(literal_column("messages")).label("message"),
         )
@@ -123,6 +124,7 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
         channel_type=row.channel_type,
         seq=row.seq,
         repeats=row.repeats,
+        at=row.at,
     )
     match row.type:
         case "message":
@@ -130,6 +132,7 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
             entry.message = Message.model_validate({**row.message, "delivery": delivery})
         case "conversation_update":
             entry.conversation = Conversation.model_validate(row.payload["conversation"])
+            entry.change, entry.by = row.payload["change"], row.payload["by"]
         case "task_update":
             entry.task = Task.model_validate(row.payload)
         case "notification":

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     RETRY_QUARANTINE = "quarantine:retry"
     READ_KNOWLEDGE = "knowledge:read"
     WRITE_KNOWLEDGE = "knowledge:write"
+    READ_WEBHOOKS = "webhooks:read"
+    WRITE_WEBHOOKS = "webhooks:write"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -36,6 +38,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.RETRY_QUARANTINE: EVERYONE,
     Permission.READ_KNOWLEDGE: EVERYONE,
     Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin"}),
+    Permission.READ_WEBHOOKS: frozenset({"manager", "admin"}),
+    Permission.WRITE_WEBHOOKS: frozenset({"manager", "admin"}),
 }
 
 
