@@ -19,6 +19,9 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from activities.ai.engines import build_engine
 from activities.ai.library import Library
 from activities.ai.port import Engine
+from activities.automations.acting import AutomationActing
+from activities.automations.actions import Actions
+from activities.automations.following import AutomationFollower
 from activities.channels.email_sender import EmailSender
 from activities.channels.messages_sender import MessagesCallback
 from activities.channels.notification_mails import NotificationMails
@@ -28,15 +31,18 @@ from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaStore
+from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
+from activities.storage.notices import Notices
 from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
+from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
 from activities.storage.webhook_notices import WebhookNotices
@@ -47,12 +53,15 @@ from activities.webhooks.sender import WebhookSender
 from activities.webhooks.sending import WebhookSending
 from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Channels, Settings
-from workflows.client import connect
+from workflows.automation import AutomationWorkflow
+from workflows.automation_client import AutomationRuns
+from workflows.client import Conversations, connect
 from workflows.conversation import ConversationWorkflow
 from workflows.media import MediaWorkflow
 from workflows.sandbox import Sandbox
 from workflows.search import register_search_attributes
 from workflows.task import TaskWorkflow
+from workflows.task_client import RunningTasks
 from workflows.webhook_client import WebhookDeliveries
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
@@ -69,6 +78,7 @@ class Activities:
     tasks: TaskPublishing
     media: MediaFetching
     webhooks: WebhookSending
+    automations: AutomationActing
 
 
 async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
@@ -79,7 +89,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     if settings.temporal.metrics_port:
         start_http_server(settings.temporal.metrics_port)
     client = await connect(settings, lazy=False)
-    async with dependencies(settings, engine) as activities, contextlib.AsyncExitStack() as workers:
+    async with dependencies(settings, client, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
         serving = [build_worker(client, queue, activities, settings.channels) for queue in queues]
         for each in serving:
@@ -95,22 +105,35 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
 
 
 @contextlib.asynccontextmanager
-async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Activities]:
+async def dependencies(settings: Settings, client: Client, engine: Engine | None = None) -> AsyncIterator[Activities]:
     """Everything that activities need, closed at the end; the engine is the one that the settings name."""
     database, redis = Database(settings.database), open_redis(settings.redis)
     library = Library(settings)
     engine = engine or build_engine(settings, library)
     learning = asyncio.create_task(library.follow(Knowledge(database)))
     live, files = LiveStream(redis), MediaStore(settings)
-    webhooks = WebhookSender(settings.webhooks)
+    webhooks, endpoints = WebhookSender(settings.webhooks), WebhookEndpoints(database)
+    tasks, notices = Tasks(database, live, settings), Notices(database, live, settings)
     channels = build_channels(settings, DeliveryReports(database, live), files)
     try:
         yield Activities(
             turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
-            tasks=TaskPublishing(Tasks(database, live, settings)),
+            tasks=TaskPublishing(tasks),
             media=MediaFetching(channels, files),
             webhooks=WebhookSending(
-                WebhookEndpoints(database), PropertyEvents(database), webhooks, WebhookNotices(database, live, settings)
+                endpoints, PropertyEvents(database), webhooks, WebhookNotices(database, live, settings)
+            ),
+            automations=AutomationActing(
+                Actions(
+                    Conversations(client, settings),
+                    RunningTasks(client, settings),
+                    tasks,
+                    StaffAccounts(database),
+                    notices,
+                    endpoints,
+                    webhooks,
+                ),
+                notices,
             ),
         )
     finally:
@@ -139,18 +162,17 @@ async def mailing(settings: Settings) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
-    """Starts the workflows of webhook endpoints when there is something to tell, as long as the block lasts."""
+    """Starts the workflows of webhook endpoints and automations when something happens, as long as the block lasts."""
     database = Database(settings.database.model_copy(update={"pool_size": 1}))
-    stop = asyncio.Event()
-    follower = WebhookFollower(
-        WebhookEndpoints(database), PropertyEvents(database), WebhookDeliveries(client, settings.webhooks).start
-    )
-    running = asyncio.create_task(follower.run(stop))
+    stop, events = asyncio.Event(), PropertyEvents(database)
+    webhooks = WebhookFollower(WebhookEndpoints(database), events, WebhookDeliveries(client, settings.webhooks).start)
+    automations = AutomationFollower(StoredAutomations(database), events, AutomationRuns(client, settings).start)
+    running = [asyncio.create_task(each.run(stop)) for each in (webhooks, automations)]
     try:
         yield
     finally:
         stop.set()
-        await running
+        await asyncio.gather(*running)
         await database.close()
 
 
@@ -172,6 +194,8 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
             turns.look_up,
             turns.deliver_and_publish,
             activities.tasks.publish_task,
+            activities.automations.act,
+            activities.automations.tell_staff,
         ],
         TaskQueue.AI: [turns.answer, turns.summarise],
         TaskQueue.CHANNELS: [
@@ -188,7 +212,7 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
 def served_workflows(queue: TaskQueue) -> list[type]:
     if queue is not TaskQueue.GATEWAY:
         return []
-    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow, WebhookDeliveryWorkflow]
+    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow, WebhookDeliveryWorkflow, AutomationWorkflow]
 
 
 def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:

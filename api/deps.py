@@ -62,6 +62,8 @@ ReadsKnowledge = Annotated[Session, Depends(Allow(Permission.READ_KNOWLEDGE))]
 WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
 ReadsWebhooks = Annotated[Session, Depends(Allow(Permission.READ_WEBHOOKS))]
 WritesWebhooks = Annotated[Session, Depends(Allow(Permission.WRITE_WEBHOOKS))]
+ReadsAutomations = Annotated[Session, Depends(Allow(Permission.READ_AUTOMATIONS))]
+WritesAutomations = Annotated[Session, Depends(Allow(Permission.WRITE_AUTOMATIONS))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
+from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -26,6 +27,7 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
@@ -35,6 +37,7 @@ from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
 from activities.webhooks.sender import WebhookSender
 from api import (
+    automations,
     commands,
     conversations,
     guests,
@@ -62,6 +65,7 @@ from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
+from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
@@ -145,7 +149,7 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    administration = (notifications, quarantine, knowledge, webhook_endpoints)
+    administration = (notifications, quarantine, knowledge, webhook_endpoints, automations)
     for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
@@ -215,6 +219,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             webhook_endpoints=WebhookEndpoints(database),
             webhook_sender=webhook_sender,
             webhook_deliveries=WebhookDeliveries(temporal, settings.webhooks),
+            property_events=PropertyEvents(database),
+            automations=StoredAutomations(database),
+            automation_runs=AutomationRuns(temporal, settings),
         )
         background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
         try:

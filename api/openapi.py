@@ -34,6 +34,7 @@ TAGS: Final = [
     {"name": "media", "description": "Files of conversations."},
     {"name": "notifications", "description": "What staff must see."},
     {"name": "quarantine", "description": "What channels brought and nobody could read."},
+    {"name": "automations", "description": "What is done by itself when something happens."},
     {"name": "webhook endpoints", "description": "Programs of yours that are told what happens."},
     {"name": "webhooks", "description": "Where channels bring guest messages to."},
     {"name": "operations", "description": "For who runs the gateway."},

@@ -33,9 +33,17 @@ class PropertyEvents:
         head = await self._log.head(property_id)
         entries = await self._log.read(property_id, after=after, up_to=head, limit=limit)
         read_to = entries[-1].position if len(entries) == limit else head
+        return await self._events(entries), read_to or head
+
+    async def of_conversation(self, property_id: str, conversation_id: str, *, limit: int) -> list[PropertyEvent]:
+        """The first `limit` things that happened in a conversation, in order."""
+        entries = await self._log.read(property_id, after=0, limit=limit, conversation_id=conversation_id)
+        return await self._events(entries)
+
+    async def _events(self, entries: list[LogEntry]) -> list[PropertyEvent]:
         overdue = await self._overdue(entries)
         events = (event_of(entry, overdue.get(_overdue_task(entry) or "")) for entry in entries)
-        return [event for event in events if event is not None], read_to or head
+        return [event for event in events if event is not None]
 
     async def _overdue(self, entries: list[LogEntry]) -> dict[str, Task]:
         ids = [task_id for entry in entries if (task_id := _overdue_task(entry)) is not None]

@@ -1,15 +1,13 @@
 """Disabling an endpoint, and what staff are told of it."""
 
 from sqlalchemy import update
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, append
-from activities.storage.mail_outbox import queue_mails
-from activities.storage.tables import NotificationRow
+from activities.storage.log_writer import LiveStream
+from activities.storage.notices import add_notice
 from activities.storage.webhook_tables import WebhookEndpointRow
-from contracts.events import LogEntry, Notification
+from contracts.events import Notification
 from contracts.webhooks import DisableEndpoint
 from settings import Settings
 
@@ -37,22 +35,16 @@ class WebhookNotices:
             "version": col(WebhookEndpointRow.version) + 1,
         }
         disabled = update(WebhookEndpointRow).where(enabled).values(**values)
+        notification = Notification(
+            id=f"webhook-{order.endpoint_id}-{order.reason}-{order.at:%Y%m%dT%H%M%S.%fZ}",
+            kind="system",
+            text=f"Webhook endpoint {order.endpoint_id} is disabled: {_WHY[order.reason]}",
+            audience="managers",
+            at=order.at,
+        )
         async with self._database.begin() as connection:
-            row = (await connection.execute(disabled.returning(WebhookEndpointRow))).one_or_none()
+            row = (await connection.execute(disabled.returning(col(WebhookEndpointRow.property_id)))).one_or_none()
             if row is None:
                 return
-            notification = Notification(
-                id=f"webhook-{order.endpoint_id}-{order.reason}-{order.at:%Y%m%dT%H%M%S.%fZ}",
-                kind="system",
-                text=f"Webhook endpoint {order.endpoint_id} is disabled: {_WHY[order.reason]}",
-                audience="managers",
-                at=order.at,
-            )
-            columns = notification.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
-            await connection.execute(
-                insert(NotificationRow).values(property_id=row.property_id, **columns).on_conflict_do_nothing()
-            )
-            await queue_mails(connection, self._settings, row.property_id, [notification])
-            entry = LogEntry(property_id=row.property_id, type="notification", notification=notification)
-            await append(connection, row.property_id, [entry])
-        await self._live.add([entry])
+            entries = await add_notice(connection, self._settings, row.property_id, notification)
+        await self._live.add(entries)

@@ -39,6 +39,8 @@ class WebhookFollower:
                 await self.look()
             except (StorageAway, Unavailable) as error:
                 logger.warning("webhooks wait: %s", error.code)
+            except Exception:
+                logger.exception("following the log for webhooks failed; it is tried again")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
 

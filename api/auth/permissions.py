@@ -21,6 +21,8 @@ class Permission(StrEnum):
     WRITE_KNOWLEDGE = "knowledge:write"
     READ_WEBHOOKS = "webhooks:read"
     WRITE_WEBHOOKS = "webhooks:write"
+    READ_AUTOMATIONS = "automations:read"
+    WRITE_AUTOMATIONS = "automations:write"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -40,6 +42,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin"}),
     Permission.READ_WEBHOOKS: frozenset({"manager", "admin"}),
     Permission.WRITE_WEBHOOKS: frozenset({"manager", "admin"}),
+    Permission.READ_AUTOMATIONS: EVERYONE,
+    Permission.WRITE_AUTOMATIONS: frozenset({"manager", "admin"}),
 }
 
 

@@ -3,9 +3,10 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from activities.storage import tables, webhook_tables
+from activities.storage import automation_tables, tables, webhook_tables
 
 assert tables  # importing them fills the metadata
+assert automation_tables
 assert webhook_tables
 
 context.configure(

@@ -1,4 +1,4 @@
-"""Outgoing webhooks: who is told what happens, and what came of it."""
+"""Outgoing webhooks, who is told what happens and what came of it; and the automations of properties."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -49,8 +49,19 @@ def upgrade() -> None:
     op.create_index(
         "webhook_deliveries_by_time", "webhook_deliveries", ["endpoint_id", "first_attempt_at", "webhook_id"]
     )
+    op.create_table(
+        "automations",
+        sa.Column("property_id", sa.Text(), nullable=False),
+        sa.Column("rules", postgresql.JSONB(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("property_id"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("automations")
     op.drop_table("webhook_deliveries")
     op.drop_table("webhook_endpoints")
