@@ -191,7 +191,7 @@ async def test_a_redirect_is_not_followed(hooked: Hooked, stack: Stack) -> None:
 
 
 async def test_lasting_failure_disables_after_the_planned_attempts(
-    skipping: tuple[Stack, WorkflowEnvironment], receiver: FakeReceiver
+    receiver: FakeReceiver, skipping: tuple[Stack, WorkflowEnvironment]
 ) -> None:
     stack, environment = skipping
     hooked = await hook(stack, receiver, ["task.*"])
@@ -218,7 +218,7 @@ async def test_lasting_failure_disables_after_the_planned_attempts(
 
 
 async def test_a_long_outage_goes_on_in_new_runs(
-    skipping: tuple[Stack, WorkflowEnvironment], receiver: FakeReceiver
+    receiver: FakeReceiver, skipping: tuple[Stack, WorkflowEnvironment]
 ) -> None:
     stack, environment = skipping
     hooked = await hook(stack, receiver, ["task.*"])
