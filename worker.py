@@ -163,7 +163,7 @@ async def mailing(settings: Settings) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
     """Starts the workflows of webhook endpoints and automations when something happens, as long as the block lasts."""
-    database = Database(settings.database.model_copy(update={"pool_size": 1}))
+    database = Database(settings.database.model_copy(update={"pool_size": 2}))
     stop, events = asyncio.Event(), PropertyEvents(database)
     webhooks = WebhookFollower(WebhookEndpoints(database), events, WebhookDeliveries(client, settings.webhooks).start)
     automations = AutomationFollower(StoredAutomations(database), events, AutomationRuns(client, settings).start)

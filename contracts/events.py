@@ -199,7 +199,7 @@ class LogEntry(Model):
 
     `position` is None for what is not stored: typing, presence, and events told live while PostgreSQL is away.
     `repeats` marks a message told again because its delivery state changed. `at`, and the `change` of a conversation
-    with who made it, stand only in what is read from storage.
+    and who made it, stand only in what is read from storage.
     """
 
     property_id: str

@@ -201,6 +201,28 @@ async def test_what_a_rule_does_makes_no_rule_run(stack: Stack, guest: Guest, au
     assert [each.content for each in await guest.messages()].count("And this") == 1
 
 
+async def test_rules_that_undo_each_other_do_not_go_on_for_ever(stack: Stack, desk: Desk, automating: None) -> None:
+    await _follow(
+        stack,
+        _rule("task.*", {"type": "set_priority", "priority": "high"}, id="up", priorities=["low"]),
+        _rule("task.*", {"type": "set_priority", "priority": "low"}, id="down", priorities=["high"]),
+    )
+    task = await desk.create(priority="low")
+
+    async def raised() -> bool:
+        return [each.priority for each in await _tasks(stack)] == ["high"]
+
+    await eventually(raised, what="the task to be raised")
+    await _caught_up(stack)
+    entries = await desk.told(task)
+    assert [(entry.task.priority, entry.by) for entry in entries if entry.task is not None] == [
+        ("low", None),
+        ("high", "automation"),
+    ]
+    await desk.change(task, status="done")
+    await desk.handle(task).result()
+
+
 async def test_a_rule_runs_once_for_an_event_however_often_it_is_seen(
     stack: Stack, guest: Guest, working: None
 ) -> None:

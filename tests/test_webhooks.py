@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from activities.storage.database import Database
 from activities.storage.webhook_endpoints import Target
 from activities.webhooks.addresses import is_public
 from activities.webhooks.sender import SCHEDULE, WebhookSender, payload_of, webhook_id
 from contracts.names import webhook_workflow_id
 from contracts.property_events import PropertyEvent
+from embedded import PostgresServer
 from settings import Webhooks
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI
@@ -160,6 +162,29 @@ async def test_a_killed_worker_loses_nothing(hooked: Hooked, stack: Stack) -> No
         await hooked.has_received(23)
     assert hooked.receiver.sequences == list(range(1, 24))
     assert len(hooked.receiver.attempts) <= 24  # what was under way is sent again, under its own id
+
+
+async def test_storage_that_goes_away_delays_and_loses_nothing(
+    stack: Stack, receiver: FakeReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+        stack.settings.database.url = server.url
+        stack.database = Database(stack.settings.database)
+        await stack.database.migrate()
+        hooked = await hook(stack, receiver, ["task.*"])
+        await hooked.happens(10)
+        receiver.hold()
+        async with delivering(stack):
+            await hooked.was_tried(1)
+            await server.kill()
+            receiver.let_go()  # it has the first, which nobody can note
+            await server.start()
+            await hooked.has_received(10)
+            await stack.client.get_workflow_handle(webhook_workflow_id(hooked.endpoint.id)).result()
+        assert (await hooked.now()).failures == 0
+        await stack.database.close()
+    assert receiver.sequences == list(range(1, 11))
+    assert len(receiver.attempts) <= 11
 
 
 async def test_gone_disables_at_once_and_staff_are_told_once(hooked: Hooked, stack: Stack) -> None:

@@ -40,7 +40,7 @@ class Hooked:
     async def happens(self, count: int, *, department: str = "housekeeping") -> None:
         """Tasks that are created, one after the other."""
         redis = open_redis(self.stack.settings.redis)
-        tasks = Tasks(self.stack.database, LiveStream(redis))
+        tasks = Tasks(self.stack.database, LiveStream(redis), self.stack.settings)
         for _ in range(count):
             task = a_task(str(uuid.uuid4()), now=datetime.now(UTC), property_id=self.stack.hotel, department=department)
             versions = [VersionedTask(task=task, version=1)]

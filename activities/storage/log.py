@@ -134,7 +134,7 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
             entry.conversation = Conversation.model_validate(row.payload["conversation"])
             entry.change, entry.by = row.payload["change"], row.payload["by"]
         case "task_update":
-            entry.task = Task.model_validate(row.payload)
+            entry.task, entry.by = Task.model_validate(row.payload), row.payload.get("by")
         case "notification":
             entry.notification = Notification.model_validate(row.payload)
     return entry

@@ -1,13 +1,10 @@
 """Notifications that come from no conversation and no task."""
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, append
-from activities.storage.mail_outbox import queue_mails
-from activities.storage.tables import NotificationRow
+from activities.storage.notifications import store_notifications
 from contracts.events import LogEntry, Notification
 from settings import Settings
 
@@ -32,11 +29,8 @@ async def add_notice(
 ) -> list[LogEntry]:
     """Adds a notification, as the last thing that a transaction does. Gives what to tell live: nothing if it was there
     already."""
-    values = notification.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
-    new = insert(NotificationRow).values(property_id=property_id, **values).on_conflict_do_nothing()
-    if (await connection.execute(new.returning(col(NotificationRow.id)))).one_or_none() is None:
+    if not await store_notifications(connection, settings, property_id, [notification]):
         return []
-    await queue_mails(connection, settings, property_id, [notification])
     entry = LogEntry(
         property_id=property_id,
         type="notification",
