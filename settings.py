@@ -306,6 +306,19 @@ class Property(Section):
     """What is set here is used instead of the same key of `ai`."""
 
 
+class Webhooks(Section):
+    """Programs of the hotel's that are told what happens."""
+
+    allow_private: bool = False
+    """Endpoints may have private, loopback and link-local addresses, and plain HTTP. For development alone."""
+    timeout: Annotated[Milliseconds, Field(ge=1, le=20_000)] = 15_000
+    """Of one attempt as a whole."""
+    disable_after: Milliseconds = 5 * 24 * 3600 * 1000
+    """How long all attempts must have failed for an endpoint to be disabled."""
+    secret_overlap: Milliseconds = 24 * 3600 * 1000
+    """How long the old secret signs, too, after a new one was made."""
+
+
 class HttpIntegration(Section):
     url: str | None = None
 
@@ -347,6 +360,7 @@ class Settings(BaseSettings):
     media: Media = Media()
     properties: dict[str, Property] = {}
     integration: Integration = Integration()
+    webhooks: Webhooks = Webhooks()
     security: Security = Security()
     data_dir: Path = Path(".gateway")
 

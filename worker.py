@@ -19,6 +19,9 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from activities.ai.engines import build_engine
 from activities.ai.library import Library
 from activities.ai.port import Engine
+from activities.automations.acting import AutomationActing
+from activities.automations.actions import Actions
+from activities.automations.following import AutomationFollower
 from activities.channels.email_sender import EmailSender
 from activities.channels.messages_sender import MessagesCallback
 from activities.channels.notification_mails import NotificationMails
@@ -28,25 +31,39 @@ from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaStore
+from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
+from activities.storage.notices import Notices
+from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
+from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.storage.webhook_notices import WebhookNotices
 from activities.tasks import TaskPublishing
 from activities.turns import HEARTBEAT_SECONDS, Turns
+from activities.webhooks.following import WebhookFollower
+from activities.webhooks.sender import WebhookSender
+from activities.webhooks.sending import WebhookSending
 from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Channels, Settings
-from workflows.client import connect
+from workflows.automation import AutomationWorkflow
+from workflows.automation_client import AutomationRuns
+from workflows.client import Conversations, connect
 from workflows.conversation import ConversationWorkflow
 from workflows.media import MediaWorkflow
 from workflows.sandbox import Sandbox
 from workflows.search import register_search_attributes
 from workflows.task import TaskWorkflow
+from workflows.task_client import RunningTasks
+from workflows.webhook_client import WebhookDeliveries
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 GRACE = timedelta(seconds=30)
 """How long running activities may go on after a stop was asked for."""
@@ -60,6 +77,8 @@ class Activities:
     turns: Turns
     tasks: TaskPublishing
     media: MediaFetching
+    webhooks: WebhookSending
+    automations: AutomationActing
 
 
 async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue), engine: Engine | None = None) -> None:
@@ -70,7 +89,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     if settings.temporal.metrics_port:
         start_http_server(settings.temporal.metrics_port)
     client = await connect(settings, lazy=False)
-    async with dependencies(settings, engine) as activities, contextlib.AsyncExitStack() as workers:
+    async with dependencies(settings, client, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
         serving = [build_worker(client, queue, activities, settings.channels) for queue in queues]
         for each in serving:
@@ -78,6 +97,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
         if TaskQueue.CHANNELS in queues:
             await workers.enter_async_context(mailing(settings))
         if TaskQueue.GATEWAY in queues:
+            await workers.enter_async_context(following(settings, client))
             await make_current(client)
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
         await stop.wait()
@@ -85,22 +105,40 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
 
 
 @contextlib.asynccontextmanager
-async def dependencies(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Activities]:
+async def dependencies(settings: Settings, client: Client, engine: Engine | None = None) -> AsyncIterator[Activities]:
     """Everything that activities need, closed at the end; the engine is the one that the settings name."""
     database, redis = Database(settings.database), open_redis(settings.redis)
     library = Library(settings)
     engine = engine or build_engine(settings, library)
-    following = asyncio.create_task(library.follow(Knowledge(database)))
+    learning = asyncio.create_task(library.follow(Knowledge(database)))
     live, files = LiveStream(redis), MediaStore(settings)
+    webhooks, endpoints = WebhookSender(settings.webhooks), WebhookEndpoints(database)
+    tasks, notices = Tasks(database, live, settings), Notices(database, live, settings)
     channels = build_channels(settings, DeliveryReports(database, live), files)
     try:
         yield Activities(
             turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
-            tasks=TaskPublishing(Tasks(database, live, settings)),
+            tasks=TaskPublishing(tasks),
             media=MediaFetching(channels, files),
+            webhooks=WebhookSending(
+                endpoints, PropertyEvents(database), webhooks, WebhookNotices(database, live, settings)
+            ),
+            automations=AutomationActing(
+                Actions(
+                    Conversations(client, settings),
+                    RunningTasks(client, settings),
+                    tasks,
+                    StaffAccounts(database),
+                    notices,
+                    endpoints,
+                    webhooks,
+                ),
+                notices,
+            ),
         )
     finally:
-        following.cancel()
+        learning.cancel()
+        await webhooks.close()
         for channel in channels.values():
             await channel.close()
         await engine.close()
@@ -122,6 +160,22 @@ async def mailing(settings: Settings) -> AsyncIterator[None]:
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
+    """Starts the workflows of webhook endpoints and automations when something happens, as long as the block lasts."""
+    database = Database(settings.database.model_copy(update={"pool_size": 2}))
+    stop, events = asyncio.Event(), PropertyEvents(database)
+    webhooks = WebhookFollower(WebhookEndpoints(database), events, WebhookDeliveries(client, settings.webhooks).start)
+    automations = AutomationFollower(StoredAutomations(database), events, AutomationRuns(client, settings).start)
+    running = [asyncio.create_task(each.run(stop)) for each in (webhooks, automations)]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*running)
+        await database.close()
+
+
 def build_channels(settings: Settings, reports: DeliveryReports, files: MediaStore) -> dict[str, Channel]:
     """The ways out to guests, by the name that stands in a message's route."""
     return {
@@ -140,19 +194,25 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
             turns.look_up,
             turns.deliver_and_publish,
             activities.tasks.publish_task,
+            activities.automations.act,
+            activities.automations.tell_staff,
         ],
         TaskQueue.AI: [turns.answer, turns.summarise],
         TaskQueue.CHANNELS: [
             turns.deliver_and_publish,
             activities.media.fetch_media,
             activities.media.give_media_up,
+            activities.webhooks.send_events,
+            activities.webhooks.disable_endpoint,
         ],
     }
     return serves[queue]
 
 
 def served_workflows(queue: TaskQueue) -> list[type]:
-    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow] if queue is TaskQueue.GATEWAY else []
+    if queue is not TaskQueue.GATEWAY:
+        return []
+    return [ConversationWorkflow, TaskWorkflow, MediaWorkflow, WebhookDeliveryWorkflow, AutomationWorkflow]
 
 
 def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:

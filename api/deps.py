@@ -66,6 +66,10 @@ WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
 ReadsStaff = Annotated[Session, Depends(Allow(Permission.READ_STAFF))]
 WritesStaff = Annotated[Session, Depends(Allow(Permission.WRITE_STAFF))]
 ManagesApiKeys = Annotated[Session, Depends(Allow(Permission.MANAGE_API_KEYS))]
+ReadsWebhooks = Annotated[Session, Depends(Allow(Permission.READ_WEBHOOKS))]
+WritesWebhooks = Annotated[Session, Depends(Allow(Permission.WRITE_WEBHOOKS))]
+ReadsAutomations = Annotated[Session, Depends(Allow(Permission.READ_AUTOMATIONS))]
+WritesAutomations = Annotated[Session, Depends(Allow(Permission.WRITE_AUTOMATIONS))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
 from activities.storage.api_keys import ApiKeys
+from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -27,13 +28,17 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.webhooks.sender import WebhookSender
 from api import (
+    automations,
     commands,
     conversations,
     guests,
@@ -45,6 +50,7 @@ from api import (
     quarantine,
     sending,
     tasks,
+    webhook_endpoints,
 )
 from api.auth import api_keys
 from api.auth import routes as auth
@@ -64,9 +70,11 @@ from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
+from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
+from workflows.webhook_client import WebhookDeliveries
 
 MIGRATION_RETRY_SECONDS: Final = 1.0
 MIGRATION_FAILURE_SECONDS: Final = 30.0
@@ -143,8 +151,21 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    administration = (notifications, quarantine, knowledge, staff_routes, api_keys)
-    for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
+    desk = (
+        auth,
+        conversations,
+        openings,
+        commands,
+        sending,
+        media,
+        guests,
+        tasks,
+        notifications,
+        quarantine,
+        knowledge,
+    )
+    administration = (staff_routes, api_keys, webhook_endpoints, automations)
+    for resource in (*desk, *administration):
         base.include_router(resource.router)
     return base
 
@@ -177,6 +198,8 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(database.close)
         hub = LiveHub(settings, database)
         stack.push_async_callback(hub.stop)
+        webhook_sender = WebhookSender(settings.webhooks)
+        stack.push_async_callback(webhook_sender.close)
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
@@ -209,6 +232,12 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             media=MediaStore(settings),
             links=MediaLinks(settings),
             media_orders=MediaOrders(temporal),
+            webhook_endpoints=WebhookEndpoints(database),
+            webhook_sender=webhook_sender,
+            webhook_deliveries=WebhookDeliveries(temporal, settings.webhooks),
+            property_events=PropertyEvents(database),
+            automations=StoredAutomations(database),
+            automation_runs=AutomationRuns(temporal, settings),
         )
         background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
         try:

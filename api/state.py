@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
 from activities.storage.api_keys import ApiKeys
+from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
@@ -18,19 +19,24 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
+from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
+from activities.storage.webhook_endpoints import WebhookEndpoints
+from activities.webhooks.sender import WebhookSender
 from api.auth.signing_in import SignIn
 from api.auth.tokens import Tokens
 from api.limits import Limit
 from api.live.hub import LiveHub
 from settings import Settings
+from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
+from workflows.webhook_client import WebhookDeliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,12 @@ class State:
     media: MediaStore
     links: MediaLinks
     media_orders: MediaOrders
+    webhook_endpoints: WebhookEndpoints
+    webhook_sender: WebhookSender
+    webhook_deliveries: WebhookDeliveries
+    property_events: PropertyEvents
+    automations: StoredAutomations
+    automation_runs: AutomationRuns
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the schema is the newest."""
 

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.base import Model, Timestamp
 from contracts.messages import Attachment, Template
-from contracts.rules import PolicyChanges
+from contracts.rules import PolicyChanges, Priority
 
 Reason = Annotated[str, StringConstraints(max_length=500)]
 
@@ -60,6 +60,10 @@ class Assign(Command):
 
     staff_id: str
     staff_name: str
+
+
+class SetConversationPriority(Command):
+    priority: Priority
 
 
 class Snooze(Command):

@@ -211,12 +211,16 @@ class LogEntry(Model):
     """One entry of a property's log, as storage keeps it and the live stream carries it.
 
     `position` is None for what is not stored: typing, presence, and events told live while PostgreSQL is away.
-    `repeats` marks a message told again because its delivery state changed.
+    `repeats` marks a message told again because its delivery state changed. `at`, and the `change` of a conversation
+    and who made it, stand only in what is read from storage.
     """
 
     property_id: str
     type: LogType
     position: int | None = None
+    at: Timestamp | None = None
+    change: Change | None = None
+    by: str | None = None
     contact_key: str | None = None
     conversation_id: str | None = None
     channel_type: ChannelType | None = None

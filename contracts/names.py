@@ -18,6 +18,8 @@ CONVERSATION_WORKFLOW = "Conversation"
 TASK_WORKFLOW = "Task"
 
 MEDIA_WORKFLOW = "Media"
+WEBHOOK_WORKFLOW = "WebhookDelivery"
+AUTOMATION_WORKFLOW = "Automation"
 
 SEARCH_KEYWORDS = ("GatewayState", "GatewayProperty", "GatewayChannel", "GatewayAssignee", "GatewayIntent")
 SEARCH_INT = "GatewayPriority"
@@ -47,3 +49,13 @@ def contact_key_of(conversation_id: str) -> str:
 def media_workflow_id(media_id: str) -> str:
     """The workflow that fetches a file."""
     return f"media-{media_id}"
+
+
+def webhook_workflow_id(endpoint_id: str) -> str:
+    """The workflow that brings an endpoint what it has not been told."""
+    return f"webhook-{endpoint_id}"
+
+
+def automation_workflow_id(property_id: str, position: int, rule_id: str) -> str:
+    """One run of a rule for one event."""
+    return f"automation-{property_id}-{position}-{rule_id}"

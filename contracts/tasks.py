@@ -38,6 +38,8 @@ class VersionedTask(Model):
 
     task: Task
     version: int
+    by: str | None = None
+    """Who made the version, where somebody did and it is told for the first time."""
 
     @property
     def etag(self) -> str:

@@ -26,6 +26,7 @@ from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.graph import FakeGraph
+from tests.fakes.receiver import FakeReceiver
 from tests.fakes.server import serving
 from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import FakeTwilio
@@ -155,6 +156,17 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
     async with serving(fake.app) as url:
         settings.channels.messages.callback_url = f"{url}/callback"
         yield fake
+
+
+@pytest.fixture
+async def receiver(settings: Settings) -> AsyncIterator[FakeReceiver]:
+    """A program of the hotel's that takes webhooks, on this machine."""
+    fake = FakeReceiver()
+    settings.webhooks.allow_private = True
+    async with serving(fake.app) as url:
+        fake.url = f"{url}/hook"
+        yield fake
+        fake.let_go()
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_AI__ENGINE": settings.ai.engine,
         "GATEWAY_AI__HTTP__URL": settings.ai.http.url or "",
         "GATEWAY_CHANNELS__MESSAGES__CALLBACK_URL": settings.channels.messages.callback_url or "",
+        "GATEWAY_WEBHOOKS__ALLOW_PRIVATE": str(settings.webhooks.allow_private),
         "GATEWAY_SECURITY__IDENTITY_SECRET": identity.get_secret_value() if identity else "",
         "GATEWAY_CHANNELS__MESSAGES__SECRET": secret.get_secret_value() if secret else "",
     }

@@ -45,7 +45,7 @@ async def eventually(look: Callable[[], Awaitable[T | None]], *, what: str, seco
 @asynccontextmanager
 async def workers(settings: Settings, client: Client) -> AsyncIterator[None]:
     """Worker processes' worth of workers, in this process."""
-    async with worker.dependencies(settings) as activities, AsyncExitStack() as running:
+    async with worker.dependencies(settings, client) as activities, AsyncExitStack() as running:
         for queue in TaskQueue:
             await running.enter_async_context(worker.build_worker(client, queue, activities))
         await worker.make_current(client)
@@ -61,7 +61,7 @@ async def workers_without_deployment(
     With nothing cached the workers may be followed by others: that server keeps a task for the worker that has its
     workflow cached, alive or not.
     """
-    async with worker.dependencies(settings) as activities, AsyncExitStack() as running:
+    async with worker.dependencies(settings, client) as activities, AsyncExitStack() as running:
         for queue in TaskQueue:
             each = Worker(
                 client,

@@ -70,7 +70,7 @@ def test_the_command_ends_with_one_where_something_is_wrong(
 
 async def test_the_pace_of_the_queue_is_a_setting(stack: Stack, ai: FakeAI) -> None:
     paced = Channels(max_per_second=20, max_concurrent=3)
-    async with worker.dependencies(stack.settings) as activities:
+    async with worker.dependencies(stack.settings, stack.client) as activities:
         built = {queue: worker.build_worker(stack.client, queue, activities, paced).config() for queue in TaskQueue}
     pace = {queue: config["max_task_queue_activities_per_second"] for queue, config in built.items()}
     assert pace == {TaskQueue.GATEWAY: None, TaskQueue.AI: None, TaskQueue.CHANNELS: 20}

@@ -59,18 +59,26 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.task_client", ("contracts", "settings", "workflows")),
     ("workflows.media", ("contracts", "activities.media.fetching")),
     ("workflows.media_client", ("contracts", "workflows")),
+    ("workflows.webhook_delivery", ("activities.webhooks.sending", "contracts", "workflows.waiting")),
+    ("workflows.automation", ("activities.automations.acting", "contracts", "workflows.waiting")),
+    ("workflows.automation_policy", ("contracts",)),
+    ("workflows.automation_client", ("contracts", "settings", "workflows")),
+    ("workflows.webhook_client", ("contracts", "settings", "workflows")),
     ("workflows.client", ("contracts", "settings", "workflows")),
     ("activities", ("activities", "contracts", "settings")),
     (
         "api",
         (
             "api",
+            "workflows.automation_client",
             "workflows.client",
             "workflows.media_client",
             "workflows.task_client",
+            "workflows.webhook_client",
             "activities.storage",
             "activities.channels",
             "activities.media",
+            "activities.webhooks",
             "contracts",
             "settings",
         ),
@@ -104,7 +112,18 @@ def test_a_wrong_arrow_would_be_seen() -> None:
 
 def test_policy_knows_nothing_of_temporal() -> None:
     workflows = ROOT / "workflows"
-    pure = ("details", "figures", "hours", "owed", "policy", "promises", "record", "task_policy", "topics")
+    pure = (
+        "automation_policy",
+        "details",
+        "figures",
+        "hours",
+        "owed",
+        "policy",
+        "promises",
+        "record",
+        "task_policy",
+        "topics",
+    )
     for path in (*(workflows / f"{name}.py" for name in pure), *(workflows / "transitions").glob("*.py")):
         assert "temporalio" not in path.read_text().replace("no temporalio", "")
 

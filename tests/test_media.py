@@ -197,7 +197,7 @@ class Source:
 @pytest.fixture
 async def source(stack: Stack, ai: FakeAI) -> AsyncIterator[Source]:
     source = Source()
-    async with worker.dependencies(stack.settings) as activities, AsyncExitStack() as running:
+    async with worker.dependencies(stack.settings, stack.client) as activities, AsyncExitStack() as running:
         fetching = MediaFetching({"provider": source}, MediaStore(stack.settings))
         for queue in TaskQueue:
             each = worker.build_worker(stack.client, queue, replace(activities, media=fetching))

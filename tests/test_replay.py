@@ -11,17 +11,21 @@ from temporalio import workflow
 from temporalio.worker import Replayer
 
 from tests.replay.store import converter, kept, load, scenes
+from workflows.automation import AutomationWorkflow
 from workflows.conversation import ConversationWorkflow
 from workflows.sandbox import Sandbox
 from workflows.task import TaskWorkflow
 from workflows.turn import TurnTaker
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 AGAIN = "record them anew: python -m tests.replay.record"
 
 
 async def _replay(path: Path) -> None:
     replayer = Replayer(
-        workflows=[ConversationWorkflow, TaskWorkflow], workflow_runner=Sandbox(), data_converter=converter()
+        workflows=[AutomationWorkflow, ConversationWorkflow, TaskWorkflow, WebhookDeliveryWorkflow],
+        workflow_runner=Sandbox(),
+        data_converter=converter(),
     )
     await replayer.replay_workflow(load(path))
 

@@ -31,6 +31,7 @@ from contracts.commands import (
     Opening,
     Redeliver,
     Reply,
+    SetConversationPriority,
     Snooze,
 )
 from contracts.conversations import Conversation, Outcome
@@ -179,6 +180,9 @@ class Conversations:
 
     async def return_to_ai(self, command: Command, update_id: str | None = None) -> Conversation:
         return await self._command(ConversationWorkflow.return_to_ai, command, Conversation, update_id)
+
+    async def prioritise(self, command: SetConversationPriority, update_id: str | None = None) -> Conversation:
+        return await self._command(ConversationWorkflow.prioritise, command, Conversation, update_id)
 
     async def snooze(self, command: Snooze, update_id: str | None = None) -> Conversation:
         return await self._command(ConversationWorkflow.snooze, command, Conversation, update_id)

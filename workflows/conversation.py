@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Opening,
         Redeliver,
         Reply,
+        SetConversationPriority,
         Snooze,
         TaskDone,
     )
@@ -221,6 +222,15 @@ class ConversationWorkflow:
         self._refuse("snooze", command)
         if command.until <= workflow.now():
             raise _as_application_error(Invalid("until: must be in the future", field="until"))
+
+    @workflow.update
+    def prioritise(self, command: SetConversationPriority) -> Conversation:
+        transitions.prioritise(self._record, command, workflow.now())
+        return self._changed()
+
+    @prioritise.validator
+    def _prioritise_is_possible(self, command: SetConversationPriority) -> None:
+        self._refuse("priority", command)
 
     @workflow.update
     def resolve(self, command: Command) -> Conversation:

@@ -37,6 +37,7 @@ CommandName = Literal[
     "escalate",
     "return",
     "snooze",
+    "priority",
     "resolve",
     "read",
     "reviewed",

@@ -27,6 +27,11 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
     )
 
 
+def business_hours(settings: Settings, property_id: str) -> BusinessHours | None:
+    """When people of a property are there; None: at any time."""
+    return _hours(settings.properties[property_id]) if property_id in settings.properties else None
+
+
 def _of_hotel(hotel: Property) -> dict[str, object]:
     """The rules that a property sets itself; what it leaves out keeps its default."""
     own: dict[str, object] = {

@@ -73,6 +73,11 @@ def initial_of_task(task: Task) -> TypedSearchAttributes:
     return TypedSearchAttributes(pairs)
 
 
+def of_property(property_id: str) -> TypedSearchAttributes:
+    """What work that belongs to no conversation is found by."""
+    return TypedSearchAttributes([SearchAttributePair(PROPERTY, property_id)])
+
+
 def search_attributes(namespace: str) -> AddSearchAttributesRequest:
     """All attributes that conversations use, as a request to add them."""
     kinds = {

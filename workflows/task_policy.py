@@ -91,7 +91,7 @@ def change(record: TaskRecord, command: ChangeTask, now: datetime) -> None:
     if after == before:
         return
     _next_version(record, after, now)
-    record.changed_by = command.by.id
+    record.changed_by = record.unstored[-1].by = command.by.id
     if after.due_at != before.due_at or (is_closed(before) and not is_closed(after)):
         _arm(record, now)
     done = after.status == "done" and before.status != "done"

@@ -85,7 +85,7 @@ class Log:
         return Conversation.model_validate(snapshot) if snapshot is not None else None
 
 
-def _entries(property_id: str) -> Select[tuple[Any, ...]]:
+def _entries(property_id: str) -> Select[*tuple[Any, ...]]:
     """Entries with their message and channel; one whose message was erased is left out."""
     return (
         select(
@@ -97,6 +97,7 @@ def _entries(property_id: str) -> Select[tuple[Any, ...]]:
             col(LogRow.seq),
             col(LogRow.repeats),
             col(LogRow.payload),
+            col(LogRow.at),
             col(ContactRow.channel_type),
             func.to_jsonb(literal_column("messages")).label("message"),
             col(ConversationRow.snapshot)["unread"].as_integer().label("unread"),
@@ -125,6 +126,7 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
         channel_type=row.channel_type,
         seq=row.seq,
         repeats=row.repeats,
+        at=row.at,
     )
     match row.type:
         case "message":
@@ -133,8 +135,9 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
             entry.unread = row.unread if not row.repeats else None
         case "conversation_update":
             entry.conversation = Conversation.model_validate(row.payload["conversation"])
+            entry.change, entry.by = row.payload["change"], row.payload["by"]
         case "task_update":
-            entry.task = Task.model_validate(row.payload)
+            entry.task, entry.by = Task.model_validate(row.payload), row.payload.get("by")
         case "notification":
             entry.notification = Notification.model_validate(row.payload)
     return entry

@@ -44,13 +44,14 @@ async def append(connection: AsyncConnection, property_id: str, entries: Sequenc
 
 def _row(entry: LogEntry) -> dict[str, object]:
     told = entry.task or entry.notification
+    payload = told.model_dump(mode="json") if told else None
     at = entry.task.updated_at if entry.task else entry.notification.at if entry.notification else None
     return {
         "property_id": entry.property_id,
         "position": entry.position,
         "conversation_id": entry.conversation_id,
         "type": entry.type,
-        "payload": told.model_dump(mode="json") if told else None,
+        "payload": {**payload, "by": entry.by} if payload is not None and entry.task is not None else payload,
         "repeats": False,
         "at": at,
     }

@@ -77,7 +77,7 @@ class Tasks:
         async with self._database.begin() as connection:
             stored = await _store(connection, publication.versions)
             known = stored.version if stored is not None else 0
-            entries = [_version_entry(each.task) for each in publication.versions if each.version > known]
+            entries = [_version_entry(each) for each in publication.versions if each.version > known]
             fresh = await store_notifications(
                 connection, self._settings, publication.property_id, publication.notifications
             )
@@ -102,8 +102,15 @@ async def _store(connection: AsyncConnection, versions: Sequence[VersionedTask])
     return stored
 
 
-def _version_entry(task: Task) -> LogEntry:
-    return LogEntry(property_id=task.property_id, type="task_update", conversation_id=task.conversation_id, task=task)
+def _version_entry(version: VersionedTask) -> LogEntry:
+    task = version.task
+    return LogEntry(
+        property_id=task.property_id,
+        type="task_update",
+        conversation_id=task.conversation_id,
+        by=version.by,
+        task=task,
+    )
 
 
 def _notification_entry(property_id: str, notification: Notification) -> LogEntry:

@@ -25,6 +25,10 @@ class Permission(StrEnum):
     READ_STAFF = "staff:read"
     WRITE_STAFF = "staff:write"
     MANAGE_API_KEYS = "api-keys:manage"
+    READ_WEBHOOKS = "webhooks:read"
+    WRITE_WEBHOOKS = "webhooks:write"
+    READ_AUTOMATIONS = "automations:read"
+    WRITE_AUTOMATIONS = "automations:write"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -47,6 +51,10 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.READ_STAFF: EVERYONE,
     Permission.WRITE_STAFF: ADMINS,
     Permission.MANAGE_API_KEYS: ADMINS,
+    Permission.READ_WEBHOOKS: frozenset({"manager", "admin"}),
+    Permission.WRITE_WEBHOOKS: frozenset({"manager", "admin"}),
+    Permission.READ_AUTOMATIONS: EVERYONE,
+    Permission.WRITE_AUTOMATIONS: frozenset({"manager", "admin"}),
 }
 
 

@@ -2,7 +2,18 @@
 
 from datetime import datetime
 
-from contracts.commands import Actor, Assign, ChangePolicy, Command, Opening, Redeliver, Reply, Snooze
+from contracts.automations import AUTOMATION
+from contracts.commands import (
+    Actor,
+    Assign,
+    ChangePolicy,
+    Command,
+    Opening,
+    Redeliver,
+    Reply,
+    SetConversationPriority,
+    Snooze,
+)
 from contracts.conversations import ConversationState
 from contracts.messages import Author, Delivery, DeliveryState, Message, Template
 from contracts.rules import ConversationPolicy
@@ -86,6 +97,14 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
     record.last_command = ("return", command.by.id)
 
 
+def prioritise(record: Record, command: SetConversationPriority, now: datetime) -> None:
+    """How soon a person should answer; a promise that runs is reckoned anew."""
+    if record.conversation.priority != command.priority:
+        record.conversation.priority = command.priority
+        record.change("priority", now, command.by.id, command.reason)
+        record.promise()
+
+
 def snooze(record: Record, command: Snooze, now: datetime) -> None:
     """Out of sight until a moment, or until the guest writes. A promise to a guest who waits runs on."""
     if record.conversation.snoozed_until != command.until:
@@ -158,6 +177,8 @@ def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime)
 
 
 def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
+    if command.by == AUTOMATION:
+        return _say_by_rule(record, command, now)
     if record.state is not ConversationState.NEW or record.unchecked:
         _take_over(record, command, f"{command.by.name} replied", now)
     draft = record.conversation.draft
@@ -174,6 +195,17 @@ def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
         attachments=command.attachments,
         template=command.template,
         ai=used.ai if used else None,
+    )
+
+
+def _say_by_rule(record: Record, command: Reply, now: datetime) -> Message:
+    """The hotel's words, which nobody wrote just now: who has the conversation keeps it, and who waits still waits."""
+    return record.say(
+        Author.SYSTEM,
+        command.content or _shown(command.template),
+        now,
+        message_id=command.message_id,
+        template=command.template,
     )
 
 

@@ -1,0 +1,95 @@
+"""The automations of properties, and what their conditions are held against."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from activities.storage.automation_tables import AutomationsRow
+from activities.storage.database import Database
+from activities.storage.tables import ConversationRow, GuestRow, LogHeadRow
+from contracts.automations import AutomationRule, Automations, Facts
+from contracts.conversations import Conversation
+from contracts.property_events import PropertyEvent
+
+
+class StoredAutomations:
+    """Every method raises StorageAway while PostgreSQL is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, property_id: str) -> Automations:
+        """The rules of a property; none where there never were any."""
+        async with self._database.begin() as connection:
+            row = (await connection.execute(select(AutomationsRow).where(_of(property_id)))).one_or_none()
+        return Automations(property_id=property_id) if row is None else _automations(row)
+
+    async def put(
+        self, property_id: str, rules: Sequence[AutomationRule], *, by: str, allow: Callable[[Automations], None]
+    ) -> Automations:
+        """Replaces the rules. `allow` raises for a version that must not be replaced.
+
+        What happened before a property had rules is held against none.
+        """
+        head = select(col(LogHeadRow.head)).where(col(LogHeadRow.property_id) == property_id)
+        async with self._database.begin() as connection:
+            await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(property_id, 9))))
+            row = (await connection.execute(select(AutomationsRow).where(_of(property_id)))).one_or_none()
+            before = Automations(property_id=property_id) if row is None else _automations(row)
+            allow(before)
+            values = {
+                "rules": [rule.model_dump(mode="json", exclude_none=True) for rule in rules],
+                "version": before.version + 1,
+                "updated_at": datetime.now(UTC),
+                "updated_by": by,
+            }
+            if not before.rules:
+                values["position"] = (await connection.execute(head)).scalar_one_or_none() or 0
+            if row is None:
+                written = insert(AutomationsRow).values(property_id=property_id, **values)
+                return _automations((await connection.execute(written.returning(AutomationsRow))).one())
+            changed = update(AutomationsRow).where(_of(property_id)).values(**values)
+            return _automations((await connection.execute(changed.returning(AutomationsRow))).one())
+
+    async def behind(self) -> list[tuple[Automations, int]]:
+        """Properties with rules at which something happened that was not held against them, and their positions."""
+        statement = (
+            select(AutomationsRow)
+            .join(LogHeadRow, col(LogHeadRow.property_id) == col(AutomationsRow.property_id))
+            .where(col(LogHeadRow.head) > col(AutomationsRow.position), col(AutomationsRow.rules) != [])
+        )
+        async with self._database.begin() as connection:
+            return [(_automations(row), row.position) for row in await connection.execute(statement)]
+
+    async def advance(self, property_id: str, *, after: int, up_to: int) -> None:
+        """All up to `up_to` has been held against the rules; unless somebody else went on meanwhile."""
+        mine = (_of(property_id)) & (col(AutomationsRow.position) == after)
+        async with self._database.begin() as connection:
+            await connection.execute(update(AutomationsRow).where(mine).values(position=up_to))
+
+    async def facts(self, event: PropertyEvent) -> Facts:
+        """What is known of the conversation and task of an event: as it told them, else as they are now."""
+        if event.conversation_id is None:
+            return Facts(task=event.task)
+        statement = (
+            select(col(ConversationRow.snapshot), col(GuestRow.language))
+            .outerjoin(GuestRow, col(GuestRow.id) == col(ConversationRow.guest_id))
+            .where(col(ConversationRow.id) == event.conversation_id)
+        )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            return Facts(conversation=event.conversation, task=event.task)
+        conversation = event.conversation or Conversation.model_validate(row.snapshot)
+        return Facts(conversation=conversation, task=event.task, language=row.language)
+
+
+def _of(property_id: str) -> ColumnElement[bool]:
+    return col(AutomationsRow.property_id) == property_id
+
+
+def _automations(row: object) -> Automations:
+    return Automations.model_validate(row, from_attributes=True)

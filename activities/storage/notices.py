@@ -1,0 +1,41 @@
+"""Notifications that come from no conversation and no task."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.storage.database import Database
+from activities.storage.log_writer import LiveStream, append
+from activities.storage.notifications import store_notifications
+from contracts.events import LogEntry, Notification
+from settings import Settings
+
+
+class Notices:
+    """Every method raises StorageAway while PostgreSQL is away."""
+
+    def __init__(self, database: Database, live: LiveStream, settings: Settings) -> None:
+        self._database = database
+        self._live = live
+        self._settings = settings
+
+    async def tell(self, property_id: str, notification: Notification) -> None:
+        """Tells staff, once for each id."""
+        async with self._database.begin() as connection:
+            entries = await add_notice(connection, self._settings, property_id, notification)
+        await self._live.add(entries)
+
+
+async def add_notice(
+    connection: AsyncConnection, settings: Settings, property_id: str, notification: Notification
+) -> list[LogEntry]:
+    """Adds a notification, as the last thing that a transaction does. Gives what to tell live: nothing if it was there
+    already."""
+    if not await store_notifications(connection, settings, property_id, [notification]):
+        return []
+    entry = LogEntry(
+        property_id=property_id,
+        type="notification",
+        conversation_id=notification.conversation_id,
+        notification=notification,
+    )
+    await append(connection, property_id, [entry])
+    return [entry]

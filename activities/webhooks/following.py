@@ -1,0 +1,59 @@
+"""Follows the logs of all properties, and starts the workflow of each endpoint that is to be told something."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from activities.storage.property_events import PropertyEvents
+from activities.storage.webhook_endpoints import Target, WebhookEndpoints
+from activities.webhooks.sending import READ_AT_ONCE
+from contracts.problems import StorageAway, Unavailable
+from contracts.webhooks import WebhookEndpoint
+
+INTERVAL_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class WebhookFollower:
+    """Any number of processes may follow at once. What is to be told is seen from positions in PostgreSQL, so whatever
+    one misses, the next look finds."""
+
+    def __init__(
+        self,
+        endpoints: WebhookEndpoints,
+        events: PropertyEvents,
+        start: Callable[[WebhookEndpoint], Awaitable[None]],
+    ) -> None:
+        self._endpoints = endpoints
+        self._events = events
+        self._start = start
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks once a second until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.look()
+            except (StorageAway, Unavailable) as error:
+                logger.warning("webhooks wait: %s", error.code)
+            except Exception:
+                logger.exception("following the log for webhooks failed; it is tried again")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+
+    async def look(self) -> None:
+        """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it."""
+        for target in await self._endpoints.behind(datetime.now(UTC)):
+            if await self._is_wanted(target):
+                await self._start(target.endpoint)
+
+    async def _is_wanted(self, target: Target) -> bool:
+        endpoint = target.endpoint
+        events, read_to = await self._events.read(endpoint.property_id, after=target.position, limit=READ_AT_ONCE)
+        if any(event.matches(endpoint.event_types) for event in events):
+            return True
+        await self._endpoints.pass_over(endpoint.id, after=target.position, up_to=read_to)
+        return False

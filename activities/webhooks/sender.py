@@ -1,0 +1,154 @@
+"""Sends one event to one endpoint: signed by the Standard Webhooks specification, once, without following redirects."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import httpcore
+from standardwebhooks import Webhook
+
+from activities.storage.webhook_endpoints import Attempt, Target
+from activities.webhooks.addresses import GuardedNetwork, PrivateAddressError
+from contracts.base import Model, Timestamp
+from contracts.conversations import Conversation
+from contracts.messages import Message
+from contracts.property_events import PropertyEvent
+from contracts.tasks import Task
+from settings import Webhooks
+
+GONE: Final = 410
+SCHEDULE: Final = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+)
+"""How long to wait after each failure in a row, as the specification suggests; after the last, always so long."""
+JITTER: Final = 0.1
+_LONGEST_RETRY_AFTER: Final = timedelta(days=1)
+_TROUBLE: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, TimeoutError)
+
+
+class EventData(Model):
+    """`sequence` orders what happens at a property; the rest is as the REST interface shows it."""
+
+    property_id: str
+    sequence: int
+    conversation_id: str | None = None
+    by: str | None = None
+    message: Message | None = None
+    conversation: Conversation | None = None
+    task: Task | None = None
+
+
+class Payload(Model):
+    type: str
+    timestamp: Timestamp
+    data: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """`retry_after` is how long the endpoint asks us to wait."""
+
+    attempt: Attempt
+    retry_after: timedelta | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.attempt.response_status == GONE
+
+    def pause(self, failures: int) -> timedelta:
+        """How long to wait after this, the `failures`th failure in a row; not less than the endpoint asks for."""
+        planned = SCHEDULE[min(failures, len(SCHEDULE)) - 1]
+        spread = planned * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+        return max(spread, min(self.retry_after or timedelta(0), _LONGEST_RETRY_AFTER))
+
+
+def webhook_id(*parts: str | int) -> str:
+    """The same parts give the same id; it tells nothing of them."""
+    return "msg_" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def payload_of(event: PropertyEvent) -> Payload:
+    data = EventData(
+        property_id=event.property_id,
+        sequence=event.position,
+        conversation_id=event.conversation_id,
+        by=event.by,
+        message=event.message,
+        conversation=event.conversation,
+        task=event.task,
+    )
+    return Payload(type=event.type, timestamp=event.at, data=data)
+
+
+class WebhookSender:
+    """One pool of connections for all endpoints."""
+
+    def __init__(self, settings: Webhooks) -> None:
+        self._seconds = settings.timeout / 1000
+        self._pool = httpcore.AsyncConnectionPool(
+            network_backend=GuardedNetwork(allow_private=settings.allow_private), keepalive_expiry=30
+        )
+
+    async def send_event(self, target: Target, event: PropertyEvent) -> Sent:
+        """The same event has the same id for everybody, whenever it is sent."""
+        return await self.send(target, webhook_id(event.property_id, event.position), payload_of(event))
+
+    async def send(self, target: Target, message_id: str, payload: Payload) -> Sent:
+        """One attempt. Nothing of the answer but its status and `Retry-After` is read."""
+        body = payload.model_dump_json(exclude_none=True, serialize_as_any=True)
+        try:
+            async with asyncio.timeout(self._seconds):
+                status, headers = await self._post(target, message_id, body)
+        except PrivateAddressError:
+            return _failed(message_id, payload, "its name leads to a private address")
+        except _TROUBLE as error:
+            return _failed(message_id, payload, f"it cannot be reached ({type(error).__name__})")
+        refused = None if 200 <= status < 300 else _refusal(status)
+        attempt = Attempt(message_id, payload.type, status, refused)
+        return Sent(attempt, _seconds(headers.get(b"retry-after")))
+
+    async def _post(self, target: Target, message_id: str, body: str) -> tuple[int, dict[bytes, bytes]]:
+        headers: list[tuple[bytes | str, bytes | str]] = [
+            ("content-type", "application/json"),
+            ("user-agent", "gateway-webhooks/1"),
+            *signature_headers(target.secrets, message_id, body),
+        ]
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
+        posting = self._pool.stream(
+            "POST", target.endpoint.url, headers=headers, content=body.encode(), extensions={"timeout": timeouts}
+        )
+        async with posting as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers}
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+def signature_headers(secrets: Sequence[str], message_id: str, body: str) -> list[tuple[bytes | str, bytes | str]]:
+    """The headers of the specification, signed with each secret."""
+    now = datetime.now(UTC)
+    return [
+        ("webhook-id", message_id),
+        ("webhook-timestamp", str(int(now.timestamp()))),
+        ("webhook-signature", " ".join(Webhook(secret).sign(message_id, now, body) for secret in secrets)),
+    ]
+
+
+def _failed(message_id: str, payload: Payload, reason: str) -> Sent:
+    return Sent(Attempt(message_id, payload.type, None, reason))
+
+
+def _refusal(status: int) -> str:
+    return f"it answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
+
+
+def _seconds(header: bytes | None) -> timedelta | None:
+    """Retry-After in seconds; the date form is left to our own schedule."""
+    if header is None or not header.isdigit() or len(header) > 9:
+        return None
+    return timedelta(seconds=int(header))

@@ -1,0 +1,86 @@
+"""What an endpoint's workflow calls. Storage and sender are imported for types alone, so that workflows can import the
+signatures."""
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from temporalio import activity
+
+from contracts.webhooks import DisableEndpoint, EventsSent, SendEvents
+
+if TYPE_CHECKING:
+    from activities.storage.property_events import PropertyEvents
+    from activities.storage.webhook_endpoints import Target, WebhookEndpoints
+    from activities.storage.webhook_notices import WebhookNotices
+    from activities.webhooks.sender import WebhookSender
+    from contracts.property_events import PropertyEvent
+
+READ_AT_ONCE: Final = 100
+BATCH_SECONDS: Final = 60.0
+"""How long one activity goes on to send; an endpoint that is told much begins another."""
+
+
+class WebhookSending:
+    def __init__(
+        self,
+        endpoints: "WebhookEndpoints",
+        events: "PropertyEvents",
+        sender: "WebhookSender",
+        notices: "WebhookNotices",
+    ) -> None:
+        self._endpoints = endpoints
+        self._events = events
+        self._sender = sender
+        self._notices = notices
+
+    @activity.defn
+    async def send_events(self, order: SendEvents) -> EventsSent:
+        """Tells an endpoint what it has not been told, in order, until one attempt fails.
+
+        How far it got stands in PostgreSQL after each event, so that another attempt goes on from there; what was sent
+        and not noted is sent again under the same id. Raises StorageAway, to be tried again.
+        """
+        ends, delivered = time.monotonic() + BATCH_SECONDS, 0
+        target = await self._endpoints.target(order.endpoint_id)
+        await self._endpoints.forget_old_deliveries(order.endpoint_id)
+        while target is not None and target.endpoint.enabled:
+            events, read_to = await self._events.read(
+                target.endpoint.property_id, after=target.position, limit=READ_AT_ONCE
+            )
+            if read_to <= target.position:
+                break
+            for event in events:
+                if not event.matches(target.endpoint.event_types):
+                    continue
+                if time.monotonic() > ends or activity.is_worker_shutdown():
+                    return EventsSent(result="more", delivered=delivered)
+                activity.heartbeat()
+                failures = 0 if delivered else order.failures
+                outcome = await self._send(target, event, failures)
+                if isinstance(outcome, EventsSent):
+                    return outcome.model_copy(update={"delivered": delivered})
+                delivered += 1
+                if outcome is None or not outcome.endpoint.enabled:
+                    return EventsSent(result="caught_up", delivered=delivered)
+                target = outcome
+            await self._endpoints.pass_over(order.endpoint_id, after=target.position, up_to=read_to)
+            target = await self._endpoints.target(order.endpoint_id)
+        return EventsSent(result="caught_up", delivered=delivered)
+
+    async def _send(self, target: "Target", event: "PropertyEvent", failures: int) -> "EventsSent | Target | None":
+        """One attempt: the endpoint as it is after it, None where it is there no more, or how it failed."""
+        sent = await self._sender.send_event(target, event)
+        if sent.attempt.reason is None:
+            return await self._endpoints.delivered(target.endpoint.id, sent.attempt, position=event.position)
+        failures += 1
+        wait = sent.pause(failures)
+        await self._endpoints.failed(
+            target.endpoint.id, sent.attempt, failures=failures, next_attempt_at=datetime.now(UTC) + wait
+        )
+        return EventsSent(result="gone" if sent.is_gone else "failed", wait=wait)
+
+    @activity.defn
+    async def disable_endpoint(self, order: DisableEndpoint) -> None:
+        """Sends nothing there any more and lets staff know, once however often it is called. Raises StorageAway."""
+        await self._notices.disable(order)

@@ -1,0 +1,221 @@
+"""The automations of a property: its rules, and which of them would fire."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import Field
+
+import contracts.base
+from api.auth.permissions import require_property
+from api.auth.sessions import Session
+from api.changes import check_version
+from api.deps import GatewayState, IfMatch, ReadsAutomations, WritesAutomations, find_conversation
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.state import State
+from contracts.automations import (
+    AssignTo,
+    AutomationRule,
+    Automations,
+    CallWebhook,
+    CreateTask,
+    NotifyStaff,
+    RuleId,
+    SendMessage,
+)
+from contracts.base import Model, Timestamp
+from contracts.problems import Invalid, NotFound, StaleVersion, Unavailable
+from contracts.property_events import EventPattern
+
+router = APIRouter(prefix="/automations", tags=["automations"], responses=SIGNED_IN)
+VERSION: Final[dict[str, Any]] = {
+    "ETag": {"description": "The version of the property's rules.", "schema": {"type": "string"}}
+}
+RULES: Final = 100
+READ_AT_ONCE: Final = 500
+EXAMPLE: Final[dict[str, Any]] = {
+    "propertyId": "seaview",
+    "rules": [
+        {
+            "id": "night-call",
+            "name": "At night the porter is told",
+            "when": ["conversation.escalated"],
+            "if": {"businessHours": "closed", "priorities": ["high", "urgent"]},
+            "then": [
+                {"type": "create_task", "department": "front_desk", "title": "A guest needs somebody", "dueIn": "PT15M"}
+            ],
+        }
+    ],
+}
+
+PropertyId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class AutomationsBody(contracts.base.Body):
+    """All rules of a property; those that are left out are deleted."""
+
+    property_id: PropertyId
+    rules: Annotated[list[AutomationRule], Field(max_length=RULES)]
+
+
+class DryRun(contracts.base.Body):
+    """`rules`: try these instead of the property's own. `eventTypes`: only what happened of these types."""
+
+    conversation_id: Annotated[str, Field(min_length=1, max_length=256)]
+    event_types: Annotated[list[EventPattern], Field(min_length=1, max_length=50)] | None = None
+    rules: Annotated[list[AutomationRule], Field(max_length=RULES)] | None = None
+
+
+class WouldFire(Model):
+    """The rules that would fire for one thing that happened in the conversation."""
+
+    type: str
+    sequence: int
+    at: Timestamp
+    rules: list[RuleId]
+
+
+class DryRunResult(Model):
+    """In the order in which it happened; conditions are held against the conversation as that told it or as it is."""
+
+    items: list[WouldFire]
+
+
+@router.get("", summary="Get a property's automations", responses={200: {"headers": VERSION}})
+async def get_automations(
+    session: ReadsAutomations,
+    state: GatewayState,
+    property_id: Annotated[PropertyId, Query(alias="property")],
+    response: Response,
+) -> Automations:
+    require_property(session.staff, property_id)
+    found = await state.automations.get(property_id)
+    response.headers["ETag"] = _etag(found)
+    return found
+
+
+@router.put(
+    "",
+    summary="Write a property's automations",
+    responses=WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
+)
+async def put_automations(
+    session: WritesAutomations,
+    state: GatewayState,
+    body: Annotated[AutomationsBody, Body(openapi_examples={"night": {"value": EXAMPLE}})],
+    response: Response,
+    if_match: IfMatch = None,
+) -> Automations:
+    """Replaces all rules. They apply to what happens from then on."""
+    require_property(session.staff, body.property_id)
+    await _check(state, body.property_id, body.rules)
+
+    def allow(current: Automations) -> None:
+        check_version(if_match, _etag(current))
+
+    stored = await state.automations.put(body.property_id, body.rules, by=session.staff.id, allow=allow)
+    response.headers["ETag"] = _etag(stored)
+    return stored
+
+
+@router.post(
+    "/dry-run", summary="See which automations would fire", responses=WITH_BODY | problems(NotFound, Unavailable)
+)
+async def dry_run_automations(
+    session: ReadsAutomations,
+    state: GatewayState,
+    body: Annotated[
+        DryRun, Body(openapi_examples={"one": {"value": {"conversationId": "mzxw6ytboi4dkmrtgaydambqgq-3f0c9a1e"}}})
+    ],
+) -> DryRunResult:
+    """Holds what happened in a conversation against the rules. Nothing is done."""
+    found = await find_conversation(state, session, body.conversation_id)
+    property_id = found.conversation.property_id
+    automations = await state.automations.get(property_id)
+    if body.rules is not None:
+        automations = automations.model_copy(update={"rules": body.rules})
+    items = []
+    for event in await state.property_events.of_conversation(property_id, body.conversation_id, limit=READ_AT_ONCE):
+        if body.event_types is not None and not event.matches(body.event_types):
+            continue
+        firing = state.automation_runs.firing(automations, event, await state.automations.facts(event))
+        if firing:
+            ids = [rule.id for rule in firing]
+            items.append(WouldFire(type=event.type, sequence=event.position, at=event.at, rules=ids))
+    return DryRunResult(items=items)
+
+
+@router.get("/{property_id}/{rule_id}", summary="Get an automation", responses=problems(NotFound))
+async def get_automation(
+    session: ReadsAutomations, state: GatewayState, property_id: str, rule_id: str, response: Response
+) -> AutomationRule:
+    found = await _find(state, session, property_id, rule_id)
+    response.headers["ETag"] = _etag(found)
+    return next(rule for rule in found.rules if rule.id == rule_id)
+
+
+@router.delete(
+    "/{property_id}/{rule_id}",
+    summary="Delete an automation",
+    status_code=204,
+    responses=problems(NotFound, StaleVersion),
+)
+async def delete_automation(
+    session: WritesAutomations,
+    state: GatewayState,
+    property_id: str,
+    rule_id: str,
+    if_match: IfMatch = None,
+) -> None:
+    """What it has begun is finished; it begins nothing more."""
+    found = await _find(state, session, property_id, rule_id)
+
+    def allow(current: Automations) -> None:
+        check_version(if_match, _etag(current))
+        check_version(_etag(found), _etag(current))  # what somebody else added meanwhile stays
+
+    left = [rule for rule in found.rules if rule.id != rule_id]
+    await state.automations.put(property_id, left, by=session.staff.id, allow=allow)
+
+
+async def _find(state: State, session: Session, property_id: str, rule_id: str) -> Automations:
+    require_property(session.staff, property_id)
+    found = await state.automations.get(property_id)
+    if all(rule.id != rule_id for rule in found.rules):
+        raise NotFound(f"There is no automation {rule_id!a} of this property")
+    return found
+
+
+async def _check(state: State, property_id: str, rules: list[AutomationRule]) -> None:
+    """Raises Invalid for two rules of one id, and for actions that name what is not there."""
+    seen: set[str] = set()
+    for number, rule in enumerate(rules):
+        if rule.id in seen:
+            raise _invalid(f"rules.{number}.id", f"must be unique; {rule.id!r} is there twice")
+        seen.add(rule.id)
+        for place, action in enumerate(rule.then):
+            where = f"rules.{number}.then.{place}"
+            match action:
+                case CreateTask(assigned_to=str(staff_id)):
+                    await _check_staff(state, property_id, staff_id, f"{where}.assignedTo")
+                case AssignTo(staff_id=staff_id) | NotifyStaff(staff_id=str(staff_id)):
+                    await _check_staff(state, property_id, staff_id, f"{where}.staffId")
+                case CallWebhook(endpoint_id=endpoint_id):
+                    endpoint = await state.webhook_endpoints.get(endpoint_id)
+                    if endpoint is None or endpoint.property_id != property_id:
+                        raise _invalid(f"{where}.endpointId", "must be a webhook endpoint of the property")
+                case SendMessage(content="", template=None):
+                    raise _invalid(f"{where}.content", "must not be empty without a template")
+
+
+async def _check_staff(state: State, property_id: str, staff_id: str, field: str) -> None:
+    account = await state.staff.get(staff_id)
+    if account is None or account.disabled or property_id not in account.staff.properties:
+        raise _invalid(field, "must be somebody of the property")
+
+
+def _invalid(field: str, what: str) -> Invalid:
+    return Invalid(f"{field}: {what}", field=field)
+
+
+def _etag(automations: Automations) -> str:
+    return f'"{automations.version}"'

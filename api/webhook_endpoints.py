@@ -1,0 +1,246 @@
+"""Programs of the hotel's that are told what happens: who they are, whether they work, what came of each event."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Final
+from uuid import uuid4
+
+from fastapi import APIRouter, Body, Query, Response, status
+from pydantic import ConfigDict, Field, StringConstraints
+
+import contracts.base
+from activities.storage.paging import TimePosition
+from activities.storage.webhook_endpoints import no_such
+from activities.webhooks.addresses import check_url
+from activities.webhooks.sender import Payload, webhook_id
+from api.auth.permissions import require_property
+from api.auth.sessions import Session
+from api.changes import Changes, check_version, unchanged
+from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsWebhooks, WritesWebhooks, keyed, known_id
+from api.lists import Page, PageQuery, cursor_of
+from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.state import State
+from contracts.base import Model
+from contracts.problems import NotFound, StaleVersion, Unavailable
+from contracts.property_events import EventPattern
+from contracts.webhooks import DeliveryState, WebhookDelivery, WebhookEndpoint
+
+router = APIRouter(prefix="/webhook-endpoints", tags=["webhook endpoints"], responses=SIGNED_IN)
+ONE: Final = problems(NotFound)
+VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The endpoint's version.", "schema": {"type": "string"}}}
+TEST_EVENT: Final = "webhook.test"
+
+Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048)]
+Description = Annotated[str, Field(max_length=500)]
+EventTypes = Annotated[
+    list[EventPattern],
+    Field(min_length=1, max_length=50, description="Types of events, or all of one kind: `conversation.*`."),
+]
+
+
+class NewWebhookEndpoint(contracts.base.Body):
+    property_id: Annotated[str, Field(min_length=1, max_length=256)]
+    url: Url
+    event_types: EventTypes
+    description: Description = ""
+    enabled: bool = True
+
+
+class WebhookEndpointChanges(Changes):
+    CAN_BE_EMPTY: ClassVar[frozenset[str]] = frozenset()
+    model_config = ConfigDict(json_schema_extra=Changes.model_config.get("json_schema_extra"))
+
+    url: Url = unchanged()
+    event_types: EventTypes = unchanged()
+    description: Description = unchanged()
+    enabled: bool = unchanged()
+    skip_missed: Annotated[bool, Field(description="What has happened until now is not told any more.")] = unchanged()
+
+
+class WebhookEndpointWithSecret(WebhookEndpoint):
+    """`secret` is shown this once; signatures are checked with it."""
+
+    secret: str
+
+
+class WebhookEndpointPage(Page[WebhookEndpoint]):
+    pass
+
+
+class WebhookDeliveryPage(Page[WebhookDelivery]):
+    pass
+
+
+class EndpointQuery(PageQuery):
+    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+
+
+class DeliveryQuery(PageQuery):
+    state: DeliveryState | None = None
+
+
+class TestData(Model):
+    """What a test event tells."""
+
+    property_id: str
+    endpoint_id: str
+
+
+NewEndpoint = Annotated[
+    NewWebhookEndpoint,
+    Body(
+        openapi_examples={
+            "all tasks": {
+                "value": {
+                    "propertyId": "seaview",
+                    "url": "https://hotel.example/hooks",
+                    "eventTypes": ["task.*", "conversation.escalated"],
+                }
+            }
+        }
+    ),
+]
+
+
+@router.get("", summary="List webhook endpoints")
+async def list_webhook_endpoints(
+    session: ReadsWebhooks, state: GatewayState, query: Annotated[EndpointQuery, Query()]
+) -> WebhookEndpointPage:
+    """Endpoints of your properties, the newest first."""
+    properties = session.staff.properties
+    if query.property is not None:
+        require_property(session.staff, query.property)
+        properties = [query.property]
+    page = await state.webhook_endpoints.list(properties, limit=query.limit, after=query.position(TimePosition))
+    return WebhookEndpointPage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+@router.post(
+    "",
+    summary="Add a webhook endpoint",
+    status_code=status.HTTP_201_CREATED,
+    responses=WITH_BODY | {201: {"headers": VERSION, "description": "The endpoint, and its secret"}},
+)
+async def create_webhook_endpoint(
+    session: WritesWebhooks,
+    state: GatewayState,
+    body: NewEndpoint,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> WebhookEndpointWithSecret:
+    """It is told what happens from now on, in order, signed by the Standard Webhooks specification."""
+    require_property(session.staff, body.property_id)
+    check_url(body.url, allow_private=state.settings.webhooks.allow_private)
+    now = datetime.now(UTC)
+    endpoint = WebhookEndpoint(
+        id=keyed(session, f"{body.property_id} webhook endpoint", idempotency_key) or str(uuid4()),
+        **body.model_dump(by_alias=False),
+        created_at=now,
+        updated_at=now,
+    )
+    added, secret = await state.webhook_endpoints.add(endpoint)
+    response.headers["Location"] = f"/api/v1/webhook-endpoints/{added.id}"
+    response.headers["ETag"] = _etag(added)
+    return _with_secret(added, secret)
+
+
+@router.get("/{endpoint_id}", summary="Get a webhook endpoint", responses=ONE | {200: {"headers": VERSION}})
+async def get_webhook_endpoint(
+    session: ReadsWebhooks, state: GatewayState, endpoint_id: str, response: Response
+) -> WebhookEndpoint:
+    found = await _find(state, session, endpoint_id)
+    response.headers["ETag"] = _etag(found)
+    return found
+
+
+@router.patch(
+    "/{endpoint_id}",
+    summary="Change a webhook endpoint",
+    responses=ONE | WITH_BODY | problems(StaleVersion, Unavailable) | {200: {"headers": VERSION}},
+)
+async def update_webhook_endpoint(
+    session: WritesWebhooks,
+    state: GatewayState,
+    endpoint_id: str,
+    body: Annotated[WebhookEndpointChanges, Body(openapi_examples={"again": {"value": {"enabled": True}}})],
+    response: Response,
+    if_match: IfMatch = None,
+) -> WebhookEndpoint:
+    """Changes what is sent and leaves the rest. One that is enabled again goes on from where it stopped."""
+    await _find(state, session, endpoint_id)
+    changes = body.sent()
+    skip_missed = changes.pop("skip_missed", False)
+    if "url" in changes:
+        check_url(changes["url"], allow_private=state.settings.webhooks.allow_private)
+
+    def allow(current: WebhookEndpoint) -> None:
+        check_version(if_match, _etag(current))
+
+    changed = await state.webhook_endpoints.change(endpoint_id, changes, skip_missed=skip_missed, allow=allow)
+    await state.webhook_deliveries.wake(endpoint_id)
+    response.headers["ETag"] = _etag(changed)
+    return changed
+
+
+@router.delete(
+    "/{endpoint_id}", summary="Delete a webhook endpoint", status_code=204, responses=ONE | problems(Unavailable)
+)
+async def delete_webhook_endpoint(session: WritesWebhooks, state: GatewayState, endpoint_id: str) -> None:
+    """It is told nothing any more."""
+    await _find(state, session, endpoint_id)
+    await state.webhook_endpoints.delete(endpoint_id)
+    await state.webhook_deliveries.wake(endpoint_id)
+
+
+@router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret", responses=ONE)
+async def rotate_webhook_secret(
+    session: WritesWebhooks, state: GatewayState, endpoint_id: str
+) -> WebhookEndpointWithSecret:
+    """Both secrets sign until the old one ends, a day later by default (`webhooks.secretOverlap`)."""
+    await _find(state, session, endpoint_id)
+    overlap = timedelta(milliseconds=state.settings.webhooks.secret_overlap)
+    endpoint, secret = await state.webhook_endpoints.rotate(endpoint_id, overlap=overlap)
+    return _with_secret(endpoint, secret)
+
+
+@router.post("/{endpoint_id}/test", summary="Try a webhook endpoint", responses=ONE | problems(Unavailable))
+async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, endpoint_id: str) -> WebhookDelivery:
+    """Sends one `webhook.test` now and tells what came of it. Where it works, what waits is sent at once, too."""
+    await _find(state, session, endpoint_id)
+    target = await state.webhook_endpoints.target(endpoint_id)
+    if target is None:
+        raise no_such(endpoint_id)
+    endpoint = target.endpoint
+    data = TestData(property_id=endpoint.property_id, endpoint_id=endpoint.id)
+    payload = Payload(type=TEST_EVENT, timestamp=datetime.now(UTC), data=data)
+    sent = await state.webhook_sender.send(target, webhook_id(endpoint.id, str(uuid4())), payload)
+    noted = await state.webhook_endpoints.noted(endpoint_id, sent.attempt)
+    if sent.attempt.reason is None:
+        await state.webhook_deliveries.wake(endpoint_id)
+    return noted
+
+
+@router.get("/{endpoint_id}/deliveries", summary="List what came of events", responses=ONE)
+async def list_webhook_deliveries(
+    session: ReadsWebhooks, state: GatewayState, endpoint_id: str, query: Annotated[DeliveryQuery, Query()]
+) -> WebhookDeliveryPage:
+    """Events that were sent or are tried, the newest first, of the last 30 days."""
+    await _find(state, session, endpoint_id)
+    after = query.position(TimePosition)
+    page = await state.webhook_endpoints.deliveries(endpoint_id, state=query.state, limit=query.limit, after=after)
+    return WebhookDeliveryPage(items=page.items, next_cursor=cursor_of(page.end))
+
+
+async def _find(state: State, session: Session, endpoint_id: str) -> WebhookEndpoint:
+    found = await state.webhook_endpoints.get(known_id("webhook endpoint", endpoint_id))
+    if found is None:
+        raise no_such(endpoint_id)
+    require_property(session.staff, found.property_id)
+    return found
+
+
+def _with_secret(endpoint: WebhookEndpoint, secret: str) -> WebhookEndpointWithSecret:
+    return WebhookEndpointWithSecret(**endpoint.model_dump(by_alias=False), secret=secret)
+
+
+def _etag(endpoint: WebhookEndpoint) -> str:
+    return f'"{endpoint.version}"'

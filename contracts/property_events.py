@@ -1,0 +1,96 @@
+"""What happens at a property, as programs are told it: the entries of its log by name."""
+
+from typing import Annotated, Final, get_args
+
+from pydantic import AfterValidator
+
+from contracts.base import Model, Timestamp
+from contracts.conversations import Conversation
+from contracts.events import Change, LogEntry
+from contracts.messages import Author, ChannelType, Message
+from contracts.tasks import Task
+
+EVENT_TYPES: Final = (
+    *(f"conversation.{change}" for change in get_args(Change)),
+    "message.received",
+    "message.sent",
+    "message.noted",
+    "message.delivery",
+    "task.created",
+    "task.updated",
+    "task.overdue",
+)
+_EVERY_OF: Final = ("conversation.*", "message.*", "task.*")
+
+
+def _known_type(name: str) -> str:
+    if name not in EVENT_TYPES and name not in _EVERY_OF:
+        raise ValueError(f"must be one of {', '.join((*_EVERY_OF, *EVENT_TYPES))}")
+    return name
+
+
+EventPattern = Annotated[str, AfterValidator(_known_type)]
+"""The type of an event, or all of one kind: `conversation.*`."""
+
+
+class PropertyEvent(Model):
+    """One thing that happened. `position` orders all of a property; exactly one of the last three is set.
+
+    A task that is overdue stands there as it was when it was read, and so does a message; all else as it was told.
+    """
+
+    type: str
+    property_id: str
+    position: int
+    at: Timestamp
+    conversation_id: str | None = None
+    channel_type: ChannelType | None = None
+    by: str | None = None
+    """Who changed the conversation, where somebody did."""
+    message: Message | None = None
+    conversation: Conversation | None = None
+    task: Task | None = None
+
+    def matches(self, patterns: list[EventPattern]) -> bool:
+        group = f"{self.type.partition('.')[0]}.*"
+        return any(pattern in (self.type, group) for pattern in patterns)
+
+
+def event_of(entry: LogEntry, overdue: Task | None = None) -> PropertyEvent | None:
+    """An entry of the log by its name; None for what is told to people alone.
+
+    `overdue` is the task that a notification says is overdue.
+    """
+    name = _name(entry, overdue)
+    if name is None or entry.position is None or entry.at is None:
+        return None
+    return PropertyEvent(
+        type=name,
+        property_id=entry.property_id,
+        position=entry.position,
+        at=entry.at,
+        conversation_id=entry.conversation_id,
+        channel_type=entry.channel_type,
+        by=entry.by,
+        message=entry.message,
+        conversation=entry.conversation,
+        task=overdue or entry.task,
+    )
+
+
+def _name(entry: LogEntry, overdue: Task | None) -> str | None:
+    if entry.message is not None:
+        return _name_of_message(entry.message, repeats=entry.repeats)
+    if entry.conversation is not None:
+        return f"conversation.{entry.change}"
+    if entry.task is not None:
+        return "task.created" if entry.task.updated_at == entry.task.created_at else "task.updated"
+    return "task.overdue" if overdue is not None else None
+
+
+def _name_of_message(message: Message, *, repeats: bool) -> str:
+    if repeats:
+        return "message.delivery"
+    if message.author is Author.GUEST:
+        return "message.received"
+    return "message.noted" if message.private else "message.sent"

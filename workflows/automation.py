@@ -1,0 +1,59 @@
+"""The automation workflow: one rule for one event, its actions in order, each once."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy, VersioningBehavior
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.automations.acting import AutomationActing
+    from contracts.automations import Act, Acted, AutomationStart, NotActed
+    from contracts.clear_text import ClearText
+    from contracts.names import AUTOMATION_WORKFLOW
+    from workflows.waiting import cause_of
+
+ACT_TIMEOUT = timedelta(seconds=30)
+GIVES_UP = timedelta(days=1)
+"""An action that could not be done for so long is no help any more."""
+RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
+NOTE_TIMEOUT = timedelta(seconds=10)
+
+
+@workflow.defn(name=AUTOMATION_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class AutomationWorkflow:
+    @workflow.run
+    async def run(self, start: AutomationStart) -> list[Acted]:
+        """What came of each action. One that is refused stops none of the others, and staff learn of it."""
+        results = []
+        for number, action in enumerate(start.rule.then):
+            act = Act(rule_id=start.rule.id, happening=start.happening, number=number, action=action)
+            acted = await self._act(act)
+            results.append(acted)
+            if acted.outcome != "done":
+                await self._tell_staff(NotActed(act=act, reason=acted.reason or acted.outcome))
+        return results
+
+    async def _act(self, act: Act) -> Acted:
+        try:
+            return await workflow.execute_activity_method(
+                AutomationActing.act,
+                act,
+                start_to_close_timeout=ACT_TIMEOUT,
+                schedule_to_close_timeout=GIVES_UP,
+                retry_policy=RETRIES,
+                priority=Priority(fairness_key=act.happening.property_id),
+                summary=ClearText(act.action.type),
+            )
+        except ActivityError as error:
+            return Acted(outcome="failed", reason=cause_of(error))
+
+    async def _tell_staff(self, failed: NotActed) -> None:
+        await workflow.execute_activity_method(
+            AutomationActing.tell_staff,
+            failed,
+            start_to_close_timeout=NOTE_TIMEOUT,
+            retry_policy=RETRIES,
+            priority=Priority(fairness_key=failed.act.happening.property_id),
+            summary=ClearText("Tell staff"),
+        )
