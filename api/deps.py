@@ -53,6 +53,7 @@ ReadsConversations = Annotated[Session, Depends(Allow(Permission.READ_CONVERSATI
 WritesConversations = Annotated[Session, Depends(Allow(Permission.WRITE_CONVERSATIONS))]
 ReadsGuests = Annotated[Session, Depends(Allow(Permission.READ_GUESTS))]
 WritesGuests = Annotated[Session, Depends(Allow(Permission.WRITE_GUESTS))]
+ManagesGuests = Annotated[Session, Depends(Allow(Permission.MANAGE_GUESTS))]
 ReadsTasks = Annotated[Session, Depends(Allow(Permission.READ_TASKS))]
 WritesTasks = Annotated[Session, Depends(Allow(Permission.WRITE_TASKS))]
 ReadsNotifications = Annotated[Session, Depends(Allow(Permission.READ_NOTIFICATIONS))]
@@ -60,6 +61,7 @@ ReadsQuarantine = Annotated[Session, Depends(Allow(Permission.READ_QUARANTINE))]
 RetriesQuarantine = Annotated[Session, Depends(Allow(Permission.RETRY_QUARANTINE))]
 ReadsKnowledge = Annotated[Session, Depends(Allow(Permission.READ_KNOWLEDGE))]
 WritesKnowledge = Annotated[Session, Depends(Allow(Permission.WRITE_KNOWLEDGE))]
+ReadsReports = Annotated[Session, Depends(Allow(Permission.READ_REPORTS))]
 
 IdempotencyKey = Annotated[
     str | None,

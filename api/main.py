@@ -16,12 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from activities.hotel.http import open_hotel
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
 from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.erasure import Erasures
+from activities.storage.guest_data import GuestData
+from activities.storage.guest_merges import GuestMerges
 from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
@@ -29,6 +33,7 @@ from activities.storage.notifications import Notifications
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
+from activities.storage.reports import Reports
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
@@ -42,6 +47,7 @@ from api import (
     openings,
     operations,
     quarantine,
+    reports,
     sending,
     tasks,
 )
@@ -60,6 +66,7 @@ from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.client import Conversations, connect
+from workflows.executions import Executions
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 
@@ -141,7 +148,7 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    administration = (notifications, quarantine, knowledge)
+    administration = (notifications, quarantine, knowledge, reports)
     for resource in (auth, conversations, openings, commands, sending, media, guests, tasks, *administration):
         base.include_router(resource.router)
     return base
@@ -174,6 +181,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(database.close)
         hub = LiveHub(settings, database)
         stack.push_async_callback(hub.stop)
+        hotel = open_hotel(settings.integration.http)
+        if hotel is not None:
+            stack.push_async_callback(hotel.close)
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
@@ -190,11 +200,17 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             stored=StoredConversations(database, live_stream),
             contacts=Contacts(database),
             guests=Guests(database),
+            merges=GuestMerges(database),
+            guest_data=GuestData(database),
+            erasures=Erasures(database, redis),
+            executions=Executions(temporal),
+            hotel=hotel,
             tasks=Tasks(database, live_stream, settings),
             running_tasks=RunningTasks(temporal, settings),
             notifications=Notifications(database),
             quarantine=Quarantine(database, live_stream, settings),
             reports=DeliveryReports(database, live_stream),
+            figures=Reports(database),
             knowledge=Knowledge(database),
             staff=staff,
             sessions=sessions,

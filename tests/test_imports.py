@@ -59,6 +59,7 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.task_client", ("contracts", "settings", "workflows")),
     ("workflows.media", ("contracts", "activities.media.fetching")),
     ("workflows.media_client", ("contracts", "workflows")),
+    ("workflows.executions", ("contracts", "workflows.calls")),
     ("workflows.client", ("contracts", "settings", "workflows")),
     ("activities", ("activities", "contracts", "settings")),
     (
@@ -66,10 +67,12 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
         (
             "api",
             "workflows.client",
+            "workflows.executions",
             "workflows.media_client",
             "workflows.task_client",
             "activities.storage",
             "activities.channels",
+            "activities.hotel",
             "activities.media",
             "contracts",
             "settings",

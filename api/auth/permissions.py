@@ -12,6 +12,7 @@ class Permission(StrEnum):
     WRITE_CONVERSATIONS = "conversations:write"
     READ_GUESTS = "guests:read"
     WRITE_GUESTS = "guests:write"
+    MANAGE_GUESTS = "guests:manage"
     READ_TASKS = "tasks:read"
     WRITE_TASKS = "tasks:write"
     READ_NOTIFICATIONS = "notifications:read"
@@ -19,6 +20,7 @@ class Permission(StrEnum):
     RETRY_QUARANTINE = "quarantine:retry"
     READ_KNOWLEDGE = "knowledge:read"
     WRITE_KNOWLEDGE = "knowledge:write"
+    READ_REPORTS = "reports:read"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
@@ -29,6 +31,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.WRITE_CONVERSATIONS: EVERYONE,
     Permission.READ_GUESTS: EVERYONE,
     Permission.WRITE_GUESTS: EVERYONE,
+    Permission.MANAGE_GUESTS: frozenset({"manager", "admin"}),
     Permission.READ_TASKS: EVERYONE,
     Permission.WRITE_TASKS: EVERYONE,
     Permission.READ_NOTIFICATIONS: EVERYONE,
@@ -36,6 +39,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.RETRY_QUARANTINE: EVERYONE,
     Permission.READ_KNOWLEDGE: EVERYONE,
     Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin"}),
+    Permission.READ_REPORTS: frozenset({"manager", "admin"}),
 }
 
 

@@ -3,9 +3,10 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from activities.storage import tables
+from activities.storage import guest_tables, tables
 
-assert tables  # importing it fills the metadata
+assert tables  # importing them fills the metadata
+assert guest_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
