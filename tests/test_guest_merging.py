@@ -55,7 +55,7 @@ def test_two_merges_undone_in_any_order_leave_what_was(
     after_first = merged(into, first)
     after_second = merged(after_first, second)
     undone = [(into, after_first), (after_first, after_second)]
-    now = after_second
+    now: Profile = after_second
     for before, after in undone if in_order else reversed(undone):
         now = unmerged(now, before, after)
     assert now == into
@@ -63,5 +63,5 @@ def test_two_merges_undone_in_any_order_leave_what_was(
 
 def test_what_was_changed_since_stays() -> None:
     before, after = _profile(), merged(_profile(), _profile(name="Ana", preferences={"pillow": "soft", "floor": "1"}))
-    now = {**after, "name": "Anna", "preferences": {"pillow": "hard", "floor": "1", "tea": "green"}}
+    now: Profile = {**after, "name": "Anna", "preferences": {"pillow": "hard", "floor": "1", "tea": "green"}}
     assert unmerged(now, before, after) == _profile(name="Anna", preferences={"pillow": "hard", "tea": "green"})

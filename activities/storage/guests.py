@@ -121,7 +121,8 @@ def _sender_has(words: str) -> ColumnElement[bool]:
 
 
 def _merged_into(guest_id: SQLColumnExpression[str]) -> Select[str]:
-    return select(col(GuestMergeRow.guest_id)).where(col(GuestMergeRow.root_id) == guest_id)
+    merged = select(col(GuestMergeRow.guest_id)).where(col(GuestMergeRow.root_id) == guest_id)
+    return merged.correlate(GuestRow)  # however deep it stands, the guest is the outer one
 
 
 def _guest(row: Row[*tuple[Any, ...]]) -> StoredGuest:

@@ -1,6 +1,7 @@
 """A hotel's own system: gives the stays of whom it knows, and misbehaves on command."""
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,7 +23,7 @@ class FakeHotel:
     """`stays` by address, as the system writes them; while `hold` is set, requests wait for `let_go`."""
 
     def __init__(self) -> None:
-        self.stays: dict[str, list[dict[str, object]]] = {}
+        self.stays: dict[str, list[Mapping[str, object]]] = {}
         self.url = ""
         self.asked: list[Asked] = []
         self.status = 200
