@@ -78,14 +78,7 @@ async def get_guest(session: ReadsGuests, state: GatewayState, guest_id: str, re
     """The id of a guest who is merged into another gives that other. `hotelSystem` says whose `stays` these are."""
     found = await _guest(session, state, guest_id)
     response.headers["ETag"] = _etag(found)
-    guest = GuestWithStays.model_validate(found.guest.model_dump(by_alias=False))
-    if state.hotel is None:
-        return guest
-    try:
-        stays = await state.hotel.stays(found.property_id, guest.contacts)
-    except HotelAwayError:
-        return guest.model_copy(update={"hotel_system": "away"})
-    return guest.model_copy(update={"hotel_system": "ok", "stays": stays})
+    return await _with_stays(state, found)
 
 
 @router.patch(
@@ -100,7 +93,7 @@ async def update_guest(
     body: Annotated[GuestChanges, Body(openapi_examples={"language": {"value": {"language": "pt-BR"}}})],
     response: Response,
     if_match: IfMatch = None,
-) -> Guest:
+) -> GuestWithStays:
     """Changes what is sent and leaves the rest. `preferences` are replaced as a whole."""
 
     def allow(stored: StoredGuest) -> None:
@@ -111,7 +104,7 @@ async def update_guest(
     if changed is None:
         raise _no_such(guest_id)
     response.headers["ETag"] = _etag(changed)
-    return changed.guest
+    return await _with_stays(state, changed)
 
 
 @router.post(
@@ -122,7 +115,7 @@ async def merge_guest(
     state: GatewayState,
     guest_id: str,
     body: Annotated[MergeBody, Body(openapi_examples={"into": {"value": {"into": "guest-9b1f"}}})],
-) -> Guest:
+) -> GuestWithStays:
     """Makes the guest part of `into`, and answers that one. `unmerge` undoes it.
 
     Gaps in the other's profile are filled from this one; of two rules for the AI the more cautious one holds.
@@ -134,11 +127,11 @@ async def merge_guest(
     await state.merges.merge(
         known_id("guest", guest_id), known_id("guest", body.into), by=session.staff.id, allow=allow
     )
-    return (await _guest(session, state, guest_id)).guest
+    return await _with_stays(state, await _guest(session, state, guest_id))
 
 
 @router.post("/{guest_id}/unmerge", summary="Undo a merge", responses=ONE | problems(WrongState))
-async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> Guest:
+async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> GuestWithStays:
     """Makes the guest one of their own again, with what they had and what has come to their contacts since.
 
     The other keeps what was changed in their profile since the merge, and loses what came from this one.
@@ -148,7 +141,7 @@ async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: s
         require_property(session.staff, property_id)
 
     await state.merges.unmerge(known_id("guest", guest_id), allow=allow)
-    return (await _guest(session, state, guest_id)).guest
+    return await _with_stays(state, await _guest(session, state, guest_id))
 
 
 @router.post("/{guest_id}/export", summary="Export all that is held about a guest", responses=ONE | problems(MediaAway))
@@ -218,6 +211,17 @@ async def _guest(session: Session, state: State, guest_id: str) -> StoredGuest:
         raise _no_such(guest_id)
     require_property(session.staff, found.property_id)
     return found
+
+
+async def _with_stays(state: State, stored: StoredGuest) -> GuestWithStays:
+    guest = GuestWithStays.model_validate(stored.guest.model_dump(by_alias=False))
+    if state.hotel is None:
+        return guest
+    try:
+        stays = await state.hotel.stays(stored.property_id, guest.contacts)
+    except HotelAwayError:
+        return guest.model_copy(update={"hotel_system": "away"})
+    return guest.model_copy(update={"hotel_system": "ok", "stays": stays})
 
 
 async def _held(session: Session, state: State, guest_id: str) -> Holdings | None:

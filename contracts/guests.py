@@ -43,13 +43,13 @@ class Guest(GuestProfile):
     """Guests who are this one, too; their ids lead here, their contacts stand above."""
 
 
-HotelSystem = Literal["ok", "away", "none"]
+HotelAnswer = Literal["ok", "away", "none"]
 
 
 class GuestWithStays(Guest):
     """A guest with what the hotel's own system says of them."""
 
-    hotel_system: HotelSystem = "none"
+    hotel_system: HotelAnswer = "none"
     """`ok`: `stays` are the hotel system's. `away`: it did not answer. `none`: there is none in the settings."""
 
 

@@ -31,8 +31,8 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 20
 
 
 def _word() -> str:
-    """A word that nobody else has said, in any test."""
-    return f"Word{uuid.uuid4().hex}"
+    """A word that nobody else has said, in any test. Without digits, which an engine's answer may not make up."""
+    return "Q" + uuid.uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))
 
 
 def _number() -> str:
@@ -69,7 +69,7 @@ async def story(
     guest = stack.guest(adapter="messages", channel_type="sms", sender_id=_number())
     photo = await api.state.media.put(hotel, PNG + lost.encode(), name=f"{lost}.png", content_type="image/png")
     brochure = await api.state.media.put(hotel, PNG, name="brochure.png", content_type="image/png")
-    await _write(guest, name, f"I am {name} and I lost my {lost}", photo.attachment)
+    await _write(guest, name, f"I am {name} and I found my {lost}", photo.attachment)
     ai.respond = ai.doubtful
     question = await _write(guest, name, f"Who sells {asked} here?")
     conversation = await guest.reaches(lambda each: each.draft is not None, "a draft")
@@ -281,12 +281,12 @@ async def test_all_that_is_held_is_exported(story: Story, stack: Stack, manager:
     assert contacts == [(story.guest.sender_id, False)]
     assert [each["id"] for each in export["conversations"]] == [story.conversation_id]
     said = [each["content"] for each in export["messages"]]
-    assert f"I am {story.name} and I lost my {story.said}" in said
+    assert f"I am {story.name} and I found my {story.said}" in said
     assert f"{story.name} is fond of {story.answered}" in said
     assert len(export["outcomes"]) == 2
     question = f"Who sells {story.asked} here?"
     drafted = [each["draft"]["content"] for each in export["drafts"]]
-    assert drafted == [f"Answer to I am {story.name} and I lost my {story.said}"]
+    assert drafted == [f"Answer to {question}"]
     assert "escalated" in {each["change"] for each in export["events"]}
     assert [each["title"] for each in export["tasks"]] == [f"{story.answered} for {story.name}"]
     assert [each["name"] for each in export["media"]] == [f"{story.said}.png"]

@@ -18,30 +18,35 @@ _DURATIONS = {
     "resolution": "secondsToResolve",
 }
 
+# Spares looking into conversations of other times; no time zone is two days away from another.
+_ABOUT_THEN = """
+    created_at < CAST(:last_day AS date) + 2
+    AND (resolved_at IS NULL OR resolved_at >= CAST(:first_day AS date) - 2)
+"""
 # Each conversation counts on two days of its property: the one it began on, and the one it was resolved on.
-_FACTS = """
+_FACTS = f"""
     WITH zones AS (
         SELECT * FROM unnest(CAST(:properties AS text[]), CAST(:zones AS text[])) AS zone (property_id, name)
     ), figures AS (
         SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached
-        FROM conversation_figures WHERE property_id = ANY(:properties)
+        FROM conversation_figures WHERE property_id = ANY(:properties) AND {_ABOUT_THEN}
         UNION ALL
         SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached
-        FROM erased_figures WHERE property_id = ANY(:properties)
+        FROM erased_figures WHERE property_id = ANY(:properties) AND {_ABOUT_THEN}
     ), facts AS (
         SELECT figures.property_id, channel_type, resolution, handed, breached, fact.kind,
                (fact.at AT TIME ZONE zones.name)::date AS day,
-               coalesce((resolution#>>'{messages,guest}')::int, 0) AS by_guest,
-               coalesce((resolution#>>'{messages,ai}')::int, 0) AS by_ai,
-               coalesce((resolution#>>'{messages,staff}')::int, 0) AS by_staff,
-               coalesce((resolution#>>'{messages,system}')::int, 0) AS by_system
+               coalesce((resolution#>>'{{messages,guest}}')::int, 0) AS by_guest,
+               coalesce((resolution#>>'{{messages,ai}}')::int, 0) AS by_ai,
+               coalesce((resolution#>>'{{messages,staff}}')::int, 0) AS by_staff,
+               coalesce((resolution#>>'{{messages,system}}')::int, 0) AS by_system
         FROM figures JOIN zones USING (property_id)
         CROSS JOIN LATERAL (VALUES ('started', created_at), ('resolved', resolved_at)) AS fact (kind, at)
         WHERE fact.at >= CAST(:first_day AS date)::timestamp AT TIME ZONE zones.name
           AND fact.at < (CAST(:last_day AS date) + 1)::timestamp AT TIME ZONE zones.name
           AND channel_type = coalesce(CAST(:channel AS text), channel_type)
     )
-"""
+"""  # noqa: S608 - only our own constants
 _RESOLVED = "FILTER (WHERE kind = 'resolved')"
 _AI_ALONE = "kind = 'resolved' AND by_guest > 0 AND by_ai > 0 AND by_staff = 0 AND NOT handed"
 _ANSWERED = "kind = 'resolved' AND by_guest > 0 AND by_ai + by_staff > 0"
