@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, any_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Mapped
 from sqlmodel import col
@@ -45,7 +45,7 @@ class Guests:
         statement = _guests().where(col(GuestRow.property_id).in_(properties), ~_is_merged())
         if words is not None:
             named = col(GuestRow.name).icontains(words, autoescape=True)
-            statement = statement.where(or_(named, exists().where(_is_theirs(), _sender_has(words))))
+            statement = statement.where(or_(named, col(GuestRow.id).in_(_reached_at(properties, words))))
         if after is not None:
             statement = statement.where(older_than(at, row_id, after))
         async with self._database.begin() as connection:
@@ -86,10 +86,10 @@ def _guests() -> Select[*tuple[Any, ...]]:
                 func.json_build_array(),
             )
         )
-        .where(_is_theirs())
+        .where(is_of(col(GuestRow.id), col(ContactRow.guest_id)))
         .scalar_subquery()
     )
-    merged = func.array(_merged_into(col(GuestRow.id)).order_by(col(GuestMergeRow.guest_id)).scalar_subquery())
+    merged = _merged_into(col(GuestRow.id))
     return select(GuestRow, contacts.label("contacts"), merged.label("merged_guest_ids"))
 
 
@@ -100,29 +100,33 @@ def root_of(guest_id: str) -> ColumnElement[str]:
 
 
 def is_of(guest_id: SQLColumnExpression[str], contact_guest: Mapped[str]) -> ColumnElement[bool]:
-    """Whether a contact's guest is this one, or merged into them."""
-    return or_(contact_guest == guest_id, contact_guest.in_(_merged_into(guest_id)))
+    """Whether a contact's guest is this one, or merged into them; an array, so that an index finds the few."""
+    return contact_guest == any_(func.array_prepend(guest_id, _merged_into(guest_id)))
 
 
 def _is(guest_id: str) -> ColumnElement[bool]:
     return col(GuestRow.id) == root_of(guest_id)
 
 
-def _is_theirs() -> ColumnElement[bool]:
-    return is_of(col(GuestRow.id), col(ContactRow.guest_id))
-
-
 def _is_merged() -> ColumnElement[bool]:
     return exists().where(col(GuestMergeRow.guest_id) == col(GuestRow.id))
 
 
-def _sender_has(words: str) -> ColumnElement[bool]:
-    return col(ContactRow.sender_id).icontains(words, autoescape=True)
+def _reached_at(properties: Sequence[str], words: str) -> Select[str]:
+    """The guests who have an address with these characters, or into whom somebody is merged who has."""
+    root = func.coalesce(col(GuestMergeRow.root_id), col(ContactRow.guest_id))
+    return (
+        select(root)
+        .select_from(ContactRow)
+        .outerjoin(GuestMergeRow, col(GuestMergeRow.guest_id) == col(ContactRow.guest_id))
+        .where(col(ContactRow.property_id).in_(properties), col(ContactRow.sender_id).icontains(words, autoescape=True))
+    )
 
 
-def _merged_into(guest_id: SQLColumnExpression[str]) -> Select[str]:
+def _merged_into(guest_id: SQLColumnExpression[str]) -> ColumnElement[list[str]]:
     merged = select(col(GuestMergeRow.guest_id)).where(col(GuestMergeRow.root_id) == guest_id)
-    return merged.correlate(GuestRow)  # however deep it stands, the guest is the outer one
+    # However deep it stands, the guest is the outer one.
+    return func.array(merged.order_by(col(GuestMergeRow.guest_id)).correlate(GuestRow).scalar_subquery())
 
 
 def _guest(row: Row[*tuple[Any, ...]]) -> StoredGuest:
