@@ -320,7 +320,11 @@ class Webhooks(Section):
 
 
 class HttpIntegration(Section):
+    """A service in front of the hotel's own system, which knows who stays. `timeout` is of one request."""
+
     url: str | None = None
+    token: SecretStr | None = None
+    timeout: Milliseconds = 2_000
 
 
 class Integration(Section):

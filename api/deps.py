@@ -56,6 +56,7 @@ ReadsConversations = Annotated[Session, Depends(Allow(Permission.READ_CONVERSATI
 WritesConversations = Annotated[Session, Depends(Allow(Permission.WRITE_CONVERSATIONS))]
 ReadsGuests = Annotated[Session, Depends(Allow(Permission.READ_GUESTS))]
 WritesGuests = Annotated[Session, Depends(Allow(Permission.WRITE_GUESTS))]
+ManagesGuests = Annotated[Session, Depends(Allow(Permission.MANAGE_GUESTS))]
 ReadsTasks = Annotated[Session, Depends(Allow(Permission.READ_TASKS))]
 WritesTasks = Annotated[Session, Depends(Allow(Permission.WRITE_TASKS))]
 ReadsNotifications = Annotated[Session, Depends(Allow(Permission.READ_NOTIFICATIONS))]
@@ -70,6 +71,7 @@ ReadsWebhooks = Annotated[Session, Depends(Allow(Permission.READ_WEBHOOKS))]
 WritesWebhooks = Annotated[Session, Depends(Allow(Permission.WRITE_WEBHOOKS))]
 ReadsAutomations = Annotated[Session, Depends(Allow(Permission.READ_AUTOMATIONS))]
 WritesAutomations = Annotated[Session, Depends(Allow(Permission.WRITE_AUTOMATIONS))]
+ReadsReports = Annotated[Session, Depends(Allow(Permission.READ_REPORTS))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -1,20 +1,31 @@
 """The people who write."""
 
 import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import ConfigDict, Field, StringConstraints
 
+import contracts.base
+from activities.hotel.port import HotelAwayError
+from activities.media.store import MediaAway
+from activities.storage.erasure import StoredErasure
+from activities.storage.guest_data import Holdings
 from activities.storage.guests import StoredGuest
 from activities.storage.paging import TimePosition
 from api.auth.permissions import require_property
+from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
-from api.deps import GatewayState, IfMatch, ReadsGuests, WritesGuests, known_id
+from api.deps import GatewayState, IfMatch, ManagesGuests, ReadsGuests, WritesGuests, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
-from contracts.guests import Autonomy, Guest
-from contracts.problems import NotFound, StaleVersion
+from api.state import State
+from contracts.guest_export import ExportedFile, GuestExport
+from contracts.guests import Autonomy, Erasure, Guest, GuestWithStays
+from contracts.names import contact_key_of, media_workflow_id, task_workflow_id, workflow_id
+from contracts.problems import GuestBusy, NotFound, StaleVersion, Unavailable, WrongState
 
 router = APIRouter(prefix="/guests", tags=["guests"], responses=SIGNED_IN)
 ONE: Final = problems(NotFound)
@@ -30,7 +41,9 @@ class GuestPage(Page[Guest]):
 
 class GuestQuery(PageQuery):
     property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="A part of the name.")] = None
+    q: Annotated[
+        str | None, Field(min_length=1, max_length=200, description="A part of the name or of an address.")
+    ] = None
 
 
 class GuestChanges(Changes):
@@ -45,25 +58,27 @@ class GuestChanges(Changes):
     autonomy: Autonomy = unchanged()
 
 
+class MergeBody(contracts.base.Body):
+    into: Annotated[str, Field(min_length=1, max_length=256, description="The guest who stays.")]
+
+
 @router.get("", summary="List guests")
 async def list_guests(session: ReadsGuests, state: GatewayState, query: Annotated[GuestQuery, Query()]) -> GuestPage:
-    """Guests of your properties, the newest first."""
+    """Guests of your properties, the newest first. Who is merged into another stands there."""
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
         properties = [query.property]
-    page = await state.guests.list(properties, name=query.q, limit=query.limit, after=query.position(TimePosition))
+    page = await state.guests.list(properties, words=query.q, limit=query.limit, after=query.position(TimePosition))
     return GuestPage(items=page.items, next_cursor=cursor_of(page.end))
 
 
 @router.get("/{guest_id}", summary="Get a guest", responses=ONE | {200: {"headers": VERSION}})
-async def get_guest(session: ReadsGuests, state: GatewayState, guest_id: str, response: Response) -> Guest:
-    found = await state.guests.get(known_id("guest", guest_id))
-    if found is None:
-        raise _no_such(guest_id)
-    require_property(session.staff, found.property_id)
+async def get_guest(session: ReadsGuests, state: GatewayState, guest_id: str, response: Response) -> GuestWithStays:
+    """The id of a guest who is merged into another gives that other. `hotelSystem` says whose `stays` these are."""
+    found = await _guest(session, state, guest_id)
     response.headers["ETag"] = _etag(found)
-    return found.guest
+    return await _with_stays(state, found)
 
 
 @router.patch(
@@ -78,7 +93,7 @@ async def update_guest(
     body: Annotated[GuestChanges, Body(openapi_examples={"language": {"value": {"language": "pt-BR"}}})],
     response: Response,
     if_match: IfMatch = None,
-) -> Guest:
+) -> GuestWithStays:
     """Changes what is sent and leaves the rest. `preferences` are replaced as a whole."""
 
     def allow(stored: StoredGuest) -> None:
@@ -89,7 +104,131 @@ async def update_guest(
     if changed is None:
         raise _no_such(guest_id)
     response.headers["ETag"] = _etag(changed)
-    return changed.guest
+    return await _with_stays(state, changed)
+
+
+@router.post(
+    "/{guest_id}/merge", summary="Merge two guests who are one person", responses=ONE | WITH_BODY | problems(WrongState)
+)
+async def merge_guest(
+    session: ManagesGuests,
+    state: GatewayState,
+    guest_id: str,
+    body: Annotated[MergeBody, Body(openapi_examples={"into": {"value": {"into": "guest-9b1f"}}})],
+) -> GuestWithStays:
+    """Makes the guest part of `into`, and answers that one. `unmerge` undoes it.
+
+    Gaps in the other's profile are filled from this one; of two rules for the AI the more cautious one holds.
+    """
+
+    def allow(property_id: str) -> None:
+        require_property(session.staff, property_id)
+
+    await state.merges.merge(
+        known_id("guest", guest_id), known_id("guest", body.into), by=session.staff.id, allow=allow
+    )
+    return await _with_stays(state, await _guest(session, state, guest_id))
+
+
+@router.post("/{guest_id}/unmerge", summary="Undo a merge", responses=ONE | problems(WrongState))
+async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> GuestWithStays:
+    """Makes the guest one of their own again, with what they had and what has come to their contacts since.
+
+    The other keeps what was changed in their profile since the merge, and loses what came from this one.
+    """
+
+    def allow(property_id: str) -> None:
+        require_property(session.staff, property_id)
+
+    await state.merges.unmerge(known_id("guest", guest_id), allow=allow)
+    return await _with_stays(state, await _guest(session, state, guest_id))
+
+
+@router.post("/{guest_id}/export", summary="Export all that is held about a guest", responses=ONE | problems(MediaAway))
+async def export_guest(session: ManagesGuests, state: GatewayState, guest_id: str, response: Response) -> GuestExport:
+    """Everything that is stored, as one document to hand out; files by name and link."""
+    held = await _held(session, state, guest_id)
+    if held is None:
+        raise _no_such(guest_id)
+    export = await state.guest_data.export(held)
+    files = [await state.media.find(media_id) for media_id in held.media]
+    export.media = [
+        ExportedFile(**file.attachment.model_dump(by_alias=False), refused=file.refused) for file in files if file
+    ]
+    export.exported_at = datetime.now(UTC)
+    response.headers["Content-Disposition"] = f'attachment; filename="guest-{export.exported_at:%Y%m%d}.json"'
+    response.headers["Cache-Control"] = "no-store"
+    return export
+
+
+@router.delete("/{guest_id}", summary="Erase a guest", responses=ONE | problems(GuestBusy, MediaAway, Unavailable))
+async def erase_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> Erasure:
+    """Erases a guest for good, everybody merged into them included; again it finishes what was left and tells the same.
+
+    Refused while a conversation, a task or a file of theirs is under way: it would bring back what was erased. That a
+    contact wants no messages outlives the erasure, and so do figures that lead to nobody. What Temporal keeps of ended
+    conversations until its retention is over is listed; it is encrypted.
+    """
+    held = await _held(session, state, guest_id)
+    erased = await _erase(session, state, held) if held is not None else None
+    erased = erased or await state.erasures.find(guest_id)
+    if erased is None:
+        raise _no_such(guest_id)
+    require_property(session.staff, erased.property_id)
+    await state.erasures.clean_stream(erased)
+    for media_id in erased.traces.media:
+        await state.media.delete(media_id)
+    ids = _workflows(erased.traces.contacts, erased.traces.tasks, erased.traces.media)
+    return Erasure(
+        guest_ids=erased.guest_ids,
+        erased_at=erased.at,
+        erased=erased.counts,
+        histories=await state.executions.histories(ids),
+    )
+
+
+async def _erase(session: Session, state: State, held: Holdings) -> StoredErasure | None:
+    running = await state.executions.running(_workflows(held.contacts, held.tasks, held.media))
+    if running:
+        going_on = {workflow_id(contact_key_of(each)): each for each in held.open_conversations}
+        raise GuestBusy(
+            "Resolve the guest's conversations, close their tasks, and repeat this once `workflows` have ended",
+            workflows=[*running],
+            conversations=[going_on[each] for each in running if each in going_on],
+            tasks=[each for each in held.tasks if task_workflow_id(each) in running],
+        )
+    return await state.erasures.erase(held, by=session.staff.id)
+
+
+def _workflows(contacts: Sequence[str], tasks: Sequence[str], media: Sequence[str]) -> list[str]:
+    """The workflows that hold something of a guest, whether or not they ever ran."""
+    return [*map(workflow_id, contacts), *map(task_workflow_id, tasks), *map(media_workflow_id, media)]
+
+
+async def _guest(session: Session, state: State, guest_id: str) -> StoredGuest:
+    found = await state.guests.get(known_id("guest", guest_id))
+    if found is None:
+        raise _no_such(guest_id)
+    require_property(session.staff, found.property_id)
+    return found
+
+
+async def _with_stays(state: State, stored: StoredGuest) -> GuestWithStays:
+    guest = GuestWithStays.model_validate(stored.guest.model_dump(by_alias=False))
+    if state.hotel is None:
+        return guest
+    try:
+        stays = await state.hotel.stays(stored.property_id, guest.contacts)
+    except HotelAwayError:
+        return guest.model_copy(update={"hotel_system": "away"})
+    return guest.model_copy(update={"hotel_system": "ok", "stays": stays})
+
+
+async def _held(session: Session, state: State, guest_id: str) -> Holdings | None:
+    held = await state.guest_data.holdings(known_id("guest", guest_id))
+    if held is not None:
+        require_property(session.staff, held.property_id)
+    return held
 
 
 def _etag(guest: StoredGuest) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from activities.hotel.http import open_hotel
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
 from activities.storage.api_keys import ApiKeys
@@ -24,6 +25,9 @@ from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.erasure import Erasures
+from activities.storage.guest_data import GuestData
+from activities.storage.guest_merges import GuestMerges
 from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
@@ -32,6 +36,7 @@ from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
+from activities.storage.reports import Reports
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
@@ -48,6 +53,7 @@ from api import (
     openings,
     operations,
     quarantine,
+    reports,
     sending,
     tasks,
     webhook_endpoints,
@@ -72,6 +78,7 @@ from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
+from workflows.executions import Executions
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 from workflows.webhook_client import WebhookDeliveries
@@ -151,20 +158,8 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 def _rest() -> APIRouter:
     base = APIRouter(prefix=BASE)
-    desk = (
-        auth,
-        conversations,
-        openings,
-        commands,
-        sending,
-        media,
-        guests,
-        tasks,
-        notifications,
-        quarantine,
-        knowledge,
-    )
-    administration = (staff_routes, api_keys, webhook_endpoints, automations)
+    desk = (auth, conversations, openings, commands, sending, media, guests, tasks, notifications)
+    administration = (quarantine, knowledge, reports, staff_routes, api_keys, webhook_endpoints, automations)
     for resource in (*desk, *administration):
         base.include_router(resource.router)
     return base
@@ -200,6 +195,9 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(hub.stop)
         webhook_sender = WebhookSender(settings.webhooks)
         stack.push_async_callback(webhook_sender.close)
+        hotel = open_hotel(settings.integration.http)
+        if hotel is not None:
+            stack.push_async_callback(hotel.close)
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
@@ -215,11 +213,17 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             stored=StoredConversations(database, live_stream),
             contacts=Contacts(database),
             guests=Guests(database),
+            merges=GuestMerges(database),
+            guest_data=GuestData(database),
+            erasures=Erasures(database, redis),
+            executions=Executions(temporal),
+            hotel=hotel,
             tasks=Tasks(database, live_stream, settings),
             running_tasks=RunningTasks(temporal, settings),
             notifications=Notifications(database),
             quarantine=Quarantine(database, live_stream, settings),
             reports=DeliveryReports(database, live_stream),
+            figures=Reports(database),
             knowledge=Knowledge(database),
             staff=staff,
             api_keys=ApiKeys(database),

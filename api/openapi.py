@@ -31,6 +31,7 @@ TAGS: Final = [
     {"name": "guests", "description": "The people who write."},
     {"name": "tasks", "description": "Work for the hotel's departments."},
     {"name": "knowledge", "description": "What the AI answers from, and what it could not answer."},
+    {"name": "reports", "description": "How conversations went."},
     {"name": "media", "description": "Files of conversations."},
     {"name": "notifications", "description": "What staff must see."},
     {"name": "quarantine", "description": "What channels brought and nobody could read."},

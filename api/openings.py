@@ -93,7 +93,7 @@ async def open_conversation(
         body.recipient_id = address(state.settings.way_out(body.property_id, body.channel_type)[0], body.recipient_id)
     contact = await _contact(state, body)
     route = _route(state.settings, body, contact)
-    if contact is not None and contact.opted_out:
+    if contact.opted_out if contact is not None else await _opted_out(state, body):
         raise OptedOut("The guest wants no messages on this channel; only they can change that")
     if route.adapter in NEEDS_TEMPLATE and route.free_text_until is None and body.template is None:
         raise WindowClosed("The guest has not written on this channel yet; send a template")
@@ -140,6 +140,15 @@ async def _contact(state: State, body: NewConversation) -> StoredContact | None:
         return await state.contacts.find(key)
     except StorageAway:
         return None
+
+
+async def _opted_out(state: State, body: NewConversation) -> bool:
+    """Whether somebody whose guest was erased had wanted no messages; while storage is away, the conversation asks."""
+    key = state.conversations.contact_key(body.property_id, body.channel_type, body.recipient_id or "")
+    try:
+        return await state.contacts.kept_opt_out(key)
+    except StorageAway:
+        return False
 
 
 def _route(settings: Settings, body: NewConversation, contact: StoredContact | None) -> Route:

@@ -26,11 +26,15 @@ class Health(Model):
 
 
 class Readiness(Model):
-    """Ready are we with Temporal and a migrated PostgreSQL; without Redis we are only slower."""
+    """Ready are we with Temporal and a migrated PostgreSQL; without Redis we are only slower.
+
+    `hotelSystem` is optional: without it profiles of guests have no stays. It is left out where there is none.
+    """
 
     temporal: Dependency
     postgres: Dependency
     redis: Dependency
+    hotel_system: Dependency | None = None
 
 
 @router.get("/healthz", summary="Is the process up?")
@@ -38,14 +42,19 @@ async def health() -> Health:
     return Health()
 
 
-@router.get("/readyz", summary="Can it work?", responses={503: {"model": Readiness, "description": "Not ready"}})
+@router.get(
+    "/readyz",
+    summary="Can it work?",
+    responses={503: {"model": Readiness, "description": "Not ready"}},
+    response_model_exclude_none=True,
+)
 async def readiness(state: GatewayState, response: Response) -> Readiness:
-    temporal, postgres, redis = await asyncio.gather(
-        _reached(_temporal(state)), _reached(_postgres(state)), _reached(_redis(state))
+    temporal, postgres, redis, hotel = await asyncio.gather(
+        _reached(_temporal(state)), _reached(_postgres(state)), _reached(_redis(state)), _hotel(state)
     )
     if temporal == "away" or postgres == "away":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return Readiness(temporal=temporal, postgres=postgres, redis=redis)
+    return Readiness(temporal=temporal, postgres=postgres, redis=redis, hotel_system=hotel)
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
@@ -73,3 +82,7 @@ async def _postgres(state: State) -> bool:
 
 async def _redis(state: State) -> bool:
     return bool(await state.redis.ping())
+
+
+async def _hotel(state: State) -> Dependency | None:
+    return await _reached(state.hotel.reachable()) if state.hotel is not None else None

@@ -7,6 +7,7 @@ import temporalio.client
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from activities.hotel.port import HotelSystem
 from activities.media.links import MediaLinks
 from activities.media.store import MediaStore
 from activities.storage.api_keys import ApiKeys
@@ -15,6 +16,9 @@ from activities.storage.contacts import Contacts
 from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.erasure import Erasures
+from activities.storage.guest_data import GuestData
+from activities.storage.guest_merges import GuestMerges
 from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
@@ -22,6 +26,7 @@ from activities.storage.notifications import Notifications
 from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
+from activities.storage.reports import Reports
 from activities.storage.sessions import Sessions
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
@@ -34,6 +39,7 @@ from api.live.hub import LiveHub
 from settings import Settings
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations
+from workflows.executions import Executions
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 from workflows.webhook_client import WebhookDeliveries
@@ -53,12 +59,20 @@ class State:
     """The projection of conversations; what lists and history come from."""
     contacts: Contacts
     guests: Guests
+    merges: GuestMerges
+    guest_data: GuestData
+    erasures: Erasures
+    executions: Executions
+    hotel: HotelSystem | None
+    """The hotel's own system, where the settings name one."""
     tasks: Tasks
     """The projection of tasks."""
     running_tasks: RunningTasks
     notifications: Notifications
     quarantine: Quarantine
     reports: DeliveryReports
+    figures: Reports
+    """What managers are told of how conversations went."""
     knowledge: Knowledge
     staff: StaffAccounts
     api_keys: ApiKeys

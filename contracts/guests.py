@@ -3,18 +3,21 @@
 from datetime import date
 from typing import Literal
 
-from contracts.base import Model
+from contracts.base import Model, Timestamp
 from contracts.messages import ChannelType
 
 Autonomy = Literal["auto", "draft", "off"]
 
 
 class Stay(Model):
+    """`id` is the reservation's number."""
+
     id: str
     room: str | None = None
     arrival: date
     departure: date
     status: Literal["booked", "in_house", "departed", "cancelled"] = "booked"
+    vip: bool = False
 
 
 class GuestContact(Model):
@@ -36,3 +39,37 @@ class GuestProfile(Model):
 
 class Guest(GuestProfile):
     contacts: list[GuestContact] = []
+    merged_guest_ids: list[str] = []
+    """Guests who are this one, too; their ids lead here, their contacts stand above."""
+
+
+HotelAnswer = Literal["ok", "away", "none"]
+
+
+class GuestWithStays(Guest):
+    """A guest with what the hotel's own system says of them."""
+
+    hotel_system: HotelAnswer = "none"
+    """`ok`: `stays` are the hotel system's. `away`: it did not answer. `none`: there is none in the settings."""
+
+
+class HistoryLeft(Model):
+    """A run whose history Temporal keeps for a while. Nobody reads its payloads without the codec's keys."""
+
+    workflow_id: str
+    run_id: str
+    closed_at: Timestamp | None = None
+    kept_until: Timestamp
+    """When Temporal's retention deletes it."""
+
+
+class Erasure(Model):
+    """What was erased of a guest, and what is left elsewhere."""
+
+    guest_ids: list[str]
+    erased_at: Timestamp
+    erased: dict[str, int]
+    """How much of each kind went."""
+    histories: list[HistoryLeft]
+    payloads: Literal["encrypted"] = "encrypted"
+    """How what a guest wrote stands in those histories; ids, times and kinds of events stand there in the clear."""

@@ -97,6 +97,12 @@ class AlreadyOpen(GatewayError):
     status, code, title = 409, "already_open", "The guest is in a conversation already"
 
 
+class GuestBusy(GatewayError):
+    """Something of the guest still goes on and may tell storage more; `workflows` says what."""
+
+    status, code, title = 409, "guest_busy", "Something of the guest is still open"
+
+
 class OptedOut(GatewayError):
     status, code, title = 409, "opted_out", "The guest wants no messages on this channel"
 

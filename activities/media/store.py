@@ -115,6 +115,16 @@ class MediaStore:
             raise MediaAway("The file is not whole; try again shortly")
         return content
 
+    async def delete(self, media_id: str) -> None:
+        """Removes a file and what is known of it; one that is not there is no error."""
+        for name in ("content", "about.json"):
+            try:
+                await obstore.delete_async(self._store, f"{media_id}/{name}")
+            except (NotFoundError, FileNotFoundError):
+                continue
+            except (BaseError, OSError) as error:
+                raise MediaAway("The store of files does not answer; try again shortly") from error
+
     async def _write(self, path: str, content: bytes) -> None:
         try:
             await obstore.put_async(self._store, path, content)

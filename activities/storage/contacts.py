@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select, text
+from sqlalchemy import ColumnElement, Row, Select, exists, func, select, text
 from sqlmodel import col
 
 from activities.storage.database import Database
+from activities.storage.guest_tables import GuestMergeRow, KeptOptOutRow
+from activities.storage.guests import is_of, root_of
 from activities.storage.tables import ContactRow, GuestRow
 from contracts.events import ContactFacts, ContactLookup
 from contracts.messages import Author, ChannelType, Delivery, DeliveryState, Message, Route
@@ -16,13 +18,16 @@ PREVIOUS_MESSAGES = 4
 _FACTS = text(
     """
     SELECT array(SELECT id FROM messages WHERE contact_key = :contact_key AND id = ANY(:message_ids)) AS known,
-           guests.id AS guest_id, guests.name AS guest_name, guests.language, guests.preferences, guests.stays,
-           guests.autonomy, contacts.opted_out,
+           contacts.guest_id, guests.name AS guest_name, guests.language, guests.preferences, guests.stays,
+           guests.autonomy,
+           coalesce(contacts.opted_out, EXISTS (SELECT FROM kept_opt_outs WHERE contact_key = :contact_key))
+               AS opted_out,
            (SELECT id FROM conversations WHERE contact_key = :contact_key AND id <> :conversation_id
             ORDER BY created_at DESC LIMIT 1) AS previous
     FROM (SELECT 1) AS one
     LEFT JOIN contacts ON contacts.contact_key = :contact_key
-    LEFT JOIN guests ON guests.id = contacts.guest_id
+    LEFT JOIN guest_merges ON guest_merges.guest_id = contacts.guest_id
+    LEFT JOIN guests ON guests.id = coalesce(guest_merges.root_id, contacts.guest_id)
     """
 )
 _LAST_MESSAGES = text(
@@ -35,7 +40,7 @@ _LAST_MESSAGES = text(
 
 @dataclass(frozen=True, slots=True)
 class StoredContact:
-    """Whom a contact belongs to, and the way back: None before anything came from there."""
+    """Whom a contact came as, and the way back: None before anything came from there. The name is the person's."""
 
     sender_id: str
     guest_id: str
@@ -82,7 +87,7 @@ class Contacts:
                     )
                     for each in reversed(last.all())
                 ]
-        known = ContactFacts() if row.guest_id is None else _facts_of_guest(row)
+        known = ContactFacts(opted_out=row.opted_out) if row.guest_id is None else _facts_of_guest(row)
         return known.model_copy(
             update={
                 "known_message_ids": list(row.known),
@@ -95,10 +100,16 @@ class Contacts:
         """A contact by its key. Raises StorageAway."""
         return await self._find(col(ContactRow.contact_key) == contact_key)
 
+    async def kept_opt_out(self, contact_key: str) -> bool:
+        """Whether a contact wanted no messages when its guest was erased. Raises StorageAway."""
+        statement = select(exists().where(col(KeptOptOutRow.contact_key) == contact_key))
+        async with self._database.begin() as connection:
+            return bool((await connection.execute(statement)).scalar_one())
+
     async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
         """The contact of a guest on a channel, the newest of several. Raises StorageAway."""
         return await self._find(
-            col(ContactRow.guest_id) == guest_id,
+            is_of(root_of(guest_id), col(ContactRow.guest_id)),
             col(ContactRow.property_id) == property_id,
             col(ContactRow.channel_type) == channel_type,
         )
@@ -106,7 +117,8 @@ class Contacts:
     async def _find(self, *conditions: ColumnElement[bool]) -> StoredContact | None:
         statement: Select[*tuple[Any, ...]] = (
             select(ContactRow, col(GuestRow.name).label("guest_name"))
-            .join(GuestRow, col(GuestRow.id) == col(ContactRow.guest_id))
+            .outerjoin(GuestMergeRow, col(GuestMergeRow.guest_id) == col(ContactRow.guest_id))
+            .join(GuestRow, col(GuestRow.id) == func.coalesce(col(GuestMergeRow.root_id), col(ContactRow.guest_id)))
             .where(*conditions)
             .order_by(col(ContactRow.created_at).desc())
             .limit(1)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, any_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
 from activities.storage.database import Database
+from activities.storage.guest_tables import GuestMergeRow
 from activities.storage.paging import Slice, TimePosition, older_than
 from activities.storage.tables import ContactRow, GuestRow
 from contracts.guests import Guest
@@ -30,18 +32,20 @@ class Guests:
         self._database = database
 
     async def get(self, guest_id: str) -> StoredGuest | None:
+        """A guest; the id of one who is merged leads to the one they are merged into."""
         async with self._database.begin() as connection:
-            row = (await connection.execute(_guests().where(col(GuestRow.id) == guest_id))).one_or_none()
+            row = (await connection.execute(_guests().where(_is(guest_id)))).one_or_none()
         return _guest(row) if row is not None else None
 
     async def list(
-        self, properties: Sequence[str], *, name: str | None, limit: int, after: TimePosition | None
+        self, properties: Sequence[str], *, words: str | None, limit: int, after: TimePosition | None
     ) -> Slice[Guest, TimePosition]:
-        """Guests, the newest first; `name` is a part of their name."""
+        """Guests, the newest first; `words` are a part of their name or of one of their addresses."""
         at, row_id = col(GuestRow.created_at), col(GuestRow.id)
-        statement = _guests().where(col(GuestRow.property_id).in_(properties))
-        if name is not None:
-            statement = statement.where(col(GuestRow.name).icontains(name, autoescape=True))
+        statement = _guests().where(col(GuestRow.property_id).in_(properties), ~_is_merged())
+        if words is not None:
+            named = col(GuestRow.name).icontains(words, autoescape=True)
+            statement = statement.where(or_(named, col(GuestRow.id).in_(_reached_at(properties, words))))
         if after is not None:
             statement = statement.where(older_than(at, row_id, after))
         async with self._database.begin() as connection:
@@ -54,7 +58,7 @@ class Guests:
         self, guest_id: str, changes: dict[str, JsonValue], allow: Callable[[StoredGuest], None]
     ) -> StoredGuest | None:
         """Changes a guest, None if there is no such one. `allow` sees it as it is and raises to forbid the change."""
-        mine = col(GuestRow.id) == guest_id
+        mine = _is(guest_id)
         async with self._database.begin() as connection:
             await connection.execute(select(col(GuestRow.id)).where(mine).with_for_update())
             row = (await connection.execute(_guests().where(mine))).one_or_none()
@@ -82,10 +86,47 @@ def _guests() -> Select[*tuple[Any, ...]]:
                 func.json_build_array(),
             )
         )
-        .where(col(ContactRow.guest_id) == col(GuestRow.id))
+        .where(is_of(col(GuestRow.id), col(ContactRow.guest_id)))
         .scalar_subquery()
     )
-    return select(GuestRow, contacts.label("contacts"))
+    merged = _merged_into(col(GuestRow.id))
+    return select(GuestRow, contacts.label("contacts"), merged.label("merged_guest_ids"))
+
+
+def root_of(guest_id: str) -> ColumnElement[str]:
+    """The id of the guest that an id leads to."""
+    root = select(col(GuestMergeRow.root_id)).where(col(GuestMergeRow.guest_id) == guest_id).scalar_subquery()
+    return func.coalesce(root, guest_id)
+
+
+def is_of(guest_id: SQLColumnExpression[str], contact_guest: Mapped[str]) -> ColumnElement[bool]:
+    """Whether a contact's guest is this one, or merged into them; an array, so that an index finds the few."""
+    return contact_guest == any_(func.array_prepend(guest_id, _merged_into(guest_id)))
+
+
+def _is(guest_id: str) -> ColumnElement[bool]:
+    return col(GuestRow.id) == root_of(guest_id)
+
+
+def _is_merged() -> ColumnElement[bool]:
+    return exists().where(col(GuestMergeRow.guest_id) == col(GuestRow.id))
+
+
+def _reached_at(properties: Sequence[str], words: str) -> Select[str]:
+    """The guests who have an address with these characters, or into whom somebody is merged who has."""
+    root = func.coalesce(col(GuestMergeRow.root_id), col(ContactRow.guest_id))
+    return (
+        select(root)
+        .select_from(ContactRow)
+        .outerjoin(GuestMergeRow, col(GuestMergeRow.guest_id) == col(ContactRow.guest_id))
+        .where(col(ContactRow.property_id).in_(properties), col(ContactRow.sender_id).icontains(words, autoescape=True))
+    )
+
+
+def _merged_into(guest_id: SQLColumnExpression[str]) -> ColumnElement[list[str]]:
+    merged = select(col(GuestMergeRow.guest_id)).where(col(GuestMergeRow.root_id) == guest_id)
+    # However deep it stands, the guest is the outer one.
+    return func.array(merged.order_by(col(GuestMergeRow.guest_id)).correlate(GuestRow).scalar_subquery())
 
 
 def _guest(row: Row[*tuple[Any, ...]]) -> StoredGuest:

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     WRITE_CONVERSATIONS = "conversations:write"
     READ_GUESTS = "guests:read"
     WRITE_GUESTS = "guests:write"
+    MANAGE_GUESTS = "guests:manage"
     READ_TASKS = "tasks:read"
     WRITE_TASKS = "tasks:write"
     READ_NOTIFICATIONS = "notifications:read"
@@ -29,10 +30,12 @@ class Permission(StrEnum):
     WRITE_WEBHOOKS = "webhooks:write"
     READ_AUTOMATIONS = "automations:read"
     WRITE_AUTOMATIONS = "automations:write"
+    READ_REPORTS = "reports:read"
 
 
 EVERYONE: frozenset[Role] = frozenset({"agent", "manager", "admin"})
 AND_PROGRAMS: frozenset[Role] = EVERYONE | {"service"}
+MANAGERS: frozenset[Role] = frozenset({"manager", "admin"})
 ADMINS: frozenset[Role] = frozenset({"admin"})
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
@@ -41,20 +44,22 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.WRITE_CONVERSATIONS: AND_PROGRAMS,
     Permission.READ_GUESTS: AND_PROGRAMS,
     Permission.WRITE_GUESTS: AND_PROGRAMS,
+    Permission.MANAGE_GUESTS: MANAGERS,
     Permission.READ_TASKS: AND_PROGRAMS,
     Permission.WRITE_TASKS: AND_PROGRAMS,
     Permission.READ_NOTIFICATIONS: EVERYONE,
     Permission.READ_QUARANTINE: EVERYONE,
     Permission.RETRY_QUARANTINE: EVERYONE,
     Permission.READ_KNOWLEDGE: AND_PROGRAMS,
-    Permission.WRITE_KNOWLEDGE: frozenset({"manager", "admin", "service"}),
+    Permission.WRITE_KNOWLEDGE: MANAGERS | {"service"},
     Permission.READ_STAFF: EVERYONE,
     Permission.WRITE_STAFF: ADMINS,
     Permission.MANAGE_API_KEYS: ADMINS,
-    Permission.READ_WEBHOOKS: frozenset({"manager", "admin"}),
-    Permission.WRITE_WEBHOOKS: frozenset({"manager", "admin"}),
+    Permission.READ_WEBHOOKS: MANAGERS,
+    Permission.WRITE_WEBHOOKS: MANAGERS,
     Permission.READ_AUTOMATIONS: EVERYONE,
-    Permission.WRITE_AUTOMATIONS: frozenset({"manager", "admin"}),
+    Permission.WRITE_AUTOMATIONS: MANAGERS,
+    Permission.READ_REPORTS: MANAGERS,
 }
 
 

@@ -1,0 +1,1 @@
+"""What the hotel's own systems know of guests: a port and its adapters."""

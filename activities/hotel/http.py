@@ -1,0 +1,85 @@
+"""A hotel's system over HTTP: the guest's contacts posted as JSON, their stays back."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import httpx
+from circuitbreaker import CircuitBreaker
+from pydantic import ValidationError
+
+from activities.hotel.port import HotelAwayError
+from contracts.base import Model
+from contracts.guests import GuestContact, Stay
+from settings import HttpIntegration
+
+FAILURES_TO_REST: Final = 3
+"""Failures in a row after which the system is left alone."""
+REST_SECONDS: Final = 15
+
+
+class StaysQuery(Model):
+    """The body of `POST {url}/stays`: addresses stand in no URL, and so in no log of one."""
+
+    property_id: str
+    contacts: list[GuestContact]
+
+
+class StaysAnswer(Model):
+    """Its answer. A guest whom the system does not know has no stays."""
+
+    stays: list[Stay]
+
+
+class HttpHotel:
+    """Leaves a system that fails alone for a while, so that nobody waits for it in vain."""
+
+    def __init__(self, url: str, settings: HttpIntegration) -> None:
+        headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
+        self._url = url.rstrip("/")
+        self._seconds = settings.timeout / 1000
+        self._client = httpx.AsyncClient(headers=headers, timeout=self._seconds)
+        self._breaker = CircuitBreaker(
+            failure_threshold=FAILURES_TO_REST, recovery_timeout=REST_SECONDS, expected_exception=HotelAwayError
+        )
+
+    async def stays(self, property_id: str, contacts: Sequence[GuestContact]) -> list[Stay]:
+        if not contacts:
+            return []
+        if self._breaker.opened:
+            raise HotelAwayError("the hotel's system has failed and is left alone for a while")
+        with self._breaker:
+            stays = await self._ask(StaysQuery(property_id=property_id, contacts=list(contacts)))
+        return sorted(stays, key=lambda stay: (stay.arrival, stay.id), reverse=True)
+
+    async def _ask(self, query: StaysQuery) -> list[Stay]:
+        headers = {"content-type": "application/json"}
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await self._client.post(f"{self._url}/stays", content=query.model_dump_json(), headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise HotelAwayError(f"the hotel's system cannot be reached ({type(error).__name__})") from None
+        if not answer.is_success:
+            raise HotelAwayError(f"the hotel's system answered with status {answer.status_code}")
+        try:
+            return StaysAnswer.model_validate_json(answer.content).stays
+        except ValidationError as error:
+            wrong = ", ".join(sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()}))
+            raise HotelAwayError(f"the hotel's system answered what is no list of stays (wrong: {wrong})") from None
+
+    async def reachable(self) -> bool:
+        """Any answer but a failure of its own counts: what stands at its root is its own business."""
+        if self._breaker.opened:
+            return False
+        try:
+            return (await self._client.get(self._url)).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        except httpx.HTTPError:
+            return False
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def open_hotel(settings: HttpIntegration) -> HttpHotel | None:
+    """The system that the settings name, if any. Nothing is connected to before it is used."""
+    return HttpHotel(settings.url, settings) if settings.url is not None else None

@@ -1,0 +1,65 @@
+"""Tables of what staff do with guests: merging them, and erasing them."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, ForeignKey, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlmodel import Field, SQLModel
+
+from activities.storage.tables import JsonObject
+
+
+class GuestMergeRow(SQLModel, table=True):
+    """A guest who is the same person as another. Contacts and conversations stay where they are: `root_id` finds them.
+
+    `into_id` is whom staff named, `root_id` the one at the top, who may have been merged later. `before` and `after`
+    are the profile of `into_id` as the merge found and left it.
+    """
+
+    __tablename__ = "guest_merges"
+
+    guest_id: str = Field(sa_column=Column(ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True))
+    into_id: str = Field(sa_column=Column(ForeignKey("guests.id", ondelete="CASCADE"), nullable=False))
+    root_id: str = Field(sa_column=Column(ForeignKey("guests.id", ondelete="CASCADE"), nullable=False, index=True))
+    before: JsonObject = Field(sa_column=Column(JSONB, nullable=False))
+    after: JsonObject = Field(sa_column=Column(JSONB, nullable=False))
+    merged_by: str
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class ErasureRow(SQLModel, table=True):
+    """That a guest was erased, without anything of theirs; `traces` are the ids that are still to be looked for."""
+
+    __tablename__ = "erasures"
+
+    id: str = Field(primary_key=True)
+    property_id: str
+    guest_ids: list[str] = Field(sa_column=Column(ARRAY(TEXT), nullable=False))
+    erased_by: str
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    counts: JsonObject = Field(sa_column=Column(JSONB, nullable=False))
+    traces: JsonObject = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class ErasedFiguresRow(SQLModel, table=True):
+    """The figures of an erased conversation, which reports go on counting; nothing leads to whose it was."""
+
+    __tablename__ = "erased_figures"
+
+    id: str = Field(primary_key=True)
+    property_id: str = Field(index=True)
+    channel_type: str
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    resolved_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    resolution: JsonObject | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    handed: bool
+    breached: bool
+
+
+class KeptOptOutRow(SQLModel, table=True):
+    """A contact that wanted no messages when its guest was erased: that wish outlives the rest."""
+
+    __tablename__ = "kept_opt_outs"
+
+    contact_key: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")))
