@@ -18,7 +18,7 @@ SELECT conversations.id AS conversation_id, conversations.property_id, conversat
        CASE WHEN state = 'resolved' THEN (snapshot->>'resolvedAt')::timestamptz END AS resolved_at,
        CASE WHEN state = 'resolved' THEN snapshot->'resolution' END AS resolution,
        EXISTS (
-           SELECT FROM log WHERE log.conversation_id = conversations.id AND NOT log.repeats
+           SELECT FROM log WHERE log.conversation_id = conversations.id
            AND log.type = 'conversation_update' AND log.payload->>'change' IN ('escalated', 'claimed')
        ) AS handed,
        EXISTS (
@@ -88,11 +88,18 @@ def upgrade() -> None:
         postgresql_ops={"attachments": "jsonb_path_ops"},
         postgresql_where=sa.text("attachments <> '[]'"),
     )
+    op.create_index(
+        "log_of_hand_overs",
+        "log",
+        ["conversation_id"],
+        postgresql_where=sa.text("type = 'conversation_update' AND payload->>'change' IN ('escalated', 'claimed')"),
+    )
     op.create_index("conversations_by_begin", "conversations", ["property_id", "created_at"])
     op.create_index("notifications_by_conversation", "notifications", ["conversation_id"])
 
 
 def downgrade() -> None:
+    op.drop_index("log_of_hand_overs", "log")
     op.drop_index("messages_by_file", "messages")
     op.execute("DROP VIEW conversation_figures")
     op.drop_index("notifications_by_conversation", "notifications")
