@@ -24,6 +24,7 @@ from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
+from activities.storage.idempotency import IdempotencyKeys
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
@@ -55,6 +56,7 @@ from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
 from api.gate import BASE, Gate
+from api.idempotency import Idempotency
 from api.limits import Limit
 from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
@@ -114,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             # Again, so that what it answers has passed the gate and tells of the caller's limit.
             Middleware(UnexpectedErrors),
             Middleware(BodyLimit, larger=_larger_bodies(settings)),
+            Middleware(Idempotency),
         ],
     )
     install_error_handlers(app)
@@ -198,6 +201,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             quarantine=Quarantine(database, live_stream, settings),
             reports=DeliveryReports(database, live_stream),
             knowledge=Knowledge(database),
+            idempotency_keys=IdempotencyKeys(database),
             staff=staff,
             api_keys=ApiKeys(database),
             sessions=sessions,

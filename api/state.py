@@ -15,6 +15,7 @@ from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.guests import Guests
+from activities.storage.idempotency import IdempotencyKeys
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
@@ -54,6 +55,7 @@ class State:
     quarantine: Quarantine
     reports: DeliveryReports
     knowledge: Knowledge
+    idempotency_keys: IdempotencyKeys
     staff: StaffAccounts
     api_keys: ApiKeys
     sessions: Sessions

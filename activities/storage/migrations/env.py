@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from activities.storage import access_tables, tables
+from activities.storage import access_tables, idempotency, tables
 
-for module in (tables, access_tables):
+for module in (tables, access_tables, idempotency):
     assert module  # importing it fills the metadata
 
 context.configure(
