@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.sessions import Session, authenticate
 from api.errors import problem_response
+from api.keys import BASE
 from api.state import State, state_of
 from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
 
-BASE: Final = "/api/v1"
 OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
 """The routes under the base path that need no session; all others are closed, those that do not exist included."""
 SESSION_KEY: Final = "gateway.session"

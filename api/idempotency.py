@@ -26,15 +26,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from activities.storage.idempotency import IdempotencyKeys
 from api.errors import problem_response
-from api.gate import BASE, caller
+from api.gate import caller
+from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
 from api.state import State, state_of
-from contracts.problems import GatewayError, Invalid, KeyInFlight, KeyReused, StorageAway
+from contracts.problems import Invalid, KeyInFlight, KeyReused, StorageAway
 
-HEADER: Final = "Idempotency-Key"
-KEY_PATTERN: Final = r"^[\x21-\x7e]+$"
-KEY_LENGTH: Final = 255
-REPLAYED: Final = "Idempotent-Replayed"
-"""The header of an answer that was given before."""
 KEPT_HEADERS: Final = frozenset({"content-type", "location", "etag", "gateway-degraded", "retry-after"})
 NOT_ATTEMPTED: Final = frozenset(
     {
@@ -91,7 +87,7 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         if not (re.fullmatch(KEY_PATTERN, key) and len(key) <= KEY_LENGTH):
-            refusal = Invalid(f"{HEADER}: must be 1 to {KEY_LENGTH} visible ASCII characters", field=HEADER)
+            refusal = Invalid(f"{KEY_HEADER}: must be 1 to {KEY_LENGTH} visible ASCII characters", field=KEY_HEADER)
             await problem_response(refusal)(scope, receive, send)
             return
         body = await _body(receive)
@@ -107,7 +103,7 @@ class Idempotency:
         if claim.made:
             await self._make(state.idempotency_keys, keyed, scope, _again(body, receive), send)
         elif claim.fingerprint != keyed.fingerprint:
-            refused = KeyReused(f"{HEADER}: another request came under this key; a new one takes a new key")
+            refused = KeyReused(f"{KEY_HEADER}: another request came under this key; a new one takes a new key")
             await problem_response(refused)(scope, receive, send)
         elif claim.answer is None:
             waits = KeyInFlight("The same request is under way; ask again shortly", retryAfter=IN_FLIGHT_SECONDS)
@@ -143,7 +139,7 @@ class Idempotency:
 def _key(scope: Scope) -> str | None:
     if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(f"{BASE}/"):
         return None
-    return Headers(scope=scope).get(HEADER)
+    return Headers(scope=scope).get(KEY_HEADER)
 
 
 def _keyed(state: State, scope: Scope, key: str, body: bytes) -> _Keyed:
@@ -210,7 +206,3 @@ def _replayed(answer: Answer) -> Response:
     for name, value in answer.headers:
         response.headers[name] = value
     return response
-
-
-ERRORS: Final[tuple[type[GatewayError], ...]] = (KeyInFlight, KeyReused)
-"""What a POST may be answered on account of its key."""

@@ -55,8 +55,9 @@ from api.auth.signing_in import Failures, SignIn
 from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
-from api.gate import BASE, Gate
+from api.gate import Gate
 from api.idempotency import Idempotency
+from api.keys import BASE
 from api.limits import Limit
 from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub

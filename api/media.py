@@ -21,7 +21,10 @@ linked = APIRouter(tags=["media"])
 FORM_BYTES: Final = 100_000
 """What a form takes besides its file."""
 FILE: Final[Responses] = {
-    200: {"description": "The file.", "content": {"*/*": {}}},
+    200: {
+        "description": "The file.",
+        "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}},
+    },
     **problems(NotFound, MediaGone, MediaAway),
 }
 _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
