@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from activities.storage.conversations import ConversationFilter
-from activities.storage.paging import SeqPosition, TimePosition
+from activities.storage.paging import MovingPosition, SeqPosition, TimePosition
+from activities.storage.search import ConversationFilter
 from api.auth.permissions import require_property
 from api.deps import DEGRADED_HEADER, GatewayState, ReadsConversations, find_conversation
 from api.lists import Page, PageQuery, cursor_of
@@ -44,7 +44,12 @@ class ConversationQuery(PageQuery):
     needs_review: bool | None = None
     q: Annotated[
         str | None,
-        Field(min_length=1, max_length=200, description="Words of its messages, or a part of its guest's name."),
+        Field(
+            min_length=1,
+            max_length=200,
+            description='Words of its messages, `"a phrase"` and `-without` too, or beginnings of its guest\'s names. '
+            "Case and accents make no difference.",
+        ),
     ] = None
 
 
@@ -61,6 +66,9 @@ async def list_conversations(
 ) -> ConversationPage:
     """Conversations of your properties, the one with the newest activity first.
 
+    What moves to the top while you read comes at the end of the list: nothing is missed, and only what changed is told
+    again.
+
     While storage is away the list holds the open conversations only, on one page, and `q` is not looked at.
     """
     properties = session.staff.properties
@@ -76,7 +84,7 @@ async def list_conversations(
         needs_review=query.needs_review,
         words=query.q,
     )
-    after = query.position(TimePosition)
+    after = query.position(MovingPosition)
     try:
         page = await state.stored.list(wanted, limit=query.limit, after=after)
     except StorageAway:
