@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Subquery, exists, func, select, union
+from sqlalchemy import ColumnElement, Subquery, exists, false, func, select, union
 from sqlmodel import col
 
 from activities.storage.paging import TimePosition, newer_than, older_than
