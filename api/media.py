@@ -39,7 +39,9 @@ _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; styl
 async def upload_media(
     session: WritesConversations,
     state: GatewayState,
-    property_id: Annotated[str, Form(alias="propertyId", description="Whose guests are to see it.", max_length=256)],
+    property_id: Annotated[
+        str, Form(alias="propertyId", description="Whose guests are to see it.", min_length=1, max_length=256)
+    ],
     file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
 ) -> Attachment:
     """Gives an attachment for a message. The file can be read once it is sent, and by staff of the property before."""

@@ -164,6 +164,7 @@ async def _unassign(world: World) -> httpx.Response:
 
 
 async def _snooze(world: World) -> httpx.Response:
+    await world.admin.http.post(f"{world.talk}/escalate")
     until = datetime.now(UTC) + timedelta(hours=8)
     return await world.admin.http.post(f"{world.talk}/snooze", json={"until": until.isoformat()})
 
