@@ -50,12 +50,12 @@ FROM (SELECT n, lpad(translate(to_hex(n), '0189', 'ghij'), 26, 'a') || '-' || lp
       FROM generate_series(1, $3::int) AS n) AS made
 """
 SAID: Final = """
-INSERT INTO messages (conversation_id, id, contact_key, seq, author, content, created_at, delivery_state)
-SELECT id, 'm' || seq, contact_key, seq, CASE seq WHEN 3 THEN 'ai' ELSE 'guest' END,
-       CASE seq WHEN 3 THEN 'Breakfast is at 7.' WHEN 2 THEN 'When is breakfast?'
-                ELSE 'We are in room ' || abs(hashtext(id)) % 1000 || ' and miss an umbrella' END,
-       created_at, 'delivered'
-FROM conversations, generate_series(1, $2::int) AS seq WHERE property_id = $1
+INSERT INTO messages (conversation_id, id, contact_key, seq, author, content, private, created_at, delivery_state)
+SELECT id, 'm' || said, contact_key, said, CASE said WHEN 3 THEN 'ai' ELSE 'guest' END,
+       CASE said WHEN 3 THEN 'Breakfast is at 7.' WHEN 2 THEN 'When is breakfast?'
+                 ELSE 'We are in room ' || abs(hashtext(id)) % 1000 || ' and miss an umbrella' END,
+       false, created_at, 'delivered'
+FROM conversations, generate_series(1, $2::int) AS said WHERE property_id = $1
 """
 BARE: Final = """
 SELECT conversations.id, last_activity_at, snapshot, conversations.seq, last_message, delivery_state, delivery_reason
