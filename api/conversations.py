@@ -9,7 +9,7 @@ from activities.storage.paging import MovingPosition, SeqPosition, TimePosition
 from activities.storage.search import ConversationFilter
 from api.auth.permissions import require_property
 from api.deps import DEGRADED_HEADER, GatewayState, ReadsConversations, find_conversation
-from api.lists import Page, PageQuery, cursor_of
+from api.lists import Page, PageQuery, cursor_of, page_of_json
 from api.openapi import SIGNED_IN, problems
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event
@@ -57,13 +57,13 @@ class EventQuery(PageQuery):
     after: Annotated[int, Field(ge=0, lt=2**63, description="The last `seq` you have.")] = 0
 
 
-@router.get("", summary="List conversations")
+@router.get("", summary="List conversations", response_model=ConversationPage)
 async def list_conversations(
     session: ReadsConversations,
     state: GatewayState,
     query: Annotated[ConversationQuery, Query()],
     response: Response,
-) -> ConversationPage:
+) -> ConversationPage | Response:
     """Conversations of your properties, the one with the newest activity first.
 
     What moves to the top while you read comes at the end of the list: nothing is missed, and only what changed is told
@@ -98,7 +98,7 @@ async def list_conversations(
             limit=query.limit,
         )
         return ConversationPage(items=found)
-    return ConversationPage(items=page.items, next_cursor=cursor_of(page.end))
+    return page_of_json(page.items, page.end)
 
 
 @router.get("/{conversation_id}", summary="Get a conversation", responses=ONE)

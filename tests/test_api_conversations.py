@@ -83,6 +83,9 @@ async def test_a_conversation_is_read_as_its_workflow_has_it(talk: str, agent: P
     ]
     assert messages["nextCursor"] is None
     assert read.last_message == Message.model_validate(messages["items"][1])
+    (listed,) = (await agent.http.get(LIST)).json()["items"]
+    assert Conversation.model_validate(listed) == read
+    assert listed.keys() == response.json().keys()
     outcomes = (await agent.http.get(f"{talk}/outcomes")).json()["items"]
     assert [(each["messageId"], each["replyId"]) for each in outcomes] == [
         (messages["items"][0]["id"], messages["items"][1]["id"])

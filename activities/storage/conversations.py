@@ -2,9 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, Subquery, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Text,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
@@ -13,9 +30,15 @@ from activities.storage.log_writer import LiveStream, next_positions
 from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
 from activities.storage.search import ConversationFilter, found
 from activities.storage.tables import ConversationRow, LogRow, MessageRow, OutcomeRow
+from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event, LogEntry, Notification
 from contracts.messages import Delivery, Message
+
+_LAST_MESSAGE: Final = (col(MessageRow.conversation_id) == col(ConversationRow.id)) & (
+    col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")
+)
+"""How far a conversation's last message got by now stands with the message."""
 
 
 class StoredConversations:
@@ -33,14 +56,14 @@ class StoredConversations:
 
     async def list(
         self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
-    ) -> Slice[Conversation, MovingPosition]:
-        """Conversations, the one with the newest activity first; at the end, what has moved up meanwhile."""
+    ) -> Slice[str, MovingPosition]:
+        """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
         async with self._database.begin() as connection:
             if wanted.words is not None:
                 # How rare the words are decides how they are found, so each search is planned for its own.
                 await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
             rows, end = await _page(connection, wanted, limit, after)
-        return Slice([_conversation(row) for row in rows], end)
+        return Slice([row.json for row in rows], end)
 
     async def messages(
         self, conversation_id: str, *, limit: int, after: SeqPosition | None
@@ -227,8 +250,34 @@ def _place(row: Row[*tuple[Any, ...]]) -> TimePosition:
 def _detailed(places: Subquery, *, newest_first: bool) -> Select[*tuple[Any, ...]]:
     """The conversations of a page; what they are shown with is looked up for these alone."""
     order = [places.c.last_activity_at, places.c.id]
-    statement = _conversations().join(places, places.c.id == col(ConversationRow.id))
+    statement = (
+        select(places.c.id, places.c.last_activity_at, _json().label("json"))
+        .join(ConversationRow, col(ConversationRow.id) == places.c.id)
+        .outerjoin(MessageRow, _LAST_MESSAGE)
+    )
     return statement.order_by(*(column.desc() if newest_first else column for column in order))
+
+
+def _json() -> ColumnElement[str]:
+    """A conversation as clients get it, made by PostgreSQL: to read a page into models and write it costs thrice that."""
+    delivery = func.jsonb_build_object(
+        "state", col(MessageRow.delivery_state), "reason", col(MessageRow.delivery_reason)
+    )
+    current = case(
+        (col(MessageRow.delivery_state).is_not(None), func.jsonb_build_object("delivery", delivery)),
+        else_=cast({}, JSONB),
+    )
+    last = cast(_defaults(Message), JSONB).concat(col(ConversationRow.last_message)).concat(current)
+    own = func.jsonb_build_object("seq", col(ConversationRow.seq), "lastMessage", last)
+    return cast(cast(_defaults(Conversation), JSONB).concat(col(ConversationRow.snapshot)).concat(own), Text)
+
+
+@cache
+def _defaults(model: type[Model]) -> dict[str, Any]:
+    """What a model's JSON has where nothing else is said; what is null is not stored."""
+    given = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    return model.model_construct(**given).model_dump(mode="json", include=optional)
 
 
 def _conversations() -> Select[*tuple[Any, ...]]:
@@ -241,11 +290,7 @@ def _conversations() -> Select[*tuple[Any, ...]]:
         col(ConversationRow.last_message),
         col(MessageRow.delivery_state),
         col(MessageRow.delivery_reason),
-    ).outerjoin(
-        MessageRow,
-        (col(MessageRow.conversation_id) == col(ConversationRow.id))
-        & (col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")),
-    )
+    ).outerjoin(MessageRow, _LAST_MESSAGE)
 
 
 def _by_seq(items: list[Any], limit: int) -> Slice[Any, SeqPosition]:
