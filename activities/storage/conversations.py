@@ -79,7 +79,7 @@ class StoredConversations:
     async def events(self, conversation_id: str, *, limit: int, after: SeqPosition) -> Slice[Event, SeqPosition]:
         """What happened, in order of `seq`; a message as it is now."""
         statement = (
-            select(LogRow, func.to_jsonb(literal_column("messages")).label("message"))
+            select(LogRow, func.to_jsonb(literal_column("messages")).op("-")("words").label("message"))
             .outerjoin(
                 MessageRow,
                 (col(MessageRow.conversation_id) == col(LogRow.conversation_id))
@@ -259,7 +259,7 @@ def _detailed(places: Subquery, *, newest_first: bool) -> Select[*tuple[Any, ...
 
 
 def _json() -> ColumnElement[str]:
-    """A conversation as clients get it, made by PostgreSQL: to read a page into models and write it costs thrice that."""
+    """A conversation as clients get it, made by PostgreSQL; to read a page into models and write it costs thrice."""
     delivery = func.jsonb_build_object(
         "state", col(MessageRow.delivery_state), "reason", col(MessageRow.delivery_reason)
     )

@@ -9,8 +9,8 @@ from sqlmodel import Field, SQLModel
 
 JsonObject = dict[str, Any]
 
-MESSAGE_WORDS: ColumnClause[str] = literal_column("gateway_words(messages.content)")
-"""What a search looks through: words without case and accents, of the first 100,000 characters."""
+MESSAGE_WORDS: ColumnClause[str] = literal_column("messages.words")
+"""What a search looks through, made by PostgreSQL: words without case and accents, of the first 100,000 characters."""
 NAME_WORDS: ColumnClause[str] = literal_column("gateway_words(conversations.snapshot->>'guestName')")
 
 

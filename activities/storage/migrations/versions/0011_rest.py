@@ -40,7 +40,8 @@ def upgrade() -> None:
     op.create_index("idempotency_keys_by_time", "idempotency_keys", ["expires_at"])
     op.execute(WORDS)
     op.drop_index("messages_by_words", "messages")
-    op.execute("CREATE INDEX messages_by_words ON messages USING gin (gateway_words(content))")
+    op.execute("ALTER TABLE messages ADD COLUMN words tsvector GENERATED ALWAYS AS (gateway_words(content)) STORED")
+    op.execute("CREATE INDEX messages_by_words ON messages USING gin (words)")
     op.execute("CREATE INDEX conversations_by_name ON conversations USING gin (gateway_words(snapshot->>'guestName'))")
     op.drop_index("conversations_by_assignee", "conversations")
     for name, (columns, where) in LISTS.items():
@@ -53,6 +54,7 @@ def downgrade() -> None:
     op.create_index("conversations_by_assignee", "conversations", ["assigned_to", "last_activity_at"])
     op.drop_index("conversations_by_name", "conversations")
     op.drop_index("messages_by_words", "messages")
+    op.drop_column("messages", "words")
     op.execute(
         "CREATE INDEX messages_by_words ON messages USING gin (to_tsvector('simple', left(messages.content, 100000)))"
     )
