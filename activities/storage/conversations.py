@@ -58,7 +58,7 @@ class StoredConversations:
         self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
     ) -> Slice[str, MovingPosition]:
         """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
-        async with self._database.begin() as connection:
+        async with self._database.begin() if wanted.words is not None else self._database.read() as connection:
             if wanted.words is not None:
                 # How rare the words are decides how they are found, so each search is planned for its own.
                 await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
