@@ -11,7 +11,7 @@ from contracts.guests import Guest, GuestContact, Stay
 from contracts.knowledge import ArticleUse, Gap, GapQuestion, StoredArticle
 from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, InboundMessage, Message
 from contracts.quarantine import QuarantineItem
-from contracts.staff import Staff
+from contracts.staff import ApiKey, Staff, StaffMember
 from contracts.tasks import Task
 
 JsonObject = dict[str, JsonValue]
@@ -32,6 +32,17 @@ MESSAGE: Final = Message(
     ai=AIInfo(confidence=0.93, intent="breakfast", sources=["dining/breakfast"]),
 )
 STAFF: Final = Staff(id="6f9619ff", email="agent@seaview.demo", name="Demo Agent", role="agent", properties=["seaview"])
+
+API_KEY: Final = ApiKey(
+    id="1f0e9d8c",
+    name="Dashboard",
+    begins="gw_4f1d6c1e",
+    properties=["seaview"],
+    scopes=["conversations:read"],
+    created_by=STAFF.id,
+    created_at=NOW,
+)
+MADE_API_KEY: Final[JsonObject] = {**API_KEY.model_dump(mode="json"), "key": "gw_4f1d6c1e-and-forty-more-characters"}
 
 EXAMPLES: Final[dict[str, BaseModel]] = {
     "Message": MESSAGE,
@@ -124,6 +135,16 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
         at=NOW,
     ),
     "Staff": STAFF,
+    "StaffMember": StaffMember(
+        id=STAFF.id,
+        email=STAFF.email,
+        name=STAFF.name,
+        role="agent",
+        properties=STAFF.properties,
+        disabled=False,
+        created_at=NOW,
+    ),
+    "ApiKey": API_KEY,
 }
 
 ACCESS: Final[JsonObject] = {
@@ -146,5 +167,7 @@ PARAMETER_EXAMPLES: Final[dict[str, str]] = {
     "property_id": "seaview",
     "propertyId": "seaview",
     "provider": "raw",
+    "staff_id": "6f9619ff",
+    "key_id": "1f0e9d8c",
 }
 """What stands in paths."""

@@ -31,7 +31,9 @@ from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
 from api.state import State, state_of
 from contracts.problems import Invalid, KeyInFlight, KeyReused, StorageAway
 
-KEPT_HEADERS: Final = frozenset({"content-type", "location", "etag", "gateway-degraded", "retry-after"})
+KEPT_HEADERS: Final = frozenset(
+    {"cache-control", "content-type", "location", "etag", "gateway-degraded", "retry-after"}
+)
 NOT_ATTEMPTED: Final = frozenset(
     {
         HTTPStatus.BAD_REQUEST,
@@ -156,7 +158,9 @@ def _keyed(state: State, scope: Scope, key: str, body: bytes) -> _Keyed:
 
 def _hash(state: State, purpose: str, value: bytes) -> bytes:
     """Nobody who reads the table can try out passwords or guess what was said."""
-    return hmac.digest(f"idempotency {purpose} {state.tokens.secret}".encode(), value, hashlib.sha256)
+    identity = state.settings.security.identity_secret
+    assert identity is not None  # nothing starts without it; other than signing keys it stays
+    return hmac.digest(f"idempotency {purpose} {identity.get_secret_value()}".encode(), value, hashlib.sha256)
 
 
 def _without_boundary(content_type: str, body: bytes) -> bytes:

@@ -5,6 +5,7 @@ A new operation needs a row here only where its example, with the ids of `World.
 
 import copy
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -143,6 +144,34 @@ async def _refresh(world: World) -> httpx.Response:
 
 async def _hired(world: World) -> Person:
     return await world.api.signed_in(await world.api.hire(world.hotel, role="admin"))
+
+
+async def _password(world: World) -> httpx.Response:
+    body = {"currentPassword": PASSWORD, "newPassword": "another long password"}
+    return await (await _hired(world)).http.post("/api/v1/auth/password", json=body)
+
+
+async def _add_staff(world: World) -> httpx.Response:
+    body = {
+        "email": f"{uuid.uuid4().hex}@hotel.test",
+        "name": "Marta Reis",
+        "role": "agent",
+        "properties": [world.hotel],
+        "password": PASSWORD,
+    }
+    return await world.admin.http.post("/api/v1/staff", json=body)
+
+
+async def _api_key(world: World) -> httpx.Response:
+    return await world.admin.http.post("/api/v1/api-keys", json={"name": "Dashboard", "properties": [world.hotel]})
+
+
+async def _revoke(world: World) -> httpx.Response:
+    return await world.admin.http.delete(f"/api/v1/api-keys/{(await _api_key(world)).json()['id']}")
+
+
+async def _update_staff(world: World) -> httpx.Response:
+    return await world.admin.http.patch(f"/api/v1/staff/{world.ids['staff_id']}", json={"name": "Marta Lima"})
 
 
 async def _open(world: World) -> httpx.Response:
@@ -296,6 +325,11 @@ GOOD: dict[str, Callable[[World], Awaitable[httpx.Response]]] = {
     "refresh": _refresh,
     "me": _me,
     "changeMe": _change_me,
+    "changePassword": _password,
+    "addStaff": _add_staff,
+    "updateStaff": _update_staff,
+    "createApiKey": _api_key,
+    "revokeApiKey": _revoke,
     "openConversation": _open,
     "returnConversation": _return,
     "unassignConversation": _unassign,

@@ -63,7 +63,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for statements that only read, each by itself: one round trip, where a transaction takes three."""
+        """A connection for statements that only read, each by itself: one round trip instead of three."""
         with _away_is_told():
             async with self._reading.connect() as connection:
                 yield connection
