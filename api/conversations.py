@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from activities.storage.conversations import ConversationFilter
-from activities.storage.paging import SeqPosition, TimePosition
+from activities.storage.paging import MovingPosition, SeqPosition, TimePosition
+from activities.storage.search import ConversationFilter
 from api.auth.permissions import require_property
 from api.deps import DEGRADED_HEADER, GatewayState, ReadsConversations, find_conversation
-from api.lists import Page, PageQuery, cursor_of
+from api.lists import Page, PageQuery, cursor_of, page_of_json
 from api.openapi import SIGNED_IN, problems
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event
@@ -44,7 +44,12 @@ class ConversationQuery(PageQuery):
     needs_review: bool | None = None
     q: Annotated[
         str | None,
-        Field(min_length=1, max_length=200, description="Words of its messages, or a part of its guest's name."),
+        Field(
+            min_length=1,
+            max_length=200,
+            description='Words of its messages, `"a phrase"` and `-without` too, or beginnings of its guest\'s names. '
+            "Case and accents make no difference.",
+        ),
     ] = None
 
 
@@ -52,14 +57,17 @@ class EventQuery(PageQuery):
     after: Annotated[int, Field(ge=0, lt=2**63, description="The last `seq` you have.")] = 0
 
 
-@router.get("", summary="List conversations")
+@router.get("", summary="List conversations", response_model=ConversationPage)
 async def list_conversations(
     session: ReadsConversations,
     state: GatewayState,
     query: Annotated[ConversationQuery, Query()],
     response: Response,
-) -> ConversationPage:
+) -> ConversationPage | Response:
     """Conversations of your properties, the one with the newest activity first.
+
+    What moves to the top while you read comes at the end of the list: nothing is missed, and only what changed is told
+    again.
 
     While storage is away the list holds the open conversations only, on one page, and `q` is not looked at.
     """
@@ -76,7 +84,7 @@ async def list_conversations(
         needs_review=query.needs_review,
         words=query.q,
     )
-    after = query.position(TimePosition)
+    after = query.position(MovingPosition)
     try:
         page = await state.stored.list(wanted, limit=query.limit, after=after)
     except StorageAway:
@@ -90,7 +98,7 @@ async def list_conversations(
             limit=query.limit,
         )
         return ConversationPage(items=found)
-    return ConversationPage(items=page.items, next_cursor=cursor_of(page.end))
+    return page_of_json(page.items, page.end)
 
 
 @router.get("/{conversation_id}", summary="Get a conversation", responses=ONE)

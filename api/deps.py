@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.auth.permissions import Permission, require_permission, require_property
 from api.auth.sessions import Session
 from api.gate import SESSION_KEY
+from api.keys import KEY_HEADER
 from api.state import State, state_of
 from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated
@@ -73,17 +74,8 @@ ReadsAutomations = Annotated[Session, Depends(Allow(Permission.READ_AUTOMATIONS)
 WritesAutomations = Annotated[Session, Depends(Allow(Permission.WRITE_AUTOMATIONS))]
 ReadsReports = Annotated[Session, Depends(Allow(Permission.READ_REPORTS))]
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="The same key again is the same request: it has its effect once.",
-        examples=["5f0c2f7e-5d0b-4b57-9a5e-0c6a3a1d9a11"],
-    ),
-]
+IdempotencyKey = Annotated[str | None, Header(alias=KEY_HEADER, include_in_schema=False)]
+"""Checked and described for every POST by `api.idempotency` and `api.openapi`; here for ids that are made from it."""
 IfMatch = Annotated[
     str | None,
     Header(

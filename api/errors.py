@@ -83,12 +83,14 @@ def _headers(error: GatewayError) -> dict[str, str]:
     match error.status:
         case HTTPStatus.UNAUTHORIZED:
             return {"WWW-Authenticate": "Bearer"}
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            seconds = error.members.get("retryAfter")
-            return {"Retry-After": str(math.ceil(seconds) if isinstance(seconds, int | float) else RETRY_SECONDS)}
-        case HTTPStatus.SERVICE_UNAVAILABLE:
-            return {"Retry-After": str(RETRY_SECONDS)}
-    return {}
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+            return {"Retry-After": _seconds(error)}
+    return {"Retry-After": _seconds(error)} if "retryAfter" in error.members else {}
+
+
+def _seconds(error: GatewayError) -> str:
+    seconds = error.members.get("retryAfter")
+    return str(math.ceil(seconds) if isinstance(seconds, int | float) else RETRY_SECONDS)
 
 
 def _respond(problem: Problem, headers: dict[str, str]) -> Response:

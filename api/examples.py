@@ -3,14 +3,18 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from contracts.conversations import Conversation, ConversationState, Outcome
-from contracts.events import Notification
+from contracts.events import Event, Notification
 from contracts.guests import Guest, GuestContact, Stay
-from contracts.messages import AIInfo, Author, Delivery, DeliveryState, Message
-from contracts.staff import Staff
+from contracts.knowledge import ArticleUse, Gap, GapQuestion, StoredArticle
+from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, InboundMessage, Message
+from contracts.quarantine import QuarantineItem
+from contracts.staff import ApiKey, Staff, StaffMember
 from contracts.tasks import Task
+
+JsonObject = dict[str, JsonValue]
 
 CONTACT_KEY: Final = "mzxw6ytboi4dkmrtgaydambqgq"
 CONVERSATION_ID: Final = f"{CONTACT_KEY}-3f0c9a1e"
@@ -27,6 +31,18 @@ MESSAGE: Final = Message(
     delivery=Delivery(state=DeliveryState.DELIVERED),
     ai=AIInfo(confidence=0.93, intent="breakfast", sources=["dining/breakfast"]),
 )
+STAFF: Final = Staff(id="6f9619ff", email="agent@seaview.demo", name="Demo Agent", role="agent", properties=["seaview"])
+
+API_KEY: Final = ApiKey(
+    id="1f0e9d8c",
+    name="Dashboard",
+    begins="gw_4f1d6c1e",
+    properties=["seaview"],
+    scopes=["conversations:read"],
+    created_by=STAFF.id,
+    created_at=NOW,
+)
+MADE_API_KEY: Final[JsonObject] = {**API_KEY.model_dump(mode="json"), "key": "gw_4f1d6c1e-and-forty-more-characters"}
 
 EXAMPLES: Final[dict[str, BaseModel]] = {
     "Message": MESSAGE,
@@ -71,5 +87,87 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
     "Notification": Notification(
         id="7d0c2f8a", kind="escalation", text="A guest asks for a person", conversation_id=CONVERSATION_ID, at=NOW
     ),
-    "Staff": Staff(id="6f9619ff", email="agent@seaview.demo", name="Demo Agent", role="agent", properties=["seaview"]),
+    "Event": Event(seq=3, at=NOW, message=MESSAGE),
+    "Attachment": Attachment(
+        id="0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
+        name="menu.pdf",
+        content_type="application/pdf",
+        size=48211,
+        url="/api/v1/media/0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
+    ),
+    "InboundMessage": InboundMessage(
+        channel_id="front-desk-app",
+        channel_type="webchat",
+        sender_id="guest-4711",
+        content="What time is breakfast?",
+        metadata={"messageId": "4f1d6c1e", "guestName": "Ana Souza"},
+        timestamp=NOW,
+    ),
+    "StoredArticle": StoredArticle(
+        id="parking",
+        title="Parking",
+        questions=["How much is parking?"],
+        text="Our garage in Quay Street is 18 EUR a night.",
+        property_id="seaview",
+        version=3,
+        updated_at=NOW,
+        updated_by="6f9619ff",
+    ),
+    "ArticleUse": ArticleUse(
+        conversation_id=CONVERSATION_ID,
+        reply_id=MESSAGE.id,
+        question="When is breakfast?",
+        answer=MESSAGE.content,
+        at=NOW,
+    ),
+    "Gap": Gap(
+        count=1,
+        questions=[
+            GapQuestion(conversation_id=CONVERSATION_ID, message_id="m-1", text="Do you have kayaks?", at=NOW),
+        ],
+    ),
+    "QuarantineItem": QuarantineItem(
+        id="5f0c2f7e5d0b4b57",
+        property_id="seaview",
+        adapter="whatsapp",
+        reason="entry.0.changes: must be a list",
+        payload='{"entry": [{}]}',
+        at=NOW,
+    ),
+    "Staff": STAFF,
+    "StaffMember": StaffMember(
+        id=STAFF.id,
+        email=STAFF.email,
+        name=STAFF.name,
+        role="agent",
+        properties=STAFF.properties,
+        disabled=False,
+        created_at=NOW,
+    ),
+    "ApiKey": API_KEY,
 }
+
+ACCESS: Final[JsonObject] = {
+    "accessToken": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2Zjk2MTlmZiJ9.c2lnbmF0dXJl",
+    "expiresAt": (NOW + timedelta(minutes=30)).isoformat(),
+    "staff": STAFF.model_dump(mode="json"),
+}
+PROFILE: Final[JsonObject] = {**STAFF.model_dump(mode="json"), "mailKinds": ["escalation", "mention"]}
+
+PARAMETER_EXAMPLES: Final[dict[str, str]] = {
+    "conversation_id": CONVERSATION_ID,
+    "message_id": MESSAGE.id,
+    "guest_id": GUEST_ID,
+    "task_id": "0d1c5a52-6c0e-4b0e-8f0f-3b8f0a9d7e21",
+    "notification_id": "7d0c2f8a",
+    "item_id": "5f0c2f7e5d0b4b57",
+    "action_id": "late-checkout-1",
+    "article_id": "parking",
+    "media_id": "0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
+    "property_id": "seaview",
+    "propertyId": "seaview",
+    "provider": "raw",
+    "staff_id": "6f9619ff",
+    "key_id": "1f0e9d8c",
+}
+"""What stands in paths."""

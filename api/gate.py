@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.sessions import Session, authenticate
 from api.errors import problem_response
+from api.keys import BASE
 from api.state import State, state_of
 from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
 
-BASE: Final = "/api/v1"
 OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
 """The routes under the base path that need no session; all others are closed, those that do not exist included."""
 SESSION_KEY: Final = "gateway.session"
@@ -47,12 +47,12 @@ async def _pass(scope: Scope, headers: dict[str, str]) -> GatewayError | None:
     connection = HTTPConnection(scope)
     state = state_of(connection)
     session, problem = await _who(state, connection)
-    quota = await state.requests.take(_caller(connection, session))
-    headers.update(quota.headers)
     if session is not None:
         scope[SESSION_KEY] = session
         if session.renewed:
             headers["Session-Expires-At"] = session.expires_at.isoformat()
+    quota = await state.requests.take(caller(connection))
+    headers.update(quota.headers)
     if quota.exceeded:
         return TooManyRequests(
             f"{quota.limit} requests in {quota.window_seconds} s are allowed", retryAfter=quota.reset_seconds
@@ -73,8 +73,9 @@ async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None
         return None, problem
 
 
-def _caller(connection: HTTPConnection, session: Session | None) -> str:
-    """Whose requests are counted together: a member of staff's, or without a session an address'."""
+def caller(connection: HTTPConnection) -> str:
+    """Whose requests belong together: a member of staff's, or without a session an address'."""
+    session: Session | None = connection.scope.get(SESSION_KEY)
     if session is not None:
         return f"staff:{session.staff.id}"
     return f"address:{connection.client.host if connection.client else 'unknown'}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, ValidationError
+from starlette.responses import Response
 
 from contracts.base import Body, Model
 from contracts.problems import Invalid
@@ -19,6 +20,13 @@ class Page(Model, Generic[Item]):
 
     items: Sequence[Item]
     next_cursor: str | None = None
+
+
+def page_of_json(items: Sequence[str], end: Model | None) -> Response:
+    """A page whose items are JSON already."""
+    cursor = cursor_of(end)
+    told = f'"{cursor}"' if cursor is not None else "null"
+    return Response(f'{{"items":[{",".join(items)}],"nextCursor":{told}}}', media_type="application/json")
 
 
 class PageQuery(Body):

@@ -29,6 +29,7 @@ from activities.storage.erasure import Erasures
 from activities.storage.guest_data import GuestData
 from activities.storage.guest_merges import GuestMerges
 from activities.storage.guests import Guests
+from activities.storage.idempotency import IdempotencyKeys
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
@@ -66,7 +67,9 @@ from api.auth.signing_in import Failures, SignIn
 from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
-from api.gate import BASE, Gate
+from api.gate import Gate
+from api.idempotency import Idempotency
+from api.keys import BASE
 from api.limits import Limit
 from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
@@ -129,6 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             # Again, so that what it answers has passed the gate and tells of the caller's limit.
             Middleware(UnexpectedErrors),
             Middleware(BodyLimit, larger=_larger_bodies(settings)),
+            Middleware(Idempotency),
         ],
     )
     install_error_handlers(app)
@@ -225,6 +229,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             reports=DeliveryReports(database, live_stream),
             figures=Reports(database),
             knowledge=Knowledge(database),
+            idempotency_keys=IdempotencyKeys(database),
             staff=staff,
             api_keys=ApiKeys(database),
             sessions=sessions,

@@ -21,7 +21,10 @@ linked = APIRouter(tags=["media"])
 FORM_BYTES: Final = 100_000
 """What a form takes besides its file."""
 FILE: Final[Responses] = {
-    200: {"description": "The file.", "content": {"*/*": {}}},
+    200: {
+        "description": "The file.",
+        "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}},
+    },
     **problems(NotFound, MediaGone, MediaAway),
 }
 _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
@@ -36,7 +39,9 @@ _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; styl
 async def upload_media(
     session: WritesConversations,
     state: GatewayState,
-    property_id: Annotated[str, Form(alias="propertyId", description="Whose guests are to see it.", max_length=256)],
+    property_id: Annotated[
+        str, Form(alias="propertyId", description="Whose guests are to see it.", min_length=1, max_length=256)
+    ],
     file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
 ) -> Attachment:
     """Gives an attachment for a message. The file can be read once it is sent, and by staff of the property before."""

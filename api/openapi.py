@@ -1,6 +1,9 @@
 """The OpenAPI description: problems instead of FastAPI's own errors, names for generated clients, examples."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from copy import deepcopy
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -8,12 +11,15 @@ from fastapi.routing import APIRoute
 from pydantic import JsonValue
 
 from api.errors import PROBLEM_TYPE
-from api.examples import EXAMPLES
+from api.examples import EXAMPLES, PARAMETER_EXAMPLES
+from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
 from contracts.messages import InboundMessage
 from contracts.problems import (
     Forbidden,
     GatewayError,
     Invalid,
+    KeyInFlight,
+    KeyReused,
     Malformed,
     Problem,
     StorageAway,
@@ -24,6 +30,32 @@ from contracts.problems import (
 
 Responses = dict[int | str, dict[str, Any]]
 _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
+_FASTAPI_DESCRIPTION: Final = "Successful Response"
+_PAGE: Final = {"items", "nextCursor"}
+
+_RETRY_AFTER: Final = {"Retry-After": {"description": "When to try again, in seconds.", "schema": {"type": "integer"}}}
+ERROR_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+}
+KEY_PARAMETER: Final[dict[str, Any]] = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The same key again is the same request, for 24 hours: it has its effect once, and the same answer.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": KEY_LENGTH,
+        "pattern": KEY_PATTERN,
+        "examples": ["5f0c2f7e-5d0b-4b57-9a5e-0c6a3a1d9a11"],
+    },
+}
+REPLAYED_HEADER: Final = {
+    "description": "`true` where this was answered before, under the same `Idempotency-Key`.",
+    "schema": {"type": "string", "const": "true"},
+}
 
 TAGS: Final = [
     {"name": "auth", "description": "Signing in and out."},
@@ -44,16 +76,20 @@ TAGS: Final = [
 ]
 
 
-def _response(kinds: list[type[GatewayError]]) -> dict[str, Any]:
-    return {
+def _response(kinds: Iterable[type[GatewayError]]) -> dict[str, Any]:
+    kinds = list(kinds)
+    response: dict[str, Any] = {
         "description": "; ".join(kind.title for kind in kinds),
         "content": {
             PROBLEM_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
+                "examples": {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
             }
         },
     }
+    if headers := ERROR_HEADERS.get(kinds[0].status):
+        response["headers"] = headers
+    return response
 
 
 def _example(kind: type[GatewayError]) -> JsonValue:
@@ -69,6 +105,8 @@ def problems(*errors: type[GatewayError]) -> Responses:
     return {status: _response(kinds) for status, kinds in by_status.items()}
 
 
+KEYED: Final = problems(KeyInFlight, KeyReused, Invalid)
+"""What every POST of the interface may answer on account of its `Idempotency-Key`."""
 SIGNED_IN: Final = problems(Unauthenticated, Forbidden, TooManyRequests, StorageAway)
 """What every route behind a sign-in may answer."""
 WITH_BODY: Final = problems(Malformed, TooLarge, Invalid)
@@ -85,22 +123,82 @@ class DescribedAPI(FastAPI):
     """FastAPI with our own description of errors, and with examples."""
 
     def openapi(self) -> dict[str, Any]:
-        described = super().openapi()
-        schemas: dict[str, Any] = described["components"]["schemas"]
-        if "Problem" not in schemas:
-            for model in (Problem, InboundMessage):
-                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                schemas.update(schema.pop("$defs", {}))
-                schemas[model.__name__] = schema
-            for name in _FASTAPI_ERRORS:
-                schemas.pop(name, None)
-            for path in described["paths"].values():
-                for operation in path.values():
-                    if _is_fastapi_error(operation["responses"].get("422")):
-                        operation["responses"]["422"] = _response([Invalid])
-            for name, example in EXAMPLES.items():
-                schemas[name]["examples"] = [example.model_dump(mode="json")]
-        return described
+        if self.openapi_schema is None:
+            complete(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
+def complete(described: dict[str, Any]) -> None:
+    """Adds to FastAPI's description what holds for every route: how it may refuse, headers, and examples."""
+    schemas: dict[str, Any] = described["components"]["schemas"]
+    for model in (Problem, InboundMessage):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    for name in _FASTAPI_ERRORS:
+        schemas.pop(name, None)
+    for name, example in EXAMPLES.items():
+        if name in schemas:
+            schemas[name]["examples"] = [example.model_dump(mode="json")]
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            _complete_operation(operation, schemas, rest=path.startswith(BASE), post=method == "post")
+
+
+def _complete_operation(operation: dict[str, Any], schemas: dict[str, Any], *, rest: bool, post: bool) -> None:
+    responses: dict[str, Any] = operation["responses"]
+    if _is_fastapi_error(responses.get("422")):
+        responses["422"] = _response([Invalid])
+    _merge(responses, SIGNED_IN if operation.get("security") else {})
+    _merge(responses, WITH_BODY if rest and "requestBody" in operation else {})
+    if rest and post:
+        _merge(responses, KEYED)
+        parameters: list[dict[str, Any]] = operation.setdefault("parameters", [])
+        if all(each["name"] != KEY_PARAMETER["name"] for each in parameters):
+            parameters.append(KEY_PARAMETER)
+    for parameter in operation.get("parameters", ()):
+        if (example := PARAMETER_EXAMPLES.get(parameter["name"])) is not None and "examples" not in parameter["schema"]:
+            parameter["schema"]["examples"] = [example]
+    for status, response in responses.items():
+        if not status.startswith("2"):
+            continue
+        if response["description"] == _FASTAPI_DESCRIPTION:
+            response["description"] = HTTPStatus(int(status)).phrase
+        if rest and post:
+            response.setdefault("headers", {})[REPLAYED] = REPLAYED_HEADER
+        for content in response.get("content", {}).values():
+            if "examples" not in content and (value := _value(content.get("schema", {}), schemas)) is not None:
+                content["examples"] = {"answer": {"value": value}}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _merge(responses: dict[str, Any], more: Responses) -> None:
+    """Adds examples of further codes to statuses that are described already."""
+    for status, response in more.items():
+        known = responses.setdefault(str(status), deepcopy(response))
+        examples = known["content"].get(PROBLEM_TYPE, {}).get("examples", {})
+        examples.update(response["content"][PROBLEM_TYPE]["examples"])
+        known["description"] = "; ".join(each["value"]["title"] for each in examples.values())
+        if "headers" in response:
+            known["headers"] = {**response["headers"], **known.get("headers", {})}
+
+
+def _value(schema: dict[str, Any], schemas: dict[str, Any]) -> JsonValue:
+    """An answer of a schema, made of the examples of its models; None where there are none."""
+    if "$ref" in schema:
+        named = schemas[schema["$ref"].rpartition("/")[2]]
+        if "examples" in named:
+            example: JsonValue = named["examples"][0]
+            return example
+        if named.get("properties", {}).keys() >= _PAGE:
+            items = _value(named["properties"]["items"], schemas)
+            return None if items is None else {"items": items, "nextCursor": None}
+        return None
+    if schema.get("type") == "array":
+        item = _value(schema["items"], schemas)
+        return None if item is None else [item]
+    return None
 
 
 def _is_fastapi_error(response: dict[str, Any] | None) -> bool:

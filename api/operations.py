@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ConfigDict
 from temporalio.service import RPCError
 
 from activities.storage.redis_client import REDIS_AWAY
@@ -18,10 +19,14 @@ from contracts.problems import StorageAway
 router = APIRouter(tags=["operations"])
 PATIENCE_SECONDS: Final = 2.0
 
+METRIC: Final = 'gateway_messages_inbound_total{channel="sms",outcome="accepted",property="seaview"} 12.0\n'
+
 Dependency = Literal["ok", "away"]
 
 
 class Health(Model):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
     status: Literal["ok"] = "ok"
 
 
@@ -30,6 +35,8 @@ class Readiness(Model):
 
     `hotelSystem` is optional: without it profiles of guests have no stays. It is left out where there is none.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"temporal": "ok", "postgres": "ok", "redis": "away"}]})
 
     temporal: Dependency
     postgres: Dependency
@@ -57,7 +64,14 @@ async def readiness(state: GatewayState, response: Response) -> Readiness:
     return Readiness(temporal=temporal, postgres=postgres, redis=redis, hotel_system=hotel)
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"description": "All of them.", "content": {"text/plain": {"examples": {"one": {"value": METRIC}}}}}
+    },
+)
 async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -20,6 +20,7 @@ from activities.storage.erasure import Erasures
 from activities.storage.guest_data import GuestData
 from activities.storage.guest_merges import GuestMerges
 from activities.storage.guests import Guests
+from activities.storage.idempotency import IdempotencyKeys
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.notifications import Notifications
@@ -74,6 +75,7 @@ class State:
     figures: Reports
     """What managers are told of how conversations went."""
     knowledge: Knowledge
+    idempotency_keys: IdempotencyKeys
     staff: StaffAccounts
     api_keys: ApiKeys
     sessions: Sessions

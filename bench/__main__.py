@@ -23,6 +23,7 @@ from temporalio.client import Client
 
 from bench.answers import answers_against_activities
 from bench.bare import READY, TASK_QUEUE, BareConversation
+from bench.lists import measure_lists
 from bench.load import Arrivals, Conversing, Figures, Pace, Write, arrive, converse
 from bench.report import Line, report
 from bench.sockets import sockets_against_bare
@@ -231,6 +232,8 @@ async def measure() -> list[Line]:
         lines = await answers_against_activities(bench.client)
         for engine, name in (("embedded", "fast engine"), ("http", "slow engine")):
             lines += await _against_bare(bench, engine, name)
+        async with product(bench, "embedded") as running:
+            lines += await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
         return lines + await sockets_against_bare(bench.environment)
 
 

@@ -113,6 +113,18 @@ class WindowClosed(GatewayError):
     status, code, title = 409, "window_closed", "The channel takes only templates now"
 
 
+class KeyInFlight(GatewayError):
+    """The first request under this `Idempotency-Key` is not answered yet; ask again after `retryAfter` seconds."""
+
+    status, code, title = 409, "idempotency_key_in_flight", "The first request under this key is still under way"
+
+
+class KeyReused(GatewayError):
+    """The `Idempotency-Key` stands for another request already; a new request takes a new key."""
+
+    status, code, title = 422, "idempotency_key_reused", "The key stands for another request already"
+
+
 class StaleVersion(GatewayError):
     status, code, title = 412, "stale", "It was changed meanwhile"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
@@ -82,6 +83,9 @@ async def test_a_conversation_is_read_as_its_workflow_has_it(talk: str, agent: P
     ]
     assert messages["nextCursor"] is None
     assert read.last_message == Message.model_validate(messages["items"][1])
+    (listed,) = (await agent.http.get(LIST)).json()["items"]
+    assert Conversation.model_validate(listed) == read
+    assert listed.keys() == response.json().keys()
     outcomes = (await agent.http.get(f"{talk}/outcomes")).json()["items"]
     assert [(each["messageId"], each["replyId"]) for each in outcomes] == [
         (messages["items"][0]["id"], messages["items"][1]["id"])
@@ -114,6 +118,53 @@ async def test_lists_are_paged_without_gap_or_repeat_while_rows_are_added(
     assert [item["conversationId"] for item in first["items"] + rest] == [each.conversation_id for each in expected]
 
 
+async def test_what_moves_to_the_top_while_one_reads_is_told_at_the_end(
+    agent: Person, hotel: str, redis: Redis, database: Database
+) -> None:
+    stored = [await _store(redis, database, hotel, number) for number in range(10)]
+    seen, cursor, moved = [], None, False
+    while True:
+        params = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        page = (await agent.http.get(LIST, params=params)).raise_for_status().json()
+        seen += [item["conversationId"] for item in page["items"]]
+        cursor = page["nextCursor"]
+        if not moved:  # of what was read, and of what was not, some move; and some are new
+            for each in (stored[0], stored[4], stored[9]):
+                await _move(database, each)
+            for number in (100, 101):
+                await _store(redis, database, hotel, number)
+            moved = True
+        if cursor is None:
+            break
+    unmoved = sorted(stored, key=lambda each: (each.last_message_at, each.conversation_id), reverse=True)
+    first, again = [each.conversation_id for each in unmoved], [stored[n].conversation_id for n in (0, 4, 9)]
+    rest = [each for each in first[3:] if each not in again]
+    assert seen == [*first[:3], *rest, *again]
+
+
+async def _move(database: Database, conversation: Conversation) -> None:
+    async with database.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE conversations SET last_activity_at = (SELECT max(last_activity_at) FROM conversations"
+                " WHERE property_id = :hotel) + interval '1 hour' WHERE id = :id"
+            ),
+            {"hotel": conversation.property_id, "id": conversation.conversation_id},
+        )
+
+
+async def test_a_list_of_several_properties_is_one_list(api: Api, hotel: str, redis: Redis, database: Database) -> None:
+    hotels = [hotel, f"{hotel}-b", f"{hotel}-c"]
+    for number in range(12):
+        await _store(redis, database, hotels[number % 3], number)
+    agent = await api.person(*hotels)
+    listed = [item for page in await pages(agent.http, LIST, limit=5) for item in page]
+    places = [(item["lastMessageAt"], item["conversationId"]) for item in listed]
+    assert (len(places), places) == (12, sorted(places, reverse=True))
+    searched = [item for page in await pages(agent.http, LIST, limit=2, q="umbrella") for item in page]
+    assert searched == listed
+
+
 async def test_lists_are_filtered(agent: Person, hotel: str, redis: Redis, database: Database) -> None:
     async def store(number: int, **changes: Any) -> str:
         return (await _store(redis, database, hotel, number, **changes)).conversation_id
@@ -135,8 +186,10 @@ async def test_lists_are_filtered(agent: Person, hotel: str, redis: Redis, datab
     assert await listed(needsReview=False) == {plain, by_mail}
     assert await listed(q="UMBRELLA 2") == {escalated}
     assert await listed(q='"umbrella number" -1 -2') == {by_mail}
-    assert await listed(q="o'neil_50%") == {by_mail}
-    assert await listed(q="o%neil") == set()
+    assert await listed(q="o'neil_50%") == await listed(q="Neil") == await listed(q="łuk") == {by_mail}
+    assert await listed(q="eil") == await listed(q="%") == await listed(q="'&|!") == set()
+    accented = await store(4, guest_name="José Ångström")
+    assert await listed(q="jose ang") == await listed(q="JOSÉ") == {accented}
     assert await listed(state="escalated", channel="email") == set()
 
 

@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -81,11 +82,26 @@ async def test_what_is_wrong_is_named(admin: Person, hotel: str, wrong: dict[str
 async def test_a_lost_answer_leaves_one_key(api: Api, admin: Person, hotel: str) -> None:
     body, headers = {"name": "Dashboard", "properties": [hotel]}, {"Idempotency-Key": uuid.uuid4().hex}
     lost, got = [(await admin.http.post(KEYS, json=body, headers=headers)).json() for _ in range(2)]
+    assert lost == got
+    assert (await (await api.client(got["key"])).get(TASKS)).status_code == 200
+
+
+async def test_a_key_whose_answer_was_never_kept_gets_another_text(
+    api: Api, admin: Person, hotel: str, database: Database
+) -> None:
+    body, headers = {"name": "Dashboard", "properties": [hotel]}, {"Idempotency-Key": uuid.uuid4().hex}
+
+    async def ask() -> httpx.Response:
+        async with database.begin() as connection:
+            await connection.execute(text("DELETE FROM idempotency_keys"))
+        return await admin.http.post(KEYS, json=body, headers=headers)
+
+    lost, got = (await ask()).json(), (await ask()).json()
     assert lost["id"] == got["id"]
     assert problem(await (await api.client(lost["key"])).get(TASKS)) == (401, "unauthenticated")
     assert (await (await api.client(got["key"])).get(TASKS)).status_code == 200
     await admin.http.delete(f"{KEYS}/{got['id']}")
-    assert problem(await admin.http.post(KEYS, json=body, headers=headers)) == (422, "invalid")
+    assert problem(await ask()) == (422, "invalid")
 
 
 async def test_a_revoked_key_ends_at_once_with_its_sockets(

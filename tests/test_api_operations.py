@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from api.auth.permissions import ALLOWED
 from api.deps import Allow
-from api.gate import BASE, OPEN
+from api.gate import OPEN
+from api.keys import BASE
 from api.main import create_app
 from embedded import PostgresServer, RedisServer
 from settings import Security, Settings, SettingsError

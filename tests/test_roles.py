@@ -14,7 +14,8 @@ from starlette.staticfiles import StaticFiles
 
 from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, Public, permissions_of
 from api.deps import Allow
-from api.gate import BASE, OPEN
+from api.gate import OPEN
+from api.keys import BASE
 from api.main import DOCS, create_app
 from contracts.staff import Role, Staff
 from settings import Settings

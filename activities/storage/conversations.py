@@ -1,32 +1,44 @@
 """Reading the projection of conversations, and notes on the ones whose workflow has ended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, Text, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Text,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, next_positions
-from activities.storage.paging import SeqPosition, Slice, TimePosition, newer_than, older_than
-from activities.storage.tables import MESSAGE_WORDS, ConversationRow, LogRow, MessageRow, OutcomeRow
+from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
+from activities.storage.search import ConversationFilter, found
+from activities.storage.tables import ConversationRow, LogRow, MessageRow, OutcomeRow
+from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event, LogEntry, Notification
-from contracts.messages import ChannelType, Delivery, Message
+from contracts.messages import Delivery, Message
 
-
-@dataclass(frozen=True, slots=True)
-class ConversationFilter:
-    """Which conversations to list; None lets all pass."""
-
-    properties: Sequence[str]
-    state: ConversationState | None = None
-    channel: ChannelType | None = None
-    assigned_to: str | None = None
-    needs_review: bool | None = None
-    words: str | None = None
+_LAST_MESSAGE: Final = (col(MessageRow.conversation_id) == col(ConversationRow.id)) & (
+    col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")
+)
+"""How far a conversation's last message got by now stands with the message."""
 
 
 class StoredConversations:
@@ -43,18 +55,15 @@ class StoredConversations:
         return _conversation(row) if row is not None else None
 
     async def list(
-        self, wanted: ConversationFilter, *, limit: int, after: TimePosition | None
-    ) -> Slice[Conversation, TimePosition]:
-        """Conversations, the one with the newest activity first."""
-        at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
-        statement = _conversations().where(*_conditions(wanted))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        page = rows[:limit]
-        end = TimePosition(at=page[-1].last_activity_at, id=page[-1].id) if len(rows) > limit else None
-        return Slice([_conversation(row) for row in page], end)
+        self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
+    ) -> Slice[str, MovingPosition]:
+        """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
+        async with self._database.begin() if wanted.words is not None else self._database.read() as connection:
+            if wanted.words is not None:
+                # How rare the words are decides how they are found, so each search is planned for its own.
+                await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+            rows, end = await _page(connection, wanted, limit, after)
+        return Slice([row.json for row in rows], end)
 
     async def messages(
         self, conversation_id: str, *, limit: int, after: SeqPosition | None
@@ -70,7 +79,7 @@ class StoredConversations:
     async def events(self, conversation_id: str, *, limit: int, after: SeqPosition) -> Slice[Event, SeqPosition]:
         """What happened, in order of `seq`; a message as it is now."""
         statement = (
-            select(LogRow, func.to_jsonb(literal_column("messages")).label("message"))
+            select(LogRow, func.to_jsonb(literal_column("messages")).op("-")("words").label("message"))
             .outerjoin(
                 MessageRow,
                 (col(MessageRow.conversation_id) == col(LogRow.conversation_id))
@@ -210,6 +219,67 @@ class StoredConversations:
         return conversation
 
 
+async def _page(
+    connection: AsyncConnection, wanted: ConversationFilter, limit: int, after: MovingPosition | None
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], MovingPosition | None]:
+    rows: Sequence[Row[*tuple[Any, ...]]] = []
+    if after is None or not after.moved:
+        statement = _detailed(found(wanted, limit=limit + 1, below=after), newest_first=True)
+        rows = (await connection.execute(statement)).all()
+        top = after.top if after is not None else _place(rows[0]) if rows else None
+        if len(rows) > limit and top is not None:
+            last = _place(rows[limit - 1])
+            return rows[:limit], MovingPosition(at=last.at, id=last.id, top_at=top.at, top_id=top.id)
+    if after is None:
+        return rows, None
+    start = TimePosition(at=after.at, id=after.id) if after.moved else after.top
+    left = limit - len(rows)
+    moved = found(wanted, limit=left + 1, above=start, created_by=after.top_at)
+    late = (await connection.execute(_detailed(moved, newest_first=False))).all()
+    page = [*rows, *late[:left]]
+    if len(late) <= left:
+        return page, None
+    last = _place(late[left - 1]) if left else start
+    return page, MovingPosition(at=last.at, id=last.id, top_at=after.top_at, top_id=after.top_id, moved=True)
+
+
+def _place(row: Row[*tuple[Any, ...]]) -> TimePosition:
+    return TimePosition(at=row.last_activity_at, id=row.id)
+
+
+def _detailed(places: Subquery, *, newest_first: bool) -> Select[*tuple[Any, ...]]:
+    """The conversations of a page; what they are shown with is looked up for these alone."""
+    order = [places.c.last_activity_at, places.c.id]
+    statement = (
+        select(places.c.id, places.c.last_activity_at, _json().label("json"))
+        .join(ConversationRow, col(ConversationRow.id) == places.c.id)
+        .outerjoin(MessageRow, _LAST_MESSAGE)
+    )
+    return statement.order_by(*(column.desc() if newest_first else column for column in order))
+
+
+def _json() -> ColumnElement[str]:
+    """A conversation as clients get it, made by PostgreSQL; to read a page into models and write it costs thrice."""
+    delivery = func.jsonb_build_object(
+        "state", col(MessageRow.delivery_state), "reason", col(MessageRow.delivery_reason)
+    )
+    current = case(
+        (col(MessageRow.delivery_state).is_not(None), func.jsonb_build_object("delivery", delivery)),
+        else_=cast({}, JSONB),
+    )
+    last = cast(_defaults(Message), JSONB).concat(col(ConversationRow.last_message)).concat(current)
+    own = func.jsonb_build_object("seq", col(ConversationRow.seq), "lastMessage", last)
+    return cast(cast(_defaults(Conversation), JSONB).concat(col(ConversationRow.snapshot)).concat(own), Text)
+
+
+@cache
+def _defaults(model: type[Model]) -> dict[str, Any]:
+    """What a model's JSON has where nothing else is said; what is null is not stored."""
+    given = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
+    optional = {name for name, field in model.model_fields.items() if not field.is_required()}
+    return model.model_construct(**given).model_dump(mode="json", include=optional)
+
+
 def _conversations() -> Select[*tuple[Any, ...]]:
     """Conversations with how far their last message got by now."""
     return select(
@@ -220,30 +290,7 @@ def _conversations() -> Select[*tuple[Any, ...]]:
         col(ConversationRow.last_message),
         col(MessageRow.delivery_state),
         col(MessageRow.delivery_reason),
-    ).outerjoin(
-        MessageRow,
-        (col(MessageRow.conversation_id) == col(ConversationRow.id))
-        & (col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")),
-    )
-
-
-def _conditions(wanted: ConversationFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [col(ConversationRow.property_id).in_(wanted.properties)]
-    if wanted.state is not None:
-        conditions.append(col(ConversationRow.state) == wanted.state.value)
-    if wanted.channel is not None:
-        conditions.append(col(ConversationRow.channel_type) == wanted.channel)
-    if wanted.assigned_to is not None:
-        conditions.append(col(ConversationRow.assigned_to) == wanted.assigned_to)
-    if wanted.needs_review is not None:
-        conditions.append(col(ConversationRow.needs_review).is_(wanted.needs_review))
-    if wanted.words is not None:
-        said = select(col(MessageRow.conversation_id)).where(
-            MESSAGE_WORDS.op("@@")(func.websearch_to_tsquery("simple", wanted.words))
-        )
-        guest_name = col(ConversationRow.snapshot).op("->>", return_type=Text())("guestName")
-        conditions.append(or_(col(ConversationRow.id).in_(said), guest_name.icontains(wanted.words, autoescape=True)))
-    return conditions
+    ).outerjoin(MessageRow, _LAST_MESSAGE)
 
 
 def _by_seq(items: list[Any], limit: int) -> Slice[Any, SeqPosition]:

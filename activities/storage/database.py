@@ -51,7 +51,7 @@ class Database:
             hide_parameters=True,  # an error's text would quote guests
             connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000},
         )
-
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
     @asynccontextmanager
@@ -59,6 +59,13 @@ class Database:
         """A transaction, committed at the end of the block."""
         with _away_is_told():
             async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for statements that only read, each by itself: one round trip instead of three."""
+        with _away_is_told():
+            async with self._reading.connect() as connection:
                 yield connection
 
     async def ping(self) -> None:

@@ -83,8 +83,9 @@ class Knowledge:
         allow: Callable[[StoredArticle | None], None] = lambda stored: None,
         closes: Sequence[GapQuestion] = (),
     ) -> list[StoredArticle]:
-        """Writes articles, all or none, each as a new version. `closes` are questions that they answer from now on.
+        """Writes articles, all or none, each that says something new as a new version.
 
+        `closes` are questions that they answer from now on.
         `allow` sees each as it stands, None for a new one, and raises to forbid the change.
         """
         async with self._database.begin() as connection:
@@ -93,6 +94,9 @@ class Knowledge:
             for article in articles:
                 current = await _current(connection, property_id, article.id)
                 allow(current if current and not current.deleted else None)
+                if current is not None and _is(current, article):
+                    stored.append(current)  # brought again, it is no new version
+                    continue
                 stored.append(await _write(connection, property_id, article, current, by=by, deleted=False))
             for question in closes:
                 closed = insert(KnowledgeClosedGapRow).values(
@@ -266,3 +270,10 @@ async def _write(
 
 def _article(row: Row[Any]) -> StoredArticle:
     return StoredArticle.model_validate(dict(row._mapping))
+
+
+def _is(stored: StoredArticle, article: NamedArticle) -> bool:
+    """Whether an article stands as it is written."""
+    return not stored.deleted and all(
+        getattr(stored, each) == getattr(article, each) for each in NamedArticle.model_fields
+    )

@@ -99,7 +99,7 @@ def _entries(property_id: str) -> Select[*tuple[Any, ...]]:
             col(LogRow.payload),
             col(LogRow.at),
             col(ContactRow.channel_type),
-            func.to_jsonb(literal_column("messages")).label("message"),
+            func.to_jsonb(literal_column("messages")).op("-")("words").label("message"),
             col(ConversationRow.snapshot)["unread"].as_integer().label("unread"),
         )
         .outerjoin(

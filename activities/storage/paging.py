@@ -12,18 +12,36 @@ from contracts.base import Model, Timestamp
 Item = TypeVar("Item")
 Place = TypeVar("Place", bound=Model)
 
+RowId = Annotated[str, StringConstraints(max_length=256, pattern=r"^[\x21-\x7e]+$")]
+
 
 class TimePosition(Model):
     """The last row of a page in a list that is ordered by time and id."""
 
     at: Timestamp
-    id: Annotated[str, StringConstraints(max_length=256, pattern=r"^[\x21-\x7e]+$")]
+    id: RowId
 
 
 class SeqPosition(Model):
     """The last row of a page in a list that is ordered by `seq`."""
 
     seq: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class MovingPosition(TimePosition):
+    """The last row of a page in a list, newest first, whose rows move to its top.
+
+    `topAt` and `topId` are where the list began when its first page was read. What has moved above that since is told
+    at the end of the list, `moved`, oldest first: nothing is missed, and only what has changed comes twice.
+    """
+
+    top_at: Timestamp
+    top_id: RowId
+    moved: bool = False
+
+    @property
+    def top(self) -> TimePosition:
+        return TimePosition(at=self.top_at, id=self.top_id)
 
 
 @dataclass(frozen=True, slots=True)

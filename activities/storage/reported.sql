@@ -30,5 +30,5 @@ WITH reported AS (
     FROM moved, head
     RETURNING position, message_id
 )
-SELECT told.position, moved.contact_key, moved.seq, to_jsonb(moved) AS message
+SELECT told.position, moved.contact_key, moved.seq, to_jsonb(moved) - 'words' AS message
 FROM told JOIN moved ON moved.id = told.message_id ORDER BY told.position

@@ -9,8 +9,9 @@ from sqlmodel import Field, SQLModel
 
 JsonObject = dict[str, Any]
 
-MESSAGE_WORDS: ColumnClause[str] = literal_column("to_tsvector('simple', left(messages.content, 100000))")
-"""What a search for words looks through; longer texts have more words than PostgreSQL indexes."""
+MESSAGE_WORDS: ColumnClause[str] = literal_column("messages.words")
+"""What a search looks through, made by PostgreSQL: words without case and accents, of the first 100,000 characters."""
+NAME_WORDS: ColumnClause[str] = literal_column("gateway_words(conversations.snapshot->>'guestName')")
 
 
 def _moment(*, nullable: bool = False) -> Any:
@@ -65,7 +66,24 @@ class ConversationRow(SQLModel, table=True):
     __tablename__ = "conversations"
     __table_args__ = (
         Index("conversations_by_time", "property_id", "last_activity_at", "id"),
-        Index("conversations_by_assignee", "assigned_to", "last_activity_at"),
+        Index("conversations_by_state", "property_id", "state", "last_activity_at", "id"),
+        Index("conversations_by_channel", "property_id", "channel_type", "last_activity_at", "id"),
+        Index(
+            "conversations_by_assignee",
+            "property_id",
+            "assigned_to",
+            "last_activity_at",
+            "id",
+            postgresql_where=text("assigned_to IS NOT NULL"),
+        ),
+        Index(
+            "conversations_for_review",
+            "property_id",
+            "last_activity_at",
+            "id",
+            postgresql_where=text("needs_review"),
+        ),
+        Index("conversations_by_name", NAME_WORDS, postgresql_using="gin"),
     )
 
     id: str = Field(primary_key=True)

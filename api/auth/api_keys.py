@@ -5,13 +5,14 @@ from typing import Annotated, Final
 from uuid import uuid4
 
 from fastapi import APIRouter, Body, Query, Response, status
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 import contracts.base
 from activities.storage.paging import TimePosition
 from api.auth.permissions import Permission, permissions_of, require_properties
 from api.auth.staff import Properties
 from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_id
+from api.examples import MADE_API_KEY
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from contracts.base import Timestamp
@@ -49,6 +50,8 @@ class NewApiKey(contracts.base.Body):
 class MadeApiKey(ApiKey):
     """A key with its text, which stands in `key` this once and is kept nowhere."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [MADE_API_KEY]})
+
     key: str
 
 
@@ -80,8 +83,8 @@ async def create_api_key(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> MadeApiKey:
-    """A program sends `key` as `Authorization: Bearer gw_…`. Asked for again under its `Idempotency-Key`, the same
-    key gets a new text, and the text before ends.
+    """A program sends `key` as `Authorization: Bearer gw_…`. Where the answer was lost before
+    it could be kept, asking again under its `Idempotency-Key` gives the same key a new text, and the one before ends.
     """
     require_properties(session.staff, body.properties)
     made, text = await state.api_keys.create(

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response, status
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 import contracts.base
 from activities.storage.staff import PASSWORD_LENGTH
@@ -12,6 +12,7 @@ from api.auth.permissions import Public
 from api.auth.sessions import Session
 from api.changes import Changes, unchanged
 from api.deps import GatewayState, SignedIn
+from api.examples import ACCESS, PROFILE
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
 from contracts.base import Model, Timestamp
@@ -32,6 +33,8 @@ class Credentials(contracts.base.Body):
 
 class Access(Model):
     """`accessToken` goes into `Authorization: Bearer …`. The session ends at `expiresAt` unless it is used before."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ACCESS]})
 
     access_token: str
     expires_at: Timestamp
@@ -108,6 +111,8 @@ async def change_password(
 
 class Profile(Staff):
     """You, and which kinds of notifications you want by e-mail as well; `mailKinds` is null while storage is away."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [PROFILE]})
 
     mail_kinds: list[NotificationKind] | None = None
 

@@ -31,7 +31,9 @@ async def upload_chat_media(
     response: Response,
     state: GatewayState,
     property_id: Annotated[str, Path(alias="propertyId")],
-    token: Annotated[str, Form(description="The `token` of the socket's `session` frame.", max_length=4096)],
+    token: Annotated[
+        str, Form(description="The `token` of the socket's `session` frame.", min_length=1, max_length=4096)
+    ],
     file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
 ) -> Attachment:
     """Gives the attachment whose `id` a `send_message` of the same chat may name; its link works for a while."""

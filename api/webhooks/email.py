@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, get_args
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from activities.channels.email import ADAPTER, Inbound, understand
 from activities.channels.email_addresses import Marks
@@ -50,9 +50,23 @@ _STOP: Final[dict[Provider, int]] = {"mailgun": 406, "postmark": 403, "sendgrid"
 
 logger = logging.getLogger("gateway.api")
 
+MAILS: Final = {
+    "message/rfc822": {
+        "schema": {"type": "string"},
+        "examples": {
+            "raw": {
+                "value": "From: Ana <ana@example.com>\r\nTo: hello@hotel.example\r\nMessage-ID: <1@example.com>\r\n"
+                "Subject: Breakfast\r\n\r\nWhen is breakfast?\r\n"
+            }
+        },
+    }
+}
+
 
 class MailAccepted(Model):
     """`messageId` is what repeats of this mail are known by: a hash of its Message-ID, or of its content."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"messageId": "9f86d081884c7d65"}]})
 
     message_id: Annotated[str, Field(description="What repeats of this mail are known by.")]
 
@@ -67,7 +81,7 @@ class MailUnreadable(GatewayError):
     "/{provider}/{property_id}",
     summary="Bring an e-mail",
     responses=problems(BadSignature, NotFound, TooLarge, MailUnreadable, Unavailable),
-    openapi_extra={"requestBody": {"required": True, "content": {"message/rfc822": {"schema": {"type": "string"}}}}},
+    openapi_extra={"requestBody": {"required": True, "content": MAILS}},
 )
 async def receive_mail(
     request: Request,

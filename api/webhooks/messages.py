@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, status
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from activities.channels.messages import SIGNATURE_HEADER, parse, verify
 from api.deps import GatewayState
@@ -29,6 +29,8 @@ EXAMPLE = {
 
 class Accepted(Model):
     """`messageId` is what the message is known by; sent again, it is handled once."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"messageId": "4f1d6c1e"}]})
 
     message_id: Annotated[MessageId, Field(description="`metadata.messageId`, or the SHA-256 of the body.")]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
@@ -26,19 +26,44 @@ from contracts.quarantine import Unreadable
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 NOTHING_TO_SAY: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
-REFUSALS: Final[Responses] = problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway)
-FORM: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
-    }
+RESPONSES: Final[Responses] = {
+    200: {
+        "description": "An empty TwiML response.",
+        "content": {"text/xml": {"schema": {"type": "string"}, "examples": {"empty": {"value": NOTHING_TO_SAY}}}},
+    },
+    **problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway),
+}
+MESSAGE: Final = {
+    "AccountSid": "AC0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "MessageSid": "SM0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "From": "+351910000000",
+    "To": "+351210000000",
+    "Body": "When is breakfast?",
+    "NumMedia": "0",
+}
+REPORT: Final = {
+    "AccountSid": "AC0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "MessageSid": "SM0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "MessageStatus": "delivered",
 }
 Signature = Annotated[
     str | None, Header(alias=SIGNATURE_HEADER, description="Twilio's signature of the URL and the form.")
 ]
 
 
-@router.post("/twilio/{property_id}", summary="Bring a message by Twilio", responses=REFUSALS, openapi_extra=FORM)
+def _form(example: dict[str, str]) -> dict[str, Any]:
+    """How a form is described."""
+    content = {"schema": {"type": "object"}, "examples": {"form": {"value": example}}}
+    return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": content}}}
+
+
+@router.post(
+    "/twilio/{property_id}",
+    summary="Bring a message by Twilio",
+    response_class=Response,
+    responses=RESPONSES,
+    openapi_extra=_form(MESSAGE),
+)
 async def receive_twilio(
     request: Request, state: GatewayState, property_id: str, signature: Signature = None
 ) -> Response:
@@ -48,7 +73,11 @@ async def receive_twilio(
 
 
 @router.post(
-    "/twilio/{property_id}/status", summary="Report on a message by Twilio", responses=REFUSALS, openapi_extra=FORM
+    "/twilio/{property_id}/status",
+    summary="Report on a message by Twilio",
+    response_class=Response,
+    responses=RESPONSES,
+    openapi_extra=_form(REPORT),
 )
 async def report_twilio(
     request: Request,

@@ -50,7 +50,18 @@ EXAMPLE: Final = {
 
 
 @router.get(
-    "/whatsapp/{property_id}", summary="Prove to Meta whose webhook this is", responses=problems(Forbidden, NotFound)
+    "/whatsapp/{property_id}",
+    summary="Prove to Meta whose webhook this is",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The challenge.",
+            "content": {
+                "text/plain": {"schema": {"type": "string"}, "examples": {"challenge": {"value": "1158201444"}}}
+            },
+        },
+        **problems(Forbidden, NotFound),
+    },
 )
 async def verify_whatsapp(
     state: GatewayState,
@@ -69,6 +80,7 @@ async def verify_whatsapp(
 @router.post(
     "/whatsapp/{property_id}",
     summary="Bring a WhatsApp notification",
+    response_class=Response,
     responses=problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway),
     openapi_extra={
         "requestBody": {

@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from activities.storage import access_tables, automation_tables, guest_tables, tables, webhook_tables
+from activities.storage import access_tables, automation_tables, guest_tables, idempotency, tables, webhook_tables
 
-for module in (tables, access_tables, automation_tables, guest_tables, webhook_tables):
+for module in (tables, access_tables, automation_tables, guest_tables, idempotency, webhook_tables):
     assert module  # importing it fills the metadata
 
 context.configure(

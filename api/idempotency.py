@@ -1,0 +1,212 @@
+"""`Idempotency-Key` on every POST: the same request again is answered as before, and has no effect again.
+
+The answer is kept in PostgreSQL, sealed. What has an effect elsewhere takes its id from the key as well (`keyed` in
+`api.deps`), so that effects happen once whatever is lost here: a process that dies between effect and answer, or
+PostgreSQL itself, without which a request passes as if it had no key.
+"""
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, ConfigDict
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from activities.storage.idempotency import IdempotencyKeys
+from api.errors import problem_response
+from api.gate import caller
+from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
+from api.state import State, state_of
+from contracts.problems import Invalid, KeyInFlight, KeyReused, StorageAway
+
+KEPT_HEADERS: Final = frozenset(
+    {"cache-control", "content-type", "location", "etag", "gateway-degraded", "retry-after"}
+)
+NOT_ATTEMPTED: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+"""Refusals of the request as it stands: put right, it may come under the same key."""
+IN_FLIGHT_SECONDS: Final = 1
+NONCE_BYTES: Final = 12
+_BOUNDARY: Final = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
+
+logger = logging.getLogger("gateway.api")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """A request under a key: whose and which (`id`), what it asks (`fingerprint`), and how its answer is sealed."""
+
+    id: str
+    fingerprint: str
+    attempt: str
+    cipher: AESGCM
+
+    def seal(self, answer: Answer) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self.cipher.encrypt(nonce, answer.model_dump_json().encode(), None)
+
+    def open(self, sealed: bytes) -> Answer:
+        return Answer.model_validate_json(self.cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None))
+
+
+class Idempotency:
+    """Stands behind the gate, which tells it the caller, and before the routes, which need not know of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = _key(scope)
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        if not (re.fullmatch(KEY_PATTERN, key) and len(key) <= KEY_LENGTH):
+            refusal = Invalid(f"{KEY_HEADER}: must be 1 to {KEY_LENGTH} visible ASCII characters", field=KEY_HEADER)
+            await problem_response(refusal)(scope, receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        state = state_of(HTTPConnection(scope))
+        keyed = _keyed(state, scope, key, body)
+        try:
+            claim = await state.idempotency_keys.claim(keyed.id, keyed.fingerprint, keyed.attempt)
+        except StorageAway:
+            await self._app(scope, _again(body, receive), send)
+            return
+        if claim.made:
+            await self._make(state.idempotency_keys, keyed, scope, _again(body, receive), send)
+        elif claim.fingerprint != keyed.fingerprint:
+            refused = KeyReused(f"{KEY_HEADER}: another request came under this key; a new one takes a new key")
+            await problem_response(refused)(scope, receive, send)
+        elif claim.answer is None:
+            waits = KeyInFlight("The same request is under way; ask again shortly", retryAfter=IN_FLIGHT_SECONDS)
+            await problem_response(waits)(scope, receive, send)
+        else:
+            await _replayed(keyed.open(claim.answer))(scope, receive, send)
+
+    async def _make(self, keys: IdempotencyKeys, keyed: _Keyed, scope: Scope, receive: Receive, send: Send) -> None:
+        """Has the request answered, and keeps the answer before the caller gets it."""
+        told: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            told.append(message)
+
+        try:
+            await self._app(scope, receive, hold)
+        except BaseException:
+            with suppress(StorageAway):
+                await keys.let_go(keyed.id, keyed.attempt)
+            raise
+        answer = _answer(told)
+        try:
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in NOT_ATTEMPTED:
+                await keys.let_go(keyed.id, keyed.attempt)
+            else:
+                await keys.keep(keyed.id, keyed.attempt, keyed.seal(answer))
+        except StorageAway:
+            logger.warning("an answer is not kept: storage went away while it was made")
+        for message in told:
+            await send(message)
+
+
+def _key(scope: Scope) -> str | None:
+    if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(f"{BASE}/"):
+        return None
+    return Headers(scope=scope).get(KEY_HEADER)
+
+
+def _keyed(state: State, scope: Scope, key: str, body: bytes) -> _Keyed:
+    connection = HTTPConnection(scope)
+    whose = f"{caller(connection)}\n{scope['path']}\n{key}"
+    asked = [scope["query_string"], _without_boundary(connection.headers.get("content-type", ""), body)]
+    return _Keyed(
+        id=_hash(state, "id", whose.encode()).hex(),
+        fingerprint=_hash(state, "body", b"\n".join(asked)).hex(),
+        attempt=uuid4().hex,
+        cipher=AESGCM(_hash(state, "answer", whose.encode())),
+    )
+
+
+def _hash(state: State, purpose: str, value: bytes) -> bytes:
+    """Nobody who reads the table can try out passwords or guess what was said."""
+    identity = state.settings.security.identity_secret
+    assert identity is not None  # nothing starts without it; other than signing keys it stays
+    return hmac.digest(f"idempotency {purpose} {identity.get_secret_value()}".encode(), value, hashlib.sha256)
+
+
+def _without_boundary(content_type: str, body: bytes) -> bytes:
+    """A form's body without what its sender makes up anew each time."""
+    found = _BOUNDARY.search(content_type.encode())
+    return body.replace(b"--" + found[1], b"--") if found and content_type.startswith("multipart/") else body
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None where its sender has gone."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, to be read again."""
+    unread = True
+
+    async def again() -> Message:
+        nonlocal unread
+        if unread:
+            unread = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _answer(told: Sequence[Message]) -> Answer:
+    head = told[0]
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head["headers"]]
+    return Answer(
+        status=head["status"],
+        headers=[(name, value) for name, value in headers if name.lower() in KEPT_HEADERS],
+        body=b"".join(each.get("body", b"") for each in told[1:]),
+    )
+
+
+def _replayed(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status, headers={REPLAYED: "true"})
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response

@@ -1,0 +1,143 @@
+"""The description of the interface: valid, complete, fit for generated clients; whatever route is added."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api.errors import PROBLEM_TYPE
+from api.gate import OPEN
+from api.keys import BASE, KEY_HEADER
+from api.main import create_app
+from settings import load_settings
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def described() -> Json:
+    settings = load_settings(
+        database={"url": "postgresql://nobody@127.0.0.1:1/nothing"}, redis={"url": "redis://127.0.0.1:1"}
+    )
+    return create_app(settings).openapi()
+
+
+def _operations(described: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            yield method.upper(), path, cast(Json, operation)
+
+
+def _validator(described: Json, schema: Json) -> Draft202012Validator:
+    return Draft202012Validator({"components": described["components"], "allOf": [schema]})
+
+
+def test_it_is_valid(described: Json) -> None:
+    assert described["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(described).validate()
+
+
+def test_every_schema_is_valid(described: Json) -> None:
+    for schema in described["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_operation_says_what_it_is(described: Json) -> None:
+    tags = {tag["name"] for tag in described["tags"]}
+    for method, path, operation in _operations(described):
+        assert operation.get("summary"), (method, path)
+        assert len(operation.get("tags", [])) == 1, (method, path)
+        assert set(operation["tags"]) <= tags, (method, path)
+
+
+def test_operation_ids_are_method_names(described: Json) -> None:
+    names = [operation["operationId"] for _, _, operation in _operations(described)]
+    assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch(r"[a-z]+([A-Z][a-z]*)*", name)] == []
+
+
+def test_every_input_has_an_example(described: Json) -> None:
+    for method, path, operation in _operations(described):
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "path":
+                assert parameter["schema"].get("examples"), f"{method} {path} {parameter['name']}: see api/examples.py"
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            assert content.get("examples") or kind.startswith("multipart/"), (method, path, kind)
+
+
+def test_every_answer_has_an_example(described: Json) -> None:
+    for method, path, operation in _operations(described):
+        answers = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+        assert answers, (method, path)
+        for status, answer in answers.items():
+            for kind, content in answer.get("content", {}).items():
+                if kind != "*/*":
+                    assert content.get("examples"), f"{method} {path} {status} {kind}: see api/examples.py"
+            assert answer.get("content") or status == "204" or path.startswith("/webhooks/"), (method, path)
+
+
+def test_every_example_is_of_its_schema(described: Json) -> None:
+    checked = 0
+    for method, path, operation in _operations(described):
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in (each for holder in contents for each in holder.get("content", {}).values()):
+            for name, example in content.get("examples", {}).items():
+                errors = list(_validator(described, content.get("schema", {})).iter_errors(example["value"]))
+                assert errors == [], (method, path, name)
+                checked += 1
+        for parameter in operation.get("parameters", ()):
+            for example in parameter["schema"].get("examples", ()):
+                assert list(_validator(described, parameter["schema"]).iter_errors(example)) == [], (path, parameter)
+    assert checked > 100
+
+
+def test_every_operation_tells_its_refusals(described: Json) -> None:
+    for method, path, operation in _operations(described):
+        told = set(operation["responses"])
+        for status in told - {"503" if path == "/readyz" else ""}:
+            if status[0] in "45":
+                (kind,) = operation["responses"][status]["content"]
+                assert kind == PROBLEM_TYPE, (method, path, status)
+        if not path.startswith(BASE):
+            continue
+        expected = {"429", "503"} if (method, path) in OPEN else {"401", "403", "429", "503"}
+        expected |= {"400", "413", "422"} if "requestBody" in operation else set()
+        expected |= {"409", "422"} if method == "POST" else set()
+        expected |= {"422"} if "{" in path or operation.get("parameters") else set()
+        expected |= {"412"} if any(each["name"] == "If-Match" for each in operation.get("parameters", ())) else set()
+        assert expected <= told, (method, path, expected - told)
+        assert bool(operation.get("security")) is ((method, path) not in OPEN), (method, path)
+        if "503" in told:
+            assert "storage_away" in operation["responses"]["503"]["content"][PROBLEM_TYPE]["examples"], (method, path)
+
+
+def test_every_post_takes_an_idempotency_key(described: Json) -> None:
+    for method, path, operation in _operations(described):
+        names = [each["name"] for each in operation.get("parameters", ())]
+        assert names.count(KEY_HEADER) == (method == "POST" and path.startswith(f"{BASE}/")), (method, path)
+
+
+def test_every_list_is_paged_alike(described: Json) -> None:
+    schemas = described["components"]["schemas"]
+    pages = 0
+    for method, path, operation in _operations(described):
+        content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if "nextCursor" in schemas.get(name, {}).get("properties", {}):
+            names = {each["name"] for each in operation["parameters"]}
+            assert {"limit", "cursor"} <= names, (method, path)
+            pages += 1
+    assert pages >= 9
+
+
+def test_the_problem_of_every_code_is_described_alike(described: Json) -> None:
+    validator = _validator(described, {"$ref": "#/components/schemas/Problem"})
+    for method, path, operation in _operations(described):
+        for status, response in operation["responses"].items():
+            for code, example in response.get("content", {}).get(PROBLEM_TYPE, {}).get("examples", {}).items():
+                value = example["value"]
+                assert (value["code"], str(value["status"])) == (code, status), (method, path)
+                assert list(validator.iter_errors(value)) == []
