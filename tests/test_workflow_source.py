@@ -8,7 +8,17 @@ import pytest
 
 from tests.test_imports import ROOT
 
-OUTSIDE = ("calls", "client", "codec", "executions", "rules", "sandbox", "task_client")
+OUTSIDE = (
+    "automation_client",
+    "calls",
+    "client",
+    "codec",
+    "executions",
+    "rules",
+    "sandbox",
+    "task_client",
+    "webhook_client",
+)
 """What api and worker run, and no workflow."""
 FORBIDDEN_MODULES = frozenset(
     {"httpx", "io", "os", "random", "secrets", "settings", "shutil", "socket", "subprocess", "tempfile", "threading"}

@@ -51,7 +51,7 @@ class Hooked:
         async def look() -> bool:
             return len(self.receiver.received) >= count
 
-        await eventually(look, what=f"{count} events to be received")
+        await eventually(look, what=f"{count} events to be received", seconds=120)
 
     async def was_tried(self, count: int) -> None:
         async def look() -> bool:
