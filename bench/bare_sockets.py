@@ -1,0 +1,28 @@
+"""The baseline of `bench.sockets`: what one client sends is sent to all."""
+
+import asyncio
+
+import uvloop
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+READY = "listening on"
+connected: set[ServerConnection] = set()
+
+
+async def handle(connection: ServerConnection) -> None:
+    connected.add(connection)
+    try:
+        async for message in connection:
+            broadcast(connected, message)
+    finally:
+        connected.discard(connection)
+
+
+async def main() -> None:
+    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+        print(READY, server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.get_running_loop().create_future()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
