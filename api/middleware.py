@@ -44,7 +44,7 @@ class UnexpectedErrors:
 
 
 class _Unexpected:
-    """Holds back an error that reached the outermost layer. Its text is not logged: it may quote a guest."""
+    """Holds back an error that reached the outermost layer, and logs it."""
 
     error: Exception | None = None
 
@@ -56,10 +56,15 @@ class _Unexpected:
         if not isinstance(error, Exception):
             return False
         self.error = error
-        frames = traceback.extract_tb(trace)
-        where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-        logger.error("unexpected %s at %s", _kinds(error), where)
+        log_unexpected(error)
         return True
+
+
+def log_unexpected(error: Exception) -> None:
+    """Logs where an error happened and its types. Its text is not logged: it may quote a guest."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    logger.error("unexpected %s at %s", _kinds(error), where)
 
 
 def _kinds(error: BaseException | None) -> str:

@@ -26,7 +26,7 @@ from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
 from api.auth.tokens import Claims, Tokens
-from bench.bare_sockets import READY
+from bench.bare_sockets import PING_SECONDS, READY
 from bench.listeners import Listener, join_staff, listen, reach_all
 from bench.report import Line, report
 from bench.wire import Connections
@@ -46,6 +46,7 @@ WARM_UP, EVENTS, ROUNDS = 10, 40, 3
 """Bare and product take turns, so that a machine that slows down slows both."""
 TOLERATED = 1.5
 OPEN_FILES = 8192
+SERVED = {"GATEWAY_WEBSOCKET__PING_INTERVAL": str(PING_SECONDS * 1000)}
 
 
 @dataclass
@@ -134,7 +135,7 @@ async def _product(settings: Settings, environment: dict[str, str]) -> AsyncIter
         port = free.getsockname()[1]
     database, redis = Database(settings.database), open_redis(settings.redis)
     api = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli", "api", env={**environment, "GATEWAY_SERVER__PORT": str(port)}
+        sys.executable, "-m", "cli", "api", env={**environment, **SERVED, "GATEWAY_SERVER__PORT": str(port)}
     )
     try:
         await _healthy(port)

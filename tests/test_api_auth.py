@@ -149,18 +149,21 @@ async def test_the_end_of_a_session_is_told_in_every_process(
     session_id, ends_at = uuid4().hex, datetime.now(UTC) + timedelta(hours=1)
     await here.open(session_id, ends_at)
     listening = asyncio.create_task(there.listen())
+    told_here, told_there, quiet = (asyncio.Event() for _ in range(3))
+    here.watch(session_id, told_here.set)
+    there.watch(session_id, told_there.set)
+    there.watch("other", quiet.set)
+
+    async def listened() -> bool:
+        [(_, listeners)] = await redis.pubsub_numsub("gateway:sessions:ended")
+        return int(listeners) > 0
+
     try:
-        with here.watch(session_id) as told_here, there.watch(session_id) as told_there, there.watch("other") as quiet:
-
-            async def listened() -> bool:
-                [(_, listeners)] = await redis.pubsub_numsub("gateway:sessions:ended")
-                return int(listeners) > 0
-
-            await eventually(listened, what="a listener")
-            await here.end(session_id, ends_at)
-            assert told_here.is_set()
-            await asyncio.wait_for(told_there.wait(), 10)
-            assert not quiet.is_set()
+        await eventually(listened, what="a listener")
+        await here.end(session_id, ends_at)
+        assert told_here.is_set()
+        await asyncio.wait_for(told_there.wait(), 10)
+        assert not quiet.is_set()
     finally:
         listening.cancel()
 

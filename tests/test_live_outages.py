@@ -14,7 +14,7 @@ from activities.storage.database import Database
 from activities.storage.log import Log
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
-from api.live.telling import render
+from api.live.telling import Rendered, render
 from contracts.conversations import ConversationState
 from contracts.events import LogEntry
 from contracts.frames import ServerFrame
@@ -295,9 +295,10 @@ async def test_an_event_is_rendered_once_for_each_audience(
 ) -> None:
     rendered: list[str] = []
 
-    def noting(frame: ServerFrame) -> str:
-        rendered.append(render(frame))
-        return rendered[-1]
+    def noting(frame: ServerFrame) -> Rendered:
+        told = render(frame)
+        rendered.append(told.text)
+        return told
 
     monkeypatch.setattr("api.live.telling.render", noting)
     async with AsyncExitStack() as opening:

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -46,7 +46,7 @@ class Sessions:
         self._renewal_threshold = timedelta(seconds=settings.renewal_threshold)
         self._fuse = Fuse()
         self._unsaid: dict[str, datetime] = {}
-        self._watched: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._watched: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     async def open(self, session_id: str, ends_at: datetime) -> Lease:
         """Starts a session that lasts until `ends_at` at the most, and its ttl after its last renewal."""
@@ -124,17 +124,18 @@ class Sessions:
         except REDIS_AWAY:
             return False
 
-    @contextmanager
-    def watch(self, session_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the session is ended before its time, in whatever process."""
-        ended = asyncio.Event()
-        self._watched[session_id].add(ended)
-        try:
-            yield ended
-        finally:
-            self._watched[session_id].discard(ended)
-            if not self._watched[session_id]:
-                del self._watched[session_id]
+    def watch(self, session_id: str, ended: Callable[[], None]) -> Callable[[], None]:
+        """Has `ended` called when the session is ended before its time, in whatever process.
+
+        What is given back ends the watch.
+        """
+        self._watched[session_id].append(ended)
+        return lambda: self._forget(session_id, ended)
+
+    def _forget(self, session_id: str, ended: Callable[[], None]) -> None:
+        self._watched[session_id].remove(ended)
+        if not self._watched[session_id]:
+            del self._watched[session_id]
 
     async def listen(self) -> None:
         """Hears of endings in other processes until it is cancelled; catches up after Redis was away."""
@@ -186,8 +187,8 @@ class Sessions:
                     self._tell(session_id)
 
     def _tell(self, session_id: str) -> None:
-        for ended in self._watched.get(session_id, ()):
-            ended.set()
+        for ended in tuple(self._watched.get(session_id, ())):
+            ended()
 
     async def _renewed(self, session_id: str, left: timedelta, ends_at: datetime) -> Lease:
         if left < self._renewal_threshold and self._lasts(ends_at) > left:

@@ -1,30 +1,40 @@
-"""One socket: frames in one by one, frames out by a bounded queue, and the one place that closes it."""
+"""One socket: frames in one by one, frames out by a bounded queue, and the one place that closes it.
+
+While nothing happens on a socket no task belongs to it: what comes in starts one, and so does what cannot be written
+at once.
+"""
 
 import asyncio
-from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Never
+from typing import Final, Never, Protocol
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
 
 from api.live.replay import Replay
-from api.live.telling import render
+from api.live.telling import Rendered, render
+from api.middleware import log_unexpected
 from contracts.base import Model
 from contracts.frames import ClientFrame, CloseCode, FrameId, ServerFrame, ServerPayload
 from contracts.problems import GatewayError, Invalid, Malformed, StorageAway
 
 QUEUE: Final = 1000
 """Most frames that wait for a reader; one that lags further behind is closed and comes back by its cursor."""
+READ_AHEAD: Final = 8
+"""Frames of a client that are read while an earlier one is handled."""
 AUTH_SECONDS: Final = 5.0
 """How long a new socket has to say whose it is."""
 STORAGE_RETRY: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
+UNEXPECTED: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
-"""The close code of the protocol itself for a server that cannot serve now."""
+"""The close codes of the protocol itself for a server that failed, and for one that cannot serve now."""
+GONE: Final = (OSError, WebSocketDisconnect)
+"""What sending raises once the client is gone."""
 
 
 class Ended(Exception):
@@ -41,57 +51,124 @@ class _Left(Exception):
     """The client closed the socket, or is gone."""
 
 
+class Wire(Protocol):
+    """What carries the frames of one socket."""
+
+    def write_now(self, frame: Rendered) -> bool:
+        """Writes a frame unless it would have to wait; False where it would, or the socket is closed."""
+
+    async def send_frame(self, frame: Rendered) -> None:
+        """Sends a frame, waiting for a slow reader. Raises one of GONE once there is none."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes the socket with a code. Raises one of GONE where it is closed already."""
+
+    def resume(self) -> None:
+        """Reads on."""
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Starts a task that the server waits for before it stops."""
+
+
+class Served(Protocol):
+    """Who speaks on a socket."""
+
+    async def handle(self, frame: ClientFrame) -> None:
+        """Does what a frame says. Raises Ended where that ends the socket."""
+
+    def closed(self) -> None:
+        """Learns that the socket is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """A frame that waits to be sent. One `in_order` may not overtake what is still to be read from storage."""
 
-    text: str
+    frame: Rendered
     in_order: bool
 
 
 class Connection:
-    """An accepted socket. What sends does not wait; what waits is run by `run`."""
+    """An accepted socket. Nothing here that sends waits."""
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-        self._waiting: deque[_Frame | Replay] = deque()
-        self._more = asyncio.Event()
-        self._ending: Ended | None = None
-        self._over = asyncio.Event()
+    __slots__ = (
+        "_at_end",
+        "_came",
+        "_closing",
+        "_handling",
+        "_inbox",
+        "_more",
+        "_sending",
+        "_served",
+        "_waiting",
+        "_wire",
+    )
 
-    async def run(self, main: Coroutine[None, None, None]) -> None:
-        """Runs `main` and sends what it says, until either side closes the socket."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(main)
-                group.create_task(self._send_all())
-                group.create_task(self._end())
-        except* _Left:
-            pass
-        except* Ended as endings:
-            ending = endings.exceptions[0]
-            assert isinstance(ending, Ended)
-            await self._close(ending)
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._inbox: list[str | None] = []
+        self._came: asyncio.Future[None] | None = None
+        self._handling: asyncio.Task[None] | None = None
+        self._waiting: list[_Frame | Replay] = []
+        self._more: asyncio.Event | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._served: Served | None = None
+        self._at_end: list[Callable[[], None]] = []
+        self._closing: asyncio.Task[None] | None = None
+
+    def start(self, opening: Callable[[], Awaitable[Served]]) -> None:
+        """Runs `opening`, which finds who speaks here, and lets them handle what comes after."""
+
+        async def opened() -> None:
+            served = await opening()
+            self.at_end(served.closed)
+            self._served = served
+            await self._handle_inbox()
+
+        self._handling = self._wire.spawn(self._watched(opened))
+
+    def at_end(self, then: Callable[[], None]) -> None:
+        """Has `then` called when the socket is over; at once where it is already."""
+        if self.over and self._closing is not None and self._closing.done():
+            then()
+        else:
+            self._at_end.append(then)
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does something for this socket beside what it handles."""
+        self._wire.spawn(self._watched(work))
+
+    async def closed(self) -> None:
+        """Waits until the socket is over and everybody knows."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+
+    @property
+    def over(self) -> bool:
+        return self._closing is not None
 
     # --- out -------------------------------------------------------------------------------------------------------
 
     def send(self, frame: ServerFrame) -> None:
-        self.send_text(render(frame), in_order=False)
+        self.send_rendered(render(frame), in_order=False)
 
-    def send_text(self, text: str, *, in_order: bool) -> None:
-        if len(self._waiting) < QUEUE:
-            self._waiting.append(_Frame(text, in_order))
-            self._more.set()
-        else:
+    def send_rendered(self, frame: Rendered, *, in_order: bool) -> None:
+        if self.over or (self._sending is None and self._wire.write_now(frame)):
+            return
+        if len(self._waiting) >= QUEUE:
             self.end(Ended(CloseCode.TOO_SLOW, "too slow; reconnect with your last cursor"))
+            return
+        self._waiting.append(_Frame(frame, in_order))
+        self._send_soon()
 
     def send_problem(self, problem: GatewayError, frame_id: str | None) -> None:
         self.send(error_frame(problem, frame_id))
 
     def replay(self, replay: Replay) -> None:
         """Sends what the replay reads, before anything in order that is sent after this call."""
-        self._waiting.append(replay)
-        self._more.set()
+        if not self.over:
+            self._waiting.append(replay)
+            self._send_soon()
 
     def abandon(self) -> None:
         """Closes the socket because this server cannot serve it now."""
@@ -99,84 +176,148 @@ class Connection:
 
     def end(self, ending: Ended) -> None:
         """Closes the socket soon, whatever still waits."""
-        self._ending = self._ending or ending
-        self._over.set()
+        if not self.over:
+            self._closing = self._wire.spawn(self._close(ending))
 
     # --- in --------------------------------------------------------------------------------------------------------
 
-    async def receive(self) -> ClientFrame:
-        """The next frame that can be read; one that cannot is answered with an error."""
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                raise _Left
-            text: str | None = message.get("text")
-            try:
-                return _parse(text)
-            except GatewayError as problem:
-                self.send_problem(problem, _id_of(text))
+    def take(self, message: Message) -> None:
+        """Takes what the server says of the socket: a frame, or that the client is gone."""
+        if message["type"] == "websocket.disconnect":
+            self._leave()
+            return
+        if self.over:
+            return
+        self._inbox.append(message.get("text"))
+        if len(self._inbox) > QUEUE:
+            self.end(Ended(CloseCode.TOO_SLOW, "too many frames at once"))
+        elif self._handling is None:
+            self._handling = self._wire.spawn(self._watched(self._handle_inbox))
+        elif self._came is not None and not self._came.done():
+            self._came.set_result(None)
 
     async def receive_auth(self) -> ClientFrame:
         """The `auth` frame that a socket begins with. Raises Ended where it does not come in time."""
         try:
-            frame = await asyncio.wait_for(self.receive(), AUTH_SECONDS)
+            async with asyncio.timeout(AUTH_SECONDS):
+                frame = await self._first()
         except TimeoutError:
             raise Ended(CloseCode.SESSION_ENDED, "no auth frame came in time") from None
         if frame.type != "auth":
             raise Ended(CloseCode.SESSION_ENDED, "the first frame must be auth")
         return frame
 
+    async def _first(self) -> ClientFrame:
+        while True:
+            while not self._inbox:
+                if self.over:
+                    raise _Left
+                self._came = asyncio.get_running_loop().create_future()
+                await self._came
+                self._came = None
+            frame = self._next()
+            if frame is not None:
+                return frame
+
+    def _next(self) -> ClientFrame | None:
+        """The oldest frame that came; one that cannot be read is answered with an error."""
+        text = self._inbox.pop(0)
+        if len(self._inbox) < READ_AHEAD:
+            self._wire.resume()
+        try:
+            return _parse(text)
+        except GatewayError as problem:
+            self.send_problem(problem, _id_of(text))
+            return None
+
+    async def _handle_inbox(self) -> None:
+        while self._inbox and self._served is not None:
+            frame = self._next()
+            if frame is not None:
+                await self._served.handle(frame)
+        self._handling = None
+
     # --- running ---------------------------------------------------------------------------------------------------
 
-    async def _end(self) -> None:
-        await self._over.wait()
-        if self._ending is not None:
-            raise self._ending
+    async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does what has to do with this socket; the socket ends where that says so, or goes wrong."""
+        try:
+            await work()
+        except Ended as ending:
+            self.end(ending)
+        except (_Left, *GONE):
+            self._leave()
+        except Exception as error:  # nobody else would hear of it
+            log_unexpected(error)
+            self.end(Ended(UNEXPECTED, "something unexpected happened"))
+
+    def _leave(self) -> None:
+        """The client is gone: what they said is still done, and nothing more is sent."""
+        if not self.over:
+            self._closing = self._wire.spawn(self._close(None))
+        if self._came is not None and not self._came.done():
+            self._came.set_result(None)
+
+    async def _close(self, ending: Ended | None) -> None:
+        if ending is not None and self._handling is not None:
+            self._handling.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
+        tasks = [task for task in (self._handling, self._sending) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        if ending is not None:
+            await self._say(ending)
+        for then in self._at_end:
+            then()
+        self._at_end = []
+
+    async def _say(self, ending: Ended) -> None:
+        with suppress(*GONE, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if ending.problem is not None:
+                    await self._wire.send_frame(render(error_frame(ending.problem, None)))
+                await self._wire.close(ending.code, ending.reason)
+
+    # --- sending what has to wait ----------------------------------------------------------------------------------
+
+    def _send_soon(self) -> None:
+        if self._sending is None:
+            self._sending = self._wire.spawn(self._watched(self._send_all))
+        elif self._more is not None:
+            self._more.set()
 
     async def _send_all(self) -> None:
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            while self._waiting:
-                await self._send_next()
+        while self._waiting:
+            await self._send_next()
+        self._sending = None
 
     async def _send_next(self) -> None:
         first = self._waiting[0]
         if isinstance(first, _Frame):
-            self._waiting.popleft()
-            await self._put(first.text)
+            del self._waiting[0]
+            await self._wire.send_frame(first.frame)
             return
         try:
             async for page in first.pages():
-                for text in page:
-                    await self._put(text)
-            self._waiting.popleft()
+                for frame in page:
+                    await self._wire.send_frame(frame)
+            del self._waiting[0]
         except StorageAway:
+            self._more = asyncio.Event()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._overtake(), STORAGE_RETRY)
+                await asyncio.wait_for(self._overtake(self._more), STORAGE_RETRY)
+            self._more = None
 
-    async def _overtake(self) -> Never:
+    async def _overtake(self, more: asyncio.Event) -> Never:
         """Sends what needs no storage past what waits for it."""
         while True:
             free = [item for item in self._waiting if isinstance(item, _Frame) and not item.in_order]
-            for frame in free:
-                await self._put(frame.text)
-                self._waiting.remove(frame)
-            await self._more.wait()
-            self._more.clear()
-
-    async def _put(self, text: str) -> None:
-        try:
-            await self._websocket.send_text(text)
-        except WebSocketDisconnect:
-            raise _Left from None
-
-    async def _close(self, ending: Ended) -> None:
-        with suppress(WebSocketDisconnect, TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                if ending.problem is not None:
-                    await self._websocket.send_text(render(error_frame(ending.problem, None)))
-                await self._websocket.close(ending.code, ending.reason)
+            for item in free:
+                await self._wire.send_frame(item.frame)
+                self._waiting.remove(item)
+            await more.wait()
+            more.clear()
 
 
 def error_frame(problem: GatewayError, frame_id: str | None) -> ServerFrame:

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 from datetime import UTC, datetime
+from functools import partial
 
 from api.live.connection import Connection, Ended
 from api.live.cursors import decode
 from api.live.replay import History, Missed
 from api.live.tail import Subscription, Tail
-from api.live.telling import Telling
+from api.live.telling import Rendered, Telling
 from api.live.typing_pace import TypingPace
 from api.live.visitors import Visitor, VisitorTokens, identified
 from api.state import State
@@ -22,14 +23,16 @@ from contracts.names import CONTENT_LIMIT
 from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 
-async def serve_guest(connection: Connection, state: State, property_id: str) -> None:
-    """Serves one visitor until the socket ends. Raises Ended where there is no such property."""
+async def serve_guest(connection: Connection, state: State, property_id: str) -> "GuestSocket":
+    """Lets one visitor in. Raises Ended where there is no such property, or the visitor is not who they say."""
     if property_id not in state.settings.properties:
         raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
     hello = await connection.receive_auth()
     tokens = VisitorTokens(state.tokens.keys)
     visitor = _visitor(state, tokens, hello, property_id)
-    await GuestSocket(connection, state, property_id, visitor).run(hello, tokens.sign(visitor, property_id))
+    socket = GuestSocket(connection, state, property_id, visitor)
+    await socket.open(hello, tokens.sign(visitor, property_id))
+    return socket
 
 
 def _visitor(state: State, tokens: VisitorTokens, hello: ClientFrame, property_id: str) -> Visitor:
@@ -61,24 +64,22 @@ class GuestSocket:
         self._met: str | None = None
         self._meeting: asyncio.Task[None] | None = None
 
-    async def run(self, hello: ClientFrame, token: str) -> None:
+    async def open(self, hello: ClientFrame, token: str) -> None:
         conversation = await self._open_conversation()
         payload = ServerPayload(token=token, visitor_id=self._visitor.id)
         payload.conversation = conversation.for_guest() if conversation is not None else None
         self._connection.send(ServerFrame(type="session", id=hello.id, payload=payload))
         tail = self._state.hub.open(self._property_id)
+        self._connection.at_end(partial(self._state.hub.close, tail))
         subscription = Subscription("guest", self, contact_key=self._contact_key)
-        try:
-            await tail.ready.wait()
-            tail.join(subscription)
-            self._replay(tail, subscription, hello.payload.after)
-            while True:
-                await self._handle(await self._connection.receive())
-        finally:
-            if self._meeting is not None:
-                self._meeting.cancel()
-            tail.leave(subscription)
-            self._state.hub.close(tail)
+        await tail.ready.wait()
+        tail.join(subscription)
+        self._connection.at_end(partial(tail.leave, subscription))
+        self._replay(tail, subscription, hello.payload.after)
+
+    def closed(self) -> None:
+        if self._meeting is not None:
+            self._meeting.cancel()
 
     # --- what the guest is told ------------------------------------------------------------------------------------
 
@@ -88,10 +89,10 @@ class GuestSocket:
         if entry.conversation is not None:
             self._with_staff = entry.conversation.state is ConversationState.ESCALATED
             self._meet(entry.conversation.assigned_to)
-        text = telling.text("guest")
-        if text is not None:
+        frame = telling.frame("guest")
+        if frame is not None:
             self._answers += entry.message is not None and entry.message.author is not Author.GUEST
-            self._connection.send_text(text, in_order=entry.position is not None)
+            self._connection.send_rendered(frame, in_order=entry.position is not None)
 
     def _meet(self, staff_id: str | None) -> None:
         """Lets the guest know the name of who has taken the conversation over."""
@@ -112,8 +113,8 @@ class GuestSocket:
             )
             self._connection.send(ServerFrame(type="presence", payload=payload))
 
-    def notice(self, text: str) -> None:
-        self._connection.send_text(text, in_order=False)
+    def notice(self, frame: Rendered) -> None:
+        self._connection.send_rendered(frame, in_order=False)
 
     def abandon(self) -> None:
         self._connection.abandon()
@@ -140,7 +141,7 @@ class GuestSocket:
 
     # --- what the guest says ---------------------------------------------------------------------------------------
 
-    async def _handle(self, frame: ClientFrame) -> None:
+    async def handle(self, frame: ClientFrame) -> None:
         try:
             match frame.type:
                 case "send_message":

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from activities.media.links import MediaLinks
@@ -40,17 +39,17 @@ class LiveHub:
         self._connections = 0
         self._followed: dict[str, _Followed] = {}
 
-    @contextmanager
-    def admit(self, audience: Audience) -> Iterator[None]:
-        """Counts a socket for as long as the block runs. Raises Ended where there is no room for it."""
+    def admit(self, audience: Audience) -> Callable[[], None]:
+        """Counts a socket until what is given back is called. Raises Ended where there is no room for it."""
         if self._connections >= self._most:
             raise Ended(CloseCode.FULL, "full; try again shortly")
         self._connections += 1
-        try:
-            with WS_CONNECTIONS.labels(audience).track_inprogress():
-                yield
-        finally:
-            self._connections -= 1
+        WS_CONNECTIONS.labels(audience).inc()
+        return lambda: self._dismiss(audience)
+
+    def _dismiss(self, audience: Audience) -> None:
+        self._connections -= 1
+        WS_CONNECTIONS.labels(audience).dec()
 
     def open(self, property_id: str) -> Tail:
         """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""

@@ -1,11 +1,17 @@
 """The sockets' protocol under uvicorn, with this product's close codes."""
 
-from typing import TypedDict
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
 
-from uvicorn._types import ASGISendEvent
+from starlette.types import Message, Scope
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
+from api.live.telling import Rendered
 from contracts.frames import CloseCode
 from settings import Websocket
 
@@ -17,9 +23,84 @@ FRAME_BYTES = 64 * 1024
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than proxies do, whose requests our closing first would break."""
 
+OWN = "gateway.protocol"
+"""Where the protocol of a socket stands among its scope's extensions."""
+SWITCHING_PROTOCOLS = 101
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """Stands in for the queue of a socket whose events are taken at once."""
+
+    take: Callable[[Message], None]
+
+    def put_nowait(self, event: ASGIReceiveEvent) -> None:
+        self.take(cast(Message, event))
+
 
 class LiveProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, but a missed pong and a slow reader are told by our codes and cannot hold a socket open."""
+    """uvicorn's own, but a missed pong and a slow reader are told by our codes and cannot hold a socket open.
+
+    A socket that is detached needs no ASGI call that runs as long as it does, nor what that holds in memory.
+    """
+
+    _detached = False
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == SWITCHING_PROTOCOLS:
+            cast(dict[str, Any], self.scope["extensions"])[OWN] = self
+
+    def detach(self, take: Callable[[Message], None]) -> None:
+        """Gives `take` all that comes from now on, and forgets the request."""
+        waiting, self.queue = self.queue, cast(Any, _Passing(take))
+        self._detached = True
+        del self.scope, self.request, self.response
+        while not waiting.empty():
+            take(cast(Message, waiting.get_nowait()))
+        self.resume()
+
+    async def run_asgi(self) -> None:
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception:
+            self.logger.exception("Exception in ASGI application")
+        if not self._detached:
+            self.send_500_response()  # does nothing where it was answered
+            if self.close_timer is None:
+                self.transport.close()
+
+    def write_now(self, frame: Rendered) -> bool:
+        if self._over or not self.writable.is_set():
+            return False
+        self.transport.write(frame.wire)
+        return True
+
+    async def send_frame(self, frame: Rendered) -> None:
+        while not self.write_now(frame):
+            if self._over:
+                raise ClientDisconnected
+            await self.writable.wait()
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.send({"type": "websocket.close", "code": code, "reason": reason})
+
+    @property
+    def _over(self) -> bool:
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def resume(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
 
     def keepalive_timeout(self) -> None:
         if not self.close_sent:
@@ -35,6 +116,12 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             self.writable.set()  # a reader that takes nothing must not hold its own close frame back
             self.loop.call_later(LINGER, self.transport.abort)
         await super().send(message)
+
+
+def protocol_of(scope: Scope) -> LiveProtocol | None:
+    """The protocol of a socket; None where it comes from another server."""
+    protocol = scope.get("extensions", {}).get(OWN)
+    return protocol if isinstance(protocol, LiveProtocol) else None
 
 
 class ProtocolOptions(TypedDict):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from api.live.cursors import encode
 from api.live.tail import PAGE, Subscription, Tail
-from api.live.telling import Telling, render
+from api.live.telling import Rendered, Telling, render
 from contracts.events import LogEntry
 from contracts.frames import ServerFrame, ServerPayload
 from contracts.problems import StorageAway
@@ -18,7 +18,7 @@ HISTORY = 100
 class Replay(Protocol):
     """Frames from storage. Interrupted by StorageAway, `pages` goes on where it was when it is called again."""
 
-    def pages(self) -> AsyncIterator[list[str]]: ...
+    def pages(self) -> AsyncIterator[list[Rendered]]: ...
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Missed:
     subscription: Subscription
     after: int | None
 
-    async def pages(self) -> AsyncIterator[list[str]]:
+    async def pages(self) -> AsyncIterator[list[Rendered]]:
         start = _start(self.tail, self.subscription)
         if self.after is None or not await self._is_kept(self.after, start):
             yield [_resync(self.tail.property_id, start)]
@@ -43,7 +43,7 @@ class Missed:
                 contact_key=self.subscription.contact_key,
                 conversation_id=self.subscription.conversation_id,
             )
-            yield _texts(self.tail, self.subscription, entries)
+            yield _frames(self.tail, self.subscription, entries)
             last = entries[-1].position if len(entries) == PAGE else None
             self.after = start if last is None else last
 
@@ -59,7 +59,7 @@ class History:
     subscription: Subscription
     contact_key: str
 
-    async def pages(self) -> AsyncIterator[list[str]]:
+    async def pages(self) -> AsyncIterator[list[Rendered]]:
         start = _start(self.tail, self.subscription)
         log = self.tail.log
         conversation = await log.open_conversation(self.contact_key)
@@ -67,7 +67,7 @@ class History:
             entries = await log.history(self.tail.property_id, conversation.conversation_id, up_to=start, limit=HISTORY)
             payload = ServerPayload(conversation_id=conversation.conversation_id, conversation=conversation.for_guest())
             state = ServerFrame(type="conversation_update", payload=payload, seq=conversation.seq)
-            yield [*_texts(self.tail, self.subscription, entries), render(state)]
+            yield [*_frames(self.tail, self.subscription, entries), render(state)]
 
 
 def _start(tail: Tail, subscription: Subscription) -> int:
@@ -78,12 +78,12 @@ def _start(tail: Tail, subscription: Subscription) -> int:
     return start
 
 
-def _texts(tail: Tail, subscription: Subscription, entries: list[LogEntry]) -> list[str]:
+def _frames(tail: Tail, subscription: Subscription, entries: list[LogEntry]) -> list[Rendered]:
     untold = (entry for entry in entries if subscription.wants(entry) and not tail.heard(subscription, entry))
-    texts = (Telling(entry, tail.links).text(subscription.audience) for entry in untold)
-    return [text for text in texts if text is not None]
+    frames = (Telling(entry, tail.links).frame(subscription.audience) for entry in untold)
+    return [frame for frame in frames if frame is not None]
 
 
-def _resync(property_id: str, position: int) -> str:
+def _resync(property_id: str, position: int) -> Rendered:
     payload = ServerPayload(property_id=property_id)
     return render(ServerFrame(type="resync", payload=payload, cursor=encode(property_id, position)))

@@ -1,6 +1,7 @@
 """The two sockets: `/ws` for staff and `/chat/{propertyId}` for guests."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -8,10 +9,11 @@ from fastapi import APIRouter, Path
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from api.live.connection import Connection, Ended
+from api.live.connection import Connection, Ended, Served
 from api.live.guest import serve_guest
+from api.live.protocol import protocol_of
 from api.live.staff import serve_staff
-from api.live.telling import Audience
+from api.live.telling import Audience, Rendered
 from api.state import State, state_of
 from contracts.frames import CloseCode
 
@@ -32,21 +34,55 @@ async def chat(websocket: WebSocket, property_id: Annotated[str, Path(alias="pro
 async def _serve(
     websocket: WebSocket,
     audience: Audience,
-    socket: Callable[[Connection, State], Awaitable[None]],
+    serve: Callable[[Connection, State], Awaitable[Served]],
     origins: Sequence[str] = (),
 ) -> None:
     """Accepts before it refuses, because only then the client learns why."""
     state = state_of(websocket)
+    welcome = may_open(websocket, [*state.settings.websocket.allowed_origins, *origins])
     await websocket.accept()
-    connection = Connection(websocket)
+    protocol = protocol_of(websocket.scope)
+    connection = Connection(protocol or _AnyServer(websocket))
 
-    async def admitted() -> None:
-        if not may_open(websocket, [*state.settings.websocket.allowed_origins, *origins]):
+    async def opening() -> Served:
+        if not welcome:
             raise Ended(CloseCode.FORBIDDEN, "this origin may not open a socket")
-        with state.hub.admit(audience):
-            await socket(connection, state)
+        connection.at_end(state.hub.admit(audience))
+        return await serve(connection, state)
 
-    await connection.run(admitted())
+    connection.start(opening)
+    if protocol is not None:
+        protocol.detach(connection.take)
+        return
+    while not connection.over:
+        connection.take(await websocket.receive())
+    await connection.closed()
+
+
+class _AnyServer:
+    """The wire of a socket under any ASGI server."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def write_now(self, frame: Rendered) -> bool:
+        return False
+
+    async def send_frame(self, frame: Rendered) -> None:
+        await self._websocket.send_text(frame.text)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._websocket.close(code, reason)
+
+    def resume(self) -> None:
+        """Reading does not pause here."""
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def may_open(websocket: HTTPConnection, allowed: list[str]) -> bool:

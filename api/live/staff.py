@@ -1,7 +1,6 @@
 """The staff socket: what happens at the properties of one person, and what they say."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,7 +13,7 @@ from api.live.connection import TRY_AGAIN_LATER, Connection, Ended, refusal
 from api.live.cursors import decode, encode
 from api.live.replay import Missed
 from api.live.tail import Subscription, Tail
-from api.live.telling import Telling
+from api.live.telling import Rendered, Telling
 from api.live.typing_pace import TypingPace
 from api.sending import SendMessage, send_message
 from api.state import State
@@ -34,8 +33,8 @@ Key = tuple[str, str | None, ChannelType | None]
 """What a subscription is for: a property, one conversation or all, one channel or all."""
 
 
-async def serve_staff(connection: Connection, state: State) -> None:
-    """Serves one person until the socket or their session ends. Raises Ended where there is no session."""
+async def serve_staff(connection: Connection, state: State) -> "StaffSocket":
+    """Lets one person in, until the socket or their session ends. Raises Ended where there is no session."""
     hello = await connection.receive_auth()
     token = hello.payload.token or ""
     try:
@@ -45,7 +44,9 @@ async def serve_staff(connection: Connection, state: State) -> None:
     except StorageAway as problem:
         raise Ended(TRY_AGAIN_LATER, "nobody can look up the key now", problem) from None
     connection.send(ServerFrame(type="session", id=hello.id, payload=ServerPayload(staff=session.staff)))
-    await StaffSocket(connection, state, token, session).run()
+    socket = StaffSocket(connection, state, token, session)
+    await socket.watch_session()
+    return socket
 
 
 class StaffSocket:
@@ -58,18 +59,15 @@ class StaffSocket:
         self._subscriptions: dict[Key, Subscription] = {}
         self._last_told: Telling | None = None
         self._typing = TypingPace()
+        self._next_check: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch_session())
-                while True:
-                    await self._handle(await self._connection.receive())
-        finally:
-            for key in list(self._subscriptions):
-                self._leave(key)
-            for tail in self._tails.values():
-                self._state.hub.close(tail)
+    def closed(self) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+        for key in list(self._subscriptions):
+            self._leave(key)
+        for tail in self._tails.values():
+            self._state.hub.close(tail)
 
     # --- what the person is told -----------------------------------------------------------------------------------
 
@@ -79,33 +77,42 @@ class StaffSocket:
         if not may(self._session, NEEDED.get(entry.type, Permission.READ_CONVERSATIONS)):
             return
         own = entry.typing is not None and entry.typing.author_id == self._session.staff.id
-        text = telling.text("staff")
-        if telling is self._last_told or own or text is None:
+        frame = telling.frame("staff")
+        if telling is self._last_told or own or frame is None:
             return
         self._last_told = telling
-        self._connection.send_text(text, in_order=entry.position is not None)
+        self._connection.send_rendered(frame, in_order=entry.position is not None)
 
-    def notice(self, text: str) -> None:
-        self._connection.send_text(text, in_order=False)
+    def notice(self, frame: Rendered) -> None:
+        self._connection.send_rendered(frame, in_order=False)
 
     def abandon(self) -> None:
         self._connection.abandon()
 
     # --- the session -----------------------------------------------------------------------------------------------
 
-    async def _watch_session(self) -> None:
+    async def watch_session(self) -> None:
         """Closes the socket when the session ends, by signing out anywhere or by its time."""
-        with self._state.sessions.watch(self._session.id) as ended, suppress(Unauthenticated):
-            while not ended.is_set():
-                try:
-                    self._session = await authenticate(self._state, self._token)
-                except StorageAway:
-                    self.abandon()
-                    return
-                # A second more, so that looking does not itself renew what is about to end.
-                left = self._session.expires_at - datetime.now(UTC) + timedelta(seconds=1)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(ended.wait(), left.total_seconds())
+        self._connection.at_end(self._state.sessions.watch(self._session.id, self._end_session))
+        await self._check_session()
+
+    async def _check_session(self) -> None:
+        try:
+            self._session = await authenticate(self._state, self._token)
+        except Unauthenticated:
+            self._end_session()
+            return
+        except StorageAway:
+            self.abandon()
+            return
+        # A second more, so that looking does not itself renew what is about to end.
+        left = self._session.expires_at - datetime.now(UTC) + timedelta(seconds=1)
+        self._next_check = asyncio.get_running_loop().call_later(left.total_seconds(), self._check_soon)
+
+    def _check_soon(self) -> None:
+        self._connection.spawn(self._check_session)
+
+    def _end_session(self) -> None:
         self._connection.end(Ended(CloseCode.SESSION_ENDED, "the session has ended"))
 
     async def _keep_session(self) -> None:
@@ -116,7 +123,7 @@ class StaffSocket:
 
     # --- what the person says --------------------------------------------------------------------------------------
 
-    async def _handle(self, frame: ClientFrame) -> None:
+    async def handle(self, frame: ClientFrame) -> None:
         try:
             await self._keep_session()
             match frame.type:

@@ -17,7 +17,7 @@ from activities.media.links import MediaLinks
 from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY
 from api.auth.permissions import manages
-from api.live.telling import Audience, Telling, render
+from api.live.telling import Audience, Rendered, Telling, render
 from contracts.events import LogEntry, live_stream
 from contracts.frames import ServerFrame, ServerPayload
 from contracts.messages import ChannelType
@@ -48,14 +48,14 @@ class Listener(Protocol):
     def tell(self, telling: Telling) -> None:
         """Takes an entry that the subscription wants."""
 
-    def notice(self, text: str) -> None:
+    def notice(self, frame: Rendered) -> None:
         """Takes a frame that stands outside the log."""
 
     def abandon(self) -> None:
         """Learns that it will be told nothing more."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Subscription:
     """What one socket wants to be told of a property.
 
@@ -183,7 +183,7 @@ class Tail:
             for subscription in self._everybody():
                 subscription.listener.notice(self._pace())
 
-    def _pace(self) -> str:
+    def _pace(self) -> Rendered:
         return render(ServerFrame(type="session", payload=ServerPayload(property_id=self.property_id, live=self.live)))
 
     def _everybody(self) -> list[Subscription]:
@@ -247,6 +247,6 @@ class Tail:
                 if subscription.wants(entry) and not self.heard(subscription, entry):
                     subscription.listener.tell(telling)
         if entry.position is None and entry.seq is not None:
-            self._told[entry.conversation_id, entry.seq] = (self._count, telling.text("guest") is not None)
+            self._told[entry.conversation_id, entry.seq] = (self._count, telling.frame("guest") is not None)
             if len(self._told) > TOLD:
                 self._told.popitem(last=False)

@@ -1,7 +1,10 @@
 """Entries of the log on their way to sockets, as staff and as guests may see them."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from websockets.frames import Frame, Opcode
 
 from activities.media.links import MediaLinks
 from api.live.cursors import encode
@@ -12,6 +15,18 @@ from contracts.messages import Author
 Audience = Literal["staff", "guest"]
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A frame as JSON, and in the bytes that every socket without compression gets alike."""
+
+    text: str
+    wire: bytes
+
+    @classmethod
+    def of(cls, text: str) -> "Rendered":
+        return cls(text, Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+
+
 class Telling:
     """One entry, rendered at most once for each audience, however many sockets take it."""
 
@@ -19,12 +34,12 @@ class Telling:
         self.entry = entry
         self._links = links
 
-    def text(self, audience: Audience) -> str | None:
-        """The frame as JSON; None where the entry is not for this audience."""
+    def frame(self, audience: Audience) -> Rendered | None:
+        """What the audience is sent; None where the entry is not for it."""
         return self._for_staff if audience == "staff" else self._for_guest
 
     @cached_property
-    def _for_staff(self) -> str:
+    def _for_staff(self) -> Rendered:
         entry = self.entry
         payload = ServerPayload(
             property_id=entry.property_id,
@@ -37,7 +52,7 @@ class Telling:
         return self._render(payload)
 
     @cached_property
-    def _for_guest(self) -> str | None:
+    def _for_guest(self) -> Rendered | None:
         entry = self.entry
         payload = ServerPayload(conversation_id=entry.conversation_id)
         if entry.message is not None and entry.message.visible_to_guest:
@@ -49,7 +64,7 @@ class Telling:
             return None
         return self._render(payload)
 
-    def _render(self, payload: ServerPayload) -> str:
+    def _render(self, payload: ServerPayload) -> Rendered:
         entry = self.entry
         if entry.typing is not None:
             payload.author = entry.typing.author
@@ -59,6 +74,6 @@ class Telling:
         return render(ServerFrame(type=entry.type, payload=payload, seq=entry.seq, cursor=cursor))
 
 
-def render(frame: ServerFrame) -> str:
+def render(frame: ServerFrame) -> Rendered:
     """A frame as it goes over the wire, without keys that are null."""
-    return frame.model_dump_json(exclude_none=True)
+    return Rendered.of(frame.model_dump_json(exclude_none=True))
