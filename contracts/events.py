@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from contracts.ai import AIRequest, AIResponse
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation, Outcome
@@ -10,7 +12,7 @@ from contracts.messages import Author, ChannelType, Delivery, Message, OutboundM
 from contracts.tasks import Task
 
 SendResultKind = Literal["sent", "retry", "failed"]
-LogType = Literal["message", "conversation_update", "task_update", "notification", "typing"]
+LogType = Literal["message", "conversation_update", "task_update", "notification", "typing", "presence"]
 NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
 Change = Literal[
     "started",
@@ -194,6 +196,17 @@ class Typing(Model):
     typing: bool = True
 
 
+class Viewer(Model):
+    """A member of staff who looks at a conversation, by one socket; never stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    conversation_id: str
+    socket_id: str
+    staff_id: str
+    name: str
+
+
 class LogEntry(Model):
     """One entry of a property's log, as storage keeps it and the live stream carries it.
 
@@ -210,12 +223,22 @@ class LogEntry(Model):
     seq: int | None = None
     repeats: bool = False
     message: Message | None = None
+    unread: int | None = None
+    """With a message: how many of the conversation staff have not read, as far as is known."""
     conversation: Conversation | None = None
     task: Task | None = None
     notification: Notification | None = None
     typing: Typing | None = None
+    viewer: Viewer | None = None
+    looking: bool = False
+    """With a viewer: whether they begin to look, or cease."""
 
 
 def live_stream(property_id: str) -> str:
     """Redis key of a property's live stream; each entry has one field, `entry`, a LogEntry as JSON."""
     return f"gateway:live:{property_id}"
+
+
+def viewers_key(property_id: str) -> str:
+    """Redis key of who looks at conversations of a property: a sorted set of Viewer as JSON, by when it expires."""
+    return f"gateway:viewers:{property_id}"

@@ -64,12 +64,21 @@ class ClientFrame(Model):
     id: FrameId | None = None
 
 
+class Person(Model):
+    id: str
+    name: str
+
+
 class ServerPayload(Model):
     """What a server frame may carry; keys that are null are left out on the wire."""
 
     conversation_id: str | None = None
     property_id: str | None = None
     message: Message | None = None
+    unread: int | None = None
+    """With a message, for staff: how many of its conversation nobody has read."""
+    viewers: list[Person] | None = None
+    """With `presence`, for staff: who looks at the conversation, oneself included."""
     conversation: Conversation | GuestConversation | None = None
     task: Task | None = None
     notification: Notification | None = None

@@ -128,6 +128,7 @@ class Story:
     state: ConversationState = ConversationState.ACTIVE
     suffix: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     seq: int = 0
+    unread: int = 0
     untold: list[Event] = field(default_factory=list)
 
     @property
@@ -186,6 +187,7 @@ class Story:
             created_at=now,
             last_message_at=now,
             seq=self.seq,
+            unread=self.unread,
             workflow_id=workflow_id(self.contact_key),
         )
         published, _ = await self.publications.publish(

@@ -248,6 +248,35 @@ async def test_typing_goes_both_ways(api: Api, hotel: str, visitor: Client, stor
     assert [frame["payload"]["author"] for frame in one.frames if frame["type"] == "typing"] == ["guest"]
 
 
+async def test_who_is_not_heard_of_has_stopped_typing(
+    api: Api, hotel: str, visitor: Client, story_of: TellStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live.tail.TYPING", 0.2)
+    story = story_of(_session(visitor))
+    await story.say("Hello")
+    await visitor.message("Hello")
+    marta = await api.person(hotel)
+    async with staff(api.url, marta.token, hotel) as desk:
+        await visitor.send("typing", {"typing": True})
+        told = [await desk.until(of_type("typing")) for _ in range(2)]
+        await desk.send("typing", {"conversationId": story.id, "typing": True})
+        shown = [await visitor.until(of_type("typing")) for _ in range(2)]
+    assert [frame["payload"]["typing"] for frame in (*told, *shown)] == [True, False] * 2
+    assert {frame["payload"]["author"] for frame in told} == {"guest"}
+    assert {frame["payload"]["authorName"] for frame in shown} == {marta.staff.name}
+
+
+async def test_the_ai_is_shown_writing_no_longer_than_an_answer_may_take(settings: Settings, hotel: str) -> None:
+    settings.routing.ai_timeout = 200
+    async with running_api(settings) as api, guest(api.url, hotel) as visitor:
+        await visitor.ask("send_message", {"content": "Nobody works on this"})
+        shown = [await visitor.until(of_type("typing")) for _ in range(2)]
+    assert [frame["payload"] for frame in shown] == [
+        {"author": "ai", "typing": True},
+        {"author": "ai", "typing": False},
+    ]
+
+
 # --- coming back -----------------------------------------------------------------------------------------------------
 
 

@@ -99,6 +99,7 @@ def _entries(property_id: str) -> Select[tuple[Any, ...]]:
             col(LogRow.payload),
             col(ContactRow.channel_type),
             func.to_jsonb(literal_column("messages")).label("message"),
+            col(ConversationRow.snapshot)["unread"].as_integer().label("unread"),
         )
         .outerjoin(
             MessageRow,
@@ -107,6 +108,7 @@ def _entries(property_id: str) -> Select[tuple[Any, ...]]:
                 col(MessageRow.id) == col(LogRow.message_id),
             ),
         )
+        .outerjoin(ConversationRow, col(ConversationRow.id) == col(LogRow.conversation_id))
         .outerjoin(ContactRow, col(ContactRow.contact_key) == col(LogRow.contact_key))
         .where(col(LogRow.property_id) == property_id)
         .where(or_(col(LogRow.type) != "message", col(MessageRow.id).is_not(None)))
@@ -128,6 +130,7 @@ def _entry(row: Row[tuple[Any, ...]]) -> LogEntry:
         case "message":
             delivery = Delivery(state=row.message["delivery_state"], reason=row.message["delivery_reason"])
             entry.message = Message.model_validate({**row.message, "delivery": delivery})
+            entry.unread = row.unread if not row.repeats else None
         case "conversation_update":
             entry.conversation = Conversation.model_validate(row.payload["conversation"])
         case "task_update":

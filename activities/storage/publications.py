@@ -178,7 +178,7 @@ def _entry(publication: Publication, event: Event, position: int | None = None) 
         seq=event.seq,
     )
     if event.message is not None:
-        entry.message = event.message
+        entry.message, entry.unread = event.message, conversation.unread
     elif event.notification is not None:
         entry.type, entry.notification = "notification", event.notification
     else:

@@ -61,6 +61,7 @@ class GuestSocket:
         self._with_staff = False
         self._answers = 0
         self._typing = TypingPace()
+        self._thinking: asyncio.TimerHandle | None = None
         self._met: str | None = None
         self._meeting: asyncio.Task[None] | None = None
 
@@ -68,11 +69,12 @@ class GuestSocket:
         conversation = await self._open_conversation()
         payload = ServerPayload(token=token, visitor_id=self._visitor.id)
         payload.conversation = conversation.for_guest() if conversation is not None else None
-        self._connection.send(ServerFrame(type="session", id=hello.id, payload=payload))
         tail = self._state.hub.open(self._property_id)
         self._connection.at_end(partial(self._state.hub.close, tail))
         subscription = Subscription("guest", self, contact_key=self._contact_key)
         await tail.ready.wait()
+        # Nothing waits from here on, so that all that happens after the session frame is told.
+        self._connection.send(ServerFrame(type="session", id=hello.id, payload=payload))
         tail.join(subscription)
         self._connection.at_end(partial(tail.leave, subscription))
         self._replay(tail, subscription, hello.payload.after)
@@ -80,6 +82,7 @@ class GuestSocket:
     def closed(self) -> None:
         if self._meeting is not None:
             self._meeting.cancel()
+        self._stop_thinking()
 
     # --- what the guest is told ------------------------------------------------------------------------------------
 
@@ -91,7 +94,9 @@ class GuestSocket:
             self._meet(entry.conversation.assigned_to)
         frame = telling.frame("guest")
         if frame is not None:
-            self._answers += entry.message is not None and entry.message.author is not Author.GUEST
+            if entry.message is not None and entry.message.author is not Author.GUEST:
+                self._answers += 1
+                self._stop_thinking()
             self._connection.send_rendered(frame, in_order=entry.position is not None)
 
     def _meet(self, staff_id: str | None) -> None:
@@ -179,7 +184,19 @@ class GuestSocket:
         MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
         self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
         if answers == self._answers and not self._with_staff:
-            self._connection.send(ServerFrame(type="typing", payload=ServerPayload(author=Author.AI, typing=True)))
+            self._show_thinking()
+
+    def _show_thinking(self) -> None:
+        """Shows that the AI writes, no longer than an answer can take."""
+        self._stop_thinking()
+        self._connection.send(_thinking(typing=True))
+        seconds = self._state.settings.routing.ai_timeout / 1000
+        self._thinking = asyncio.get_running_loop().call_later(seconds, self._connection.send, _thinking(typing=False))
+
+    def _stop_thinking(self) -> None:
+        if self._thinking is not None:
+            self._thinking.cancel()
+            self._thinking = None
 
     async def _uploaded(self, media_ids: list[str]) -> list[Attachment]:
         """The files that a guest has uploaded before. Raises Invalid for one that is not there."""
@@ -217,6 +234,10 @@ class GuestSocket:
             typing=Typing(author=Author.GUEST, typing=typing),
         )
         await self._state.live_stream.add([entry])
+
+
+def _thinking(*, typing: bool) -> ServerFrame:
+    return ServerFrame(type="typing", payload=ServerPayload(author=Author.AI, typing=typing))
 
 
 def _said(content: str | None, attachments: list[str]) -> str:

@@ -10,6 +10,8 @@ from activities.storage.database import Database
 from activities.storage.log import Log
 from activities.storage.redis_client import open_redis
 from api.live.connection import Ended
+from api.live.presence import Presence
+from api.live.standing import StandingWatch
 from api.live.tail import BLOCK, Tail
 from api.live.telling import Audience
 from contracts.frames import CloseCode
@@ -35,6 +37,8 @@ class LiveHub:
         # A read of a stream waits for entries, so its connection must allow for more than that.
         patient = settings.redis.model_copy(update={"timeout": settings.redis.timeout + BLOCK})
         self._redis = open_redis(patient)
+        self.presence = Presence(self._redis)
+        self.standing = StandingWatch(database)
         self._most = settings.websocket.max_connections
         self._connections = 0
         self._followed: dict[str, _Followed] = {}
@@ -55,7 +59,7 @@ class LiveHub:
         """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""
         followed = self._followed.get(property_id)
         if followed is None:
-            tail = Tail(property_id, self.log, self._redis, self._links)
+            tail = Tail(property_id, self.log, self._redis, self._links, self.presence)
             task = asyncio.create_task(tail.run(), name=f"tail of {property_id}")
             followed = self._followed[property_id] = _Followed(tail, task)
             task.add_done_callback(lambda ended: self._check(tail, ended))
@@ -73,6 +77,7 @@ class LiveHub:
 
     async def stop(self) -> None:
         """Follows nothing any more."""
+        self.standing.stop()
         tasks = [followed.task for followed in self._followed.values()]
         self._followed.clear()
         for task in tasks:

@@ -1,6 +1,7 @@
 """The staff socket: what happens at the properties of one person, and what they say."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,7 +19,7 @@ from api.live.typing_pace import TypingPace
 from api.sending import SendMessage, send_message
 from api.state import State
 from contracts.conversations import Conversation
-from contracts.events import LogEntry, Typing
+from contracts.events import LogEntry, Typing, Viewer
 from contracts.frames import ClientFrame, ClientPayload, CloseCode, ServerFrame, ServerPayload
 from contracts.messages import Author, ChannelType
 from contracts.names import contact_key_of
@@ -43,6 +44,9 @@ async def serve_staff(connection: Connection, state: State) -> "StaffSocket":
         raise Ended(CloseCode.SESSION_ENDED, "not signed in", problem) from None
     except StorageAway as problem:
         raise Ended(TRY_AGAIN_LATER, "nobody can look up the key now", problem) from None
+    if not await state.hub.standing.stands(session.staff):
+        changed = Unauthenticated("What you may do has changed; sign in again")
+        raise Ended(CloseCode.SESSION_ENDED, "not signed in as that", changed)
     connection.send(ServerFrame(type="session", id=hello.id, payload=ServerPayload(staff=session.staff)))
     socket = StaffSocket(connection, state, token, session)
     await socket.watch_session()
@@ -59,6 +63,9 @@ class StaffSocket:
         self._subscriptions: dict[Key, Subscription] = {}
         self._last_told: Telling | None = None
         self._typing = TypingPace()
+        self._id = uuid.uuid4().hex
+        self._looks: dict[str, tuple[str, Viewer]] = {}
+        """By conversation that the person looks at: its property, and what others are told."""
         self._next_check: asyncio.TimerHandle | None = None
 
     def closed(self) -> None:
@@ -66,6 +73,7 @@ class StaffSocket:
             self._next_check.cancel()
         for key in list(self._subscriptions):
             self._leave(key)
+        self._connection.spawn(self._look_away)
         for tail in self._tails.values():
             self._state.hub.close(tail)
 
@@ -94,6 +102,7 @@ class StaffSocket:
     async def watch_session(self) -> None:
         """Closes the socket when the session ends, by signing out anywhere or by its time."""
         self._connection.at_end(self._state.sessions.watch(self._session.id, self._end_session))
+        self._connection.at_end(self._state.hub.standing.watch(self._session.staff, self._end_session))
         await self._check_session()
 
     async def _check_session(self) -> None:
@@ -130,7 +139,7 @@ class StaffSocket:
                 case "subscribe":
                     await self._subscribe(frame)
                 case "unsubscribe":
-                    self._unsubscribe(frame)
+                    await self._unsubscribe(frame)
                 case "send_message":
                     await self._send_message(frame)
                 case "typing":
@@ -159,8 +168,31 @@ class StaffSocket:
             tail, subscription = self._tails[key[0]], self._subscriptions[key]
             if after is not None or subscription.start is None:
                 self._connection.replay(Missed(tail, subscription, decode(after or "", key[0])))
+            for telling in tail.viewers(subscription):
+                self.tell(telling)
+        await self._look_at(keys)
 
-    def _unsubscribe(self, frame: ClientFrame) -> None:
+    async def _look_at(self, keys: list[Key]) -> None:
+        """Lets everybody know who looks at the conversations that are subscribed to by themselves."""
+        for property_id, conversation_id, _ in keys:
+            if conversation_id is not None and conversation_id not in self._looks:
+                staff = self._session.staff
+                viewer = Viewer(conversation_id=conversation_id, socket_id=self._id, staff_id=staff.id, name=staff.name)
+                self._looks[conversation_id] = (property_id, viewer)
+                self._tell_here(property_id, await self._state.hub.presence.begin(property_id, viewer))
+
+    async def _look_away(self) -> None:
+        """Lets everybody know that the person looks no more at what is not subscribed to any more."""
+        subscribed = {conversation_id for _, conversation_id, _ in self._subscriptions}
+        for conversation_id in [each for each in self._looks if each not in subscribed]:
+            property_id, viewer = self._looks.pop(conversation_id)
+            self._tell_here(property_id, await self._state.hub.presence.end(property_id, viewer))
+
+    def _tell_here(self, property_id: str, entry: LogEntry | None) -> None:
+        if entry is not None and property_id in self._tails:
+            self._tails[property_id].tell_unstored(entry)
+
+    async def _unsubscribe(self, frame: ClientFrame) -> None:
         """Leaves every subscription that fits what the frame names; without a name, all."""
         wanted = frame.payload
         for key in list(self._subscriptions):
@@ -168,6 +200,7 @@ class StaffSocket:
             if all(part is None or part == own for part, own in zip(asked, key, strict=True)):
                 self._leave(key)
         self._acknowledge(frame)
+        await self._look_away()
 
     async def _send_message(self, frame: ClientFrame) -> None:
         """The same command as by REST."""

@@ -5,6 +5,7 @@ the one before it is there; the log's head is looked at every two seconds, and s
 """
 
 import asyncio
+import time
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from activities.media.links import MediaLinks
 from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY
 from api.auth.permissions import manages
+from api.live.presence import REFRESH, Presence
 from api.live.telling import Audience, Rendered, Telling, render
-from contracts.events import LogEntry, live_stream
+from api.live.viewing import Viewing
+from contracts.events import LogEntry, Typing, live_stream
 from contracts.frames import ServerFrame, ServerPayload
 from contracts.messages import ChannelType
+from contracts.names import contact_key_of
 from contracts.problems import StorageAway
 from contracts.staff import Staff
 
@@ -38,6 +42,10 @@ BATCH = 100
 PAGE = 500
 AHEAD = 1000
 """Most entries held until the ones before them are there."""
+AT_ONCE = 1000
+"""About how many frames are written before others get their turn."""
+TYPING = 6.0
+"""Seconds after which somebody who was typing has stopped, unless they are heard of again."""
 TOLD = 5000
 """Most entries remembered as told before they were stored."""
 
@@ -85,7 +93,7 @@ class Subscription:
 class Tail:
     """One property as this process follows it, and who listens."""
 
-    def __init__(self, property_id: str, log: Log, redis: Redis, links: MediaLinks) -> None:
+    def __init__(self, property_id: str, log: Log, redis: Redis, links: MediaLinks, presence: Presence) -> None:
         self.property_id = property_id
         self.links = links
         self.log = log
@@ -101,8 +109,12 @@ class Tail:
         self._behind = asyncio.Event()
         self._ahead: dict[int, LogEntry] = {}
         self._count = 0
+        self._written = 0
         self._told: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
         self._listeners: defaultdict[str | None, set[Subscription]] = defaultdict(set)
+        self._presence = presence
+        self._viewing = Viewing()
+        self._typing: dict[tuple[str | None, str, str | None], asyncio.TimerHandle] = {}
 
     def join(self, subscription: Subscription) -> None:
         """Tells the subscription everything after the position that it is given here."""
@@ -126,6 +138,15 @@ class Tail:
         for subscription in self._everybody():
             subscription.listener.abandon()
 
+    def tell_unstored(self, entry: LogEntry) -> None:
+        """Tells what Redis could not carry to who listens in this process."""
+        self._take(entry)
+
+    def viewers(self, subscription: Subscription) -> list[Telling]:
+        """Who looks at what the subscription is for, as it begins."""
+        told = [self._viewers_of(conversation_id) for conversation_id in self._viewing.everywhere()]
+        return [telling for telling in told if subscription.wants(telling.entry)]
+
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
         """Whether the subscription was told of a stored entry before, when it was not stored yet."""
         if entry.seq is None or entry.repeats:
@@ -139,9 +160,14 @@ class Tail:
         with suppress(StorageAway):
             await self._catch_up()
         self.ready.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_stream(newest))
-            group.create_task(self._follow_log())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_stream(newest))
+                group.create_task(self._follow_log())
+                group.create_task(self._follow_viewers())
+        finally:
+            for timer in self._typing.values():
+                timer.cancel()
 
     # --- the stream ----------------------------------------------------------------------------------------------
 
@@ -163,6 +189,9 @@ class Tail:
                 await asyncio.sleep(RETRY)
                 continue
             for entry_id, fields in entries:
+                if self._written > AT_ONCE:
+                    self._written = 0
+                    await asyncio.sleep(0)  # lets sockets send, and others be served
                 last = entry_id
                 with suppress(ValidationError, KeyError):  # a newer version's; the log tells what it can
                     self._take(LogEntry.model_validate_json(fields["entry"]))
@@ -190,7 +219,10 @@ class Tail:
         return [subscription for listeners in self._listeners.values() for subscription in listeners]
 
     def _take(self, entry: LogEntry) -> None:
-        if entry.position is None:
+        if entry.viewer is not None:
+            if self._viewing.hear(entry.viewer, looking=entry.looking, at=time.monotonic()):
+                self._tell_telling(self._viewers_of(entry.viewer.conversation_id))
+        elif entry.position is None:
             self._tell(entry)
         elif self.position is not None and entry.position == self.position + 1:
             self._advance(entry)
@@ -231,6 +263,35 @@ class Tail:
         while following := self._ahead.pop(self.position + 1, None):
             self._advance(following)
 
+    # --- what passes -----------------------------------------------------------------------------------------------
+
+    async def _follow_viewers(self) -> None:
+        while True:
+            asked_at = time.monotonic()
+            viewers = await self._presence.all(self.property_id)
+            if viewers is not None:
+                for conversation_id in self._viewing.reconcile(viewers, asked_at=asked_at):
+                    self._tell_telling(self._viewers_of(conversation_id))
+            await asyncio.sleep(REFRESH)
+
+    def _viewers_of(self, conversation_id: str) -> Telling:
+        entry = LogEntry(
+            property_id=self.property_id,
+            type="presence",
+            contact_key=contact_key_of(conversation_id),
+            conversation_id=conversation_id,
+        )
+        return Telling(entry, self.links, self._viewing.of(conversation_id))
+
+    def _note_typing(self, entry: LogEntry, typing: Typing) -> None:
+        """Whoever is not heard of again has stopped, even if their process or network died."""
+        key = (entry.conversation_id, typing.author, typing.author_id)
+        if (timer := self._typing.pop(key, None)) is not None:
+            timer.cancel()
+        if typing.typing:
+            stopped = entry.model_copy(update={"typing": typing.model_copy(update={"typing": False})})
+            self._typing[key] = asyncio.get_running_loop().call_later(TYPING, self._tell, stopped)
+
     # --- telling -------------------------------------------------------------------------------------------------
 
     def _advance(self, entry: LogEntry) -> None:
@@ -242,11 +303,18 @@ class Tail:
     def _tell(self, entry: LogEntry) -> None:
         self._count += 1
         telling = Telling(entry, self.links)
-        for key in {entry.contact_key, None}:
-            for subscription in tuple(self._listeners.get(key, ())):
-                if subscription.wants(entry) and not self.heard(subscription, entry):
-                    subscription.listener.tell(telling)
+        if entry.typing is not None:
+            self._note_typing(entry, entry.typing)
+        self._tell_telling(telling)
         if entry.position is None and entry.seq is not None:
             self._told[entry.conversation_id, entry.seq] = (self._count, telling.frame("guest") is not None)
             if len(self._told) > TOLD:
                 self._told.popitem(last=False)
+
+    def _tell_telling(self, telling: Telling) -> None:
+        entry = telling.entry
+        for key in {entry.contact_key, None}:
+            for subscription in tuple(self._listeners.get(key, ())):
+                if subscription.wants(entry) and not self.heard(subscription, entry):
+                    subscription.listener.tell(telling)
+                    self._written += 1

@@ -1,5 +1,6 @@
 """Entries of the log on their way to sockets, as staff and as guests may see them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from activities.media.links import MediaLinks
 from api.live.cursors import encode
 from contracts.events import LogEntry
-from contracts.frames import ServerFrame, ServerPayload
+from contracts.frames import Person, ServerFrame, ServerPayload
 from contracts.messages import Author
 
 Audience = Literal["staff", "guest"]
@@ -30,9 +31,10 @@ class Rendered:
 class Telling:
     """One entry, rendered at most once for each audience, however many sockets take it."""
 
-    def __init__(self, entry: LogEntry, links: MediaLinks) -> None:
+    def __init__(self, entry: LogEntry, links: MediaLinks, viewers: Mapping[str, str] | None = None) -> None:
         self.entry = entry
         self._links = links
+        self._viewers = viewers
 
     def frame(self, audience: Audience) -> Rendered | None:
         """What the audience is sent; None where the entry is not for it."""
@@ -45,10 +47,13 @@ class Telling:
             property_id=entry.property_id,
             conversation_id=entry.conversation_id,
             message=entry.message,
+            unread=entry.unread,
             conversation=entry.conversation,
             task=entry.task,
             notification=entry.notification,
         )
+        if self._viewers is not None:
+            payload.viewers = [Person(id=staff_id, name=name) for staff_id, name in self._viewers.items()]
         return self._render(payload)
 
     @cached_property
