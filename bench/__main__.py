@@ -25,6 +25,7 @@ from bench.answers import answers_against_activities
 from bench.bare import READY, TASK_QUEUE, BareConversation
 from bench.load import Arrivals, Conversing, Figures, Pace, Write, arrive, converse
 from bench.report import Line, report
+from bench.sockets import sockets_against_bare
 from bench.wire import Connections, callback_server
 from contracts.names import workflow_id
 from embedded import PostgresServer, RedisServer, TemporalServer
@@ -230,7 +231,7 @@ async def measure() -> list[Line]:
         lines = await answers_against_activities(bench.client)
         for engine, name in (("embedded", "fast engine"), ("http", "slow engine")):
             lines += await _against_bare(bench, engine, name)
-        return lines
+        return lines + await sockets_against_bare(bench.environment)
 
 
 async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:

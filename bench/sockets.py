@@ -37,7 +37,7 @@ from contracts.messages import Author, Delivery, DeliveryState, Message, Route
 from contracts.names import workflow_id
 from contracts.staff import Staff
 from embedded import PostgresServer, RedisServer
-from settings import Property, Settings, load_settings
+from settings import Settings, load_settings
 from workflows.client import contact_key
 
 HOTEL = "bench"
@@ -46,6 +46,8 @@ WARM_UP, EVENTS, ROUNDS = 10, 40, 3
 """Bare and product take turns, so that a machine that slows down slows both."""
 TOLERATED = 1.5
 OPEN_FILES = 8192
+FRAME_BYTES = 650
+"""What a frame of the product has."""
 SERVED = {"GATEWAY_WEBSOCKET__PING_INTERVAL": str(PING_SECONDS * 1000)}
 
 
@@ -129,7 +131,12 @@ class Teller:
 
 
 @asynccontextmanager
-async def _product(settings: Settings, environment: dict[str, str]) -> AsyncIterator[Server]:
+async def _product(environment: dict[str, str]) -> AsyncIterator[Server]:
+    settings = load_settings(
+        database={"url": environment["GATEWAY_DATABASE__URL"]},
+        redis={"url": environment["GATEWAY_REDIS__URL"]},
+        security={"jwt_secret": environment["GATEWAY_SECURITY__JWT_SECRET"]},
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -141,7 +148,7 @@ async def _product(settings: Settings, environment: dict[str, str]) -> AsyncIter
         await _healthy(port)
         await database.migrate()
         token = await _token(settings, Sessions(database, redis, settings.session))
-        teller = Teller(Publications(database, LiveStream(redis)), "bench identity")
+        teller = Teller(Publications(database, LiveStream(redis)), environment["GATEWAY_SECURITY__IDENTITY_SECRET"])
 
         async def join(listener: Listener) -> None:
             await join_staff(listener, token, HOTEL)
@@ -209,11 +216,11 @@ async def _bare(padding: int) -> AsyncIterator[Server]:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-async def sockets_against_bare(settings: Settings, environment: dict[str, str]) -> list[Line]:
+async def sockets_against_bare(environment: dict[str, str]) -> list[Line]:
     """What a socket takes of memory, and how long an event takes to reach all sockets, beside the bare server's."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
-    async with _product(settings, environment) as product, _bare(padding=650) as bare:
+    async with _product(environment) as product, _bare(padding=FRAME_BYTES) as bare:
         for server in (product, bare):
             await server.measure(WARM_UP)
         for _ in range(ROUNDS):
@@ -254,13 +261,7 @@ async def main() -> str:
             "GATEWAY_SECURITY__IDENTITY_SECRET": "bench identity",
             "GATEWAY_SECURITY__JWT_SECRET": "a bench secret of thirty-two bytes and more",
         }
-        settings = load_settings(
-            database={"url": postgres.url},
-            redis={"url": redis.url},
-            security={"jwt_secret": environment["GATEWAY_SECURITY__JWT_SECRET"]},
-        )
-        settings.properties[HOTEL] = Property(name="Bench")
-        return report(await sockets_against_bare(settings, environment))
+        return report(await sockets_against_bare(environment))
 
 
 if __name__ == "__main__":

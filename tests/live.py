@@ -30,6 +30,7 @@ class Client:
 
     socket: ClientConnection
     frames: list[Frame] = field(default_factory=list)
+    patience: float = PATIENCE_SECONDS
 
     async def send(self, kind: str, payload: object = None, frame_id: str | None = None) -> None:
         frame = {"type": kind, "payload": payload if payload is not None else {}, "id": frame_id}
@@ -42,7 +43,7 @@ class Client:
         return await self.until(lambda frame: frame.get("id") == frame_id)
 
     async def next(self) -> Frame:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(self.patience):
             frame: Frame = json.loads(await self.socket.recv())
         self.frames.append(frame)
         return frame

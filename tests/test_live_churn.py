@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -24,7 +25,11 @@ from workflows.client import contact_key
 
 CONVERSATIONS = 10
 LONGEST_STAY = 60
-"""Most frames that somebody takes before the socket breaks."""
+"""Most frames that who reads one conversation takes before the socket breaks."""
+LONGEST_STAY_AT_DESK = 300
+"""Most frames that who reads a property takes."""
+PATIENCE_SECONDS = 120
+"""Hundreds of sockets of one process wait for one another."""
 FORGETS = 0.2
 """How often a forgetful reader comes back with a cursor that says nothing."""
 
@@ -47,6 +52,7 @@ class Reader:
     chance: random.Random
     ends: dict[str, int]
     """The last `seq` that each conversation will have."""
+    longest_stay: int = LONGEST_STAY
     refetch: Callable[[], Awaitable[list[Happened]]] | None = None
     seen: list[Happened] = field(default_factory=list)
     fetched: set[Happened] = field(default_factory=set)
@@ -60,13 +66,14 @@ class Reader:
 
     async def read(self) -> None:
         while not self.over:
-            async with opened(self.url, self.path) as client:
+            async with opened(self.url, self.path, open_timeout=PATIENCE_SECONDS) as client:
+                client.patience = PATIENCE_SECONDS
                 if self.refetch is not None and self.chance.random() < FORGETS:
                     await self.join(client, "forgotten")
                     await self._start_anew(client, self.refetch)
                 else:
                     await self.join(client, self.cursor)
-                for _ in range(self.chance.randint(1, LONGEST_STAY)):
+                for _ in range(self.chance.randint(1, self.longest_stay)):
                     if self.over:
                         return
                     self._take(await client.until(lambda frame: "seq" in frame and "cursor" in frame))
@@ -122,6 +129,7 @@ class Hotel:
 
     def of_property(self, number: int, *, forgetful: bool = False) -> Reader:
         reader = self._reader("/ws", self._join({"propertyId": self.id}), self.conversations, f"{forgetful} {number}")
+        reader.longest_stay = LONGEST_STAY_AT_DESK
         reader.refetch = self._refetch if forgetful else None
         return reader
 
@@ -160,7 +168,7 @@ class Hotel:
                         story.message("A note", Author.STAFF, private=True)
                     case _:
                         story.message(f"Number {story.seq}", chance.choice(list(Author)))
-            await story.publish()
+            assert (await story.publish()).stored
         await story.say("The end for now")
 
 
@@ -172,9 +180,10 @@ async def own_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[R
 
 @pytest.fixture
 def settings(base_settings: Settings, own_redis: RedisServer) -> Settings:
-    """Settings with a Redis that may be stopped."""
+    """Settings with a Redis that may be stopped, and patience: one process is the api and all of its clients."""
     settings = base_settings.model_copy(deep=True)
     settings.redis.url = own_redis.url
+    settings.database.connect_timeout = settings.database.statement_timeout = 60_000
     return settings
 
 
@@ -192,7 +201,9 @@ async def busy(api: Api, hotel: str, database: Database, redis: Redis) -> Hotel:
             await stories[-1].say("Hello")
             await visitor.message("Hello")
             start = visitor.cursor or ""
-    return Hotel(api, hotel, await api.person(hotel), stories, tokens, start, seed=20)
+    marta = await api.person(hotel)
+    marta.http.timeout = httpx.Timeout(PATIENCE_SECONDS)
+    return Hotel(api, hotel, marta, stories, tokens, start, seed=20)
 
 
 async def _told(hotel: Hotel, database: Database) -> list[LogEntry]:
@@ -271,6 +282,7 @@ async def test_sockets_that_break_miss_nothing(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("restart", [False, True])
 async def test_two_hundred_sockets_that_break_miss_nothing_of_two_thousand_events(
     busy: Hotel, database: Database, own_redis: RedisServer, restart: bool
