@@ -25,6 +25,7 @@ from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
+from api.auth.signing_keys import SigningKeys
 from api.auth.tokens import Claims, Tokens
 from bench.bare_sockets import PING_SECONDS, READY
 from bench.listeners import Listener, join_staff, listen, reach_all
@@ -180,7 +181,7 @@ async def _token(settings: Settings, sessions: Sessions) -> str:
     session_id = uuid.uuid4().hex
     lease = await sessions.open(session_id, ends_at)
     claims = Claims.of(staff, session_id=session_id, started_at=now, ends_at=ends_at, recorded=lease.recorded)
-    return Tokens.from_settings(settings.security).sign(claims)
+    return Tokens(SigningKeys.from_settings(settings.security)).sign(claims)
 
 
 # --- bare ------------------------------------------------------------------------------------------------------------
