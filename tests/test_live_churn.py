@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from redis.asyncio import Redis
+from websockets.exceptions import ConnectionClosed
 
 from activities.storage.database import Database
 from activities.storage.log import Log
@@ -16,6 +17,7 @@ from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from contracts.conversations import ConversationState
 from contracts.events import LogEntry
+from contracts.frames import CloseCode
 from contracts.messages import Author
 from embedded import RedisServer
 from settings import Settings
@@ -24,9 +26,9 @@ from tests.live import Client, Frame, Story, guest, of_type, opened
 from workflows.client import contact_key
 
 CONVERSATIONS = 10
-LONGEST_STAY = 60
+LONGEST_STAY = 40
 """Most frames that who reads one conversation takes before the socket breaks."""
-LONGEST_STAY_AT_DESK = 300
+LONGEST_STAY_AT_DESK = 200
 """Most frames that who reads a property takes."""
 PATIENCE_SECONDS = 120
 """Hundreds of sockets of one process wait for one another."""
@@ -68,18 +70,25 @@ class Reader:
         while not self.over:
             async with opened(self.url, self.path, open_timeout=PATIENCE_SECONDS) as client:
                 client.patience = PATIENCE_SECONDS
-                if self.refetch is not None and self.chance.random() < FORGETS:
-                    await self.join(client, "forgotten")
-                    await self._start_anew(client, self.refetch)
-                else:
-                    await self.join(client, self.cursor)
-                for _ in range(self.chance.randint(1, self.longest_stay)):
-                    if self.over:
-                        return
-                    self._take(await client.until(lambda frame: "seq" in frame and "cursor" in frame))
-                if self.chance.random() < 0.5:
-                    client.socket.transport.abort()
+                try:
+                    await self._stay(client)
+                except ConnectionClosed as closed:  # who lags behind is asked to come back
+                    if closed.rcvd is None or closed.rcvd.code != CloseCode.TOO_SLOW:
+                        raise
             self.breaks += 1
+
+    async def _stay(self, client: Client) -> None:
+        if self.refetch is not None and self.chance.random() < FORGETS:
+            await self.join(client, "forgotten")
+            await self._start_anew(client, self.refetch)
+        else:
+            await self.join(client, self.cursor)
+        for _ in range(self.chance.randint(1, self.longest_stay)):
+            if self.over:
+                return
+            self._take(await client.until(lambda frame: "seq" in frame and "cursor" in frame))
+        if self.chance.random() < 0.5:
+            client.socket.transport.abort()
 
     async def _start_anew(self, client: Client, refetch: Callable[[], Awaitable[list[Happened]]]) -> None:
         self.cursor = (await client.until(of_type("resync")))["cursor"]
@@ -270,7 +279,7 @@ async def _everybody_reads(
         assert reader.seen == _happened(
             [entry for entry in told if _for_guest(entry) and entry.conversation_id in reader.of]
         )
-    assert sum(reader.breaks for reader in readers) > sockets
+    assert sum(reader.breaks for reader in readers) > sockets // 2
     assert sum(reader.resyncs for reader in forgetful) > 0
 
 

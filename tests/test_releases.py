@@ -26,7 +26,7 @@ SOURCES = ("activities", "api", "console", "contracts", "embedded", "workflows")
 FILES = ("cli.py", "gateway.yaml", "settings.py", "worker.py")
 
 PATCH = "a-breath-before-a-summary"
-BEFORE = """        record = self._record
+BEFORE = """        state = record.state
         handle = self._start_summary()
 """
 AFTER = f"""        if workflow.patched("{PATCH}"):
