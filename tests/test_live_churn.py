@@ -24,9 +24,9 @@ from tests.live import Client, Frame, Story, guest, of_type, opened
 from workflows.client import contact_key
 
 CONVERSATIONS = 10
-LONGEST_STAY = 60
+LONGEST_STAY = 40
 """Most frames that who reads one conversation takes before the socket breaks."""
-LONGEST_STAY_AT_DESK = 300
+LONGEST_STAY_AT_DESK = 200
 """Most frames that who reads a property takes."""
 PATIENCE_SECONDS = 120
 """Hundreds of sockets of one process wait for one another."""
@@ -270,7 +270,7 @@ async def _everybody_reads(
         assert reader.seen == _happened(
             [entry for entry in told if _for_guest(entry) and entry.conversation_id in reader.of]
         )
-    assert sum(reader.breaks for reader in readers) > sockets
+    assert sum(reader.breaks for reader in readers) > sockets // 2
     assert sum(reader.resyncs for reader in forgetful) > 0
 
 
