@@ -173,7 +173,9 @@ class StaffSocket:
         await self._look_at(keys)
 
     async def _look_at(self, keys: list[Key]) -> None:
-        """Lets everybody know who looks at the conversations that are subscribed to by themselves."""
+        """Lets everybody know who looks at the conversations that are subscribed to by themselves; programs do not."""
+        if self._session.staff.role == "service":
+            return
         for property_id, conversation_id, _ in keys:
             if conversation_id is not None and conversation_id not in self._looks:
                 staff = self._session.staff
