@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from redis.asyncio import Redis
+from websockets.exceptions import ConnectionClosed
 
 from activities.storage.database import Database
 from activities.storage.log import Log
@@ -16,6 +17,7 @@ from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from contracts.conversations import ConversationState
 from contracts.events import LogEntry
+from contracts.frames import CloseCode
 from contracts.messages import Author
 from embedded import RedisServer
 from settings import Settings
@@ -68,18 +70,25 @@ class Reader:
         while not self.over:
             async with opened(self.url, self.path, open_timeout=PATIENCE_SECONDS) as client:
                 client.patience = PATIENCE_SECONDS
-                if self.refetch is not None and self.chance.random() < FORGETS:
-                    await self.join(client, "forgotten")
-                    await self._start_anew(client, self.refetch)
-                else:
-                    await self.join(client, self.cursor)
-                for _ in range(self.chance.randint(1, self.longest_stay)):
-                    if self.over:
-                        return
-                    self._take(await client.until(lambda frame: "seq" in frame and "cursor" in frame))
-                if self.chance.random() < 0.5:
-                    client.socket.transport.abort()
+                try:
+                    await self._stay(client)
+                except ConnectionClosed as closed:  # who lags behind is asked to come back
+                    assert closed.rcvd is not None
+                    assert closed.rcvd.code == CloseCode.TOO_SLOW
             self.breaks += 1
+
+    async def _stay(self, client: Client) -> None:
+        if self.refetch is not None and self.chance.random() < FORGETS:
+            await self.join(client, "forgotten")
+            await self._start_anew(client, self.refetch)
+        else:
+            await self.join(client, self.cursor)
+        for _ in range(self.chance.randint(1, self.longest_stay)):
+            if self.over:
+                return
+            self._take(await client.until(lambda frame: "seq" in frame and "cursor" in frame))
+        if self.chance.random() < 0.5:
+            client.socket.transport.abort()
 
     async def _start_anew(self, client: Client, refetch: Callable[[], Awaitable[list[Happened]]]) -> None:
         self.cursor = (await client.until(of_type("resync")))["cursor"]

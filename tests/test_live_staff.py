@@ -423,10 +423,10 @@ async def test_a_message_says_how_many_are_unread(
 ) -> None:
     story.unread = 3
     await story.say("Hello?", Author.GUEST)
+    live = await desk.until(is_message)
     story.unread = 0
     story.change(ConversationState.ESCALATED)
     await story.publish()
-    live = await desk.until(is_message)
     update_frame = await desk.until(of_type("conversation_update"))
     assert (live["payload"]["unread"], update_frame["payload"]["conversation"]["unread"]) == (3, 0)
     first = next(frame["cursor"] for frame in desk.frames if frame["type"] == "ack")
