@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 import contracts.base
 from api.auth.permissions import require_property
@@ -47,6 +47,13 @@ EXAMPLE: Final[dict[str, Any]] = {
     ],
 }
 
+WOULD_FIRE: Final[dict[str, Any]] = {
+    "type": "conversation.escalated",
+    "sequence": 412,
+    "at": "2026-11-23T08:30:00Z",
+    "rules": ["night-call"],
+}
+
 PropertyId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -76,6 +83,8 @@ class WouldFire(Model):
 
 class DryRunResult(Model):
     """In the order in which it happened; conditions are held against the conversation as that told it or as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [WOULD_FIRE]}]})
 
     items: list[WouldFire]
 

@@ -5,14 +5,18 @@ from typing import Final
 
 from pydantic import BaseModel, JsonValue
 
+from contracts.automations import AutomationRule, Automations, Conditions, CreateTask
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event, Notification
-from contracts.guests import Guest, GuestContact, Stay
+from contracts.guest_export import GuestExport, Stored
+from contracts.guests import Erasure, Guest, GuestContact, GuestWithStays, HistoryLeft, Stay
 from contracts.knowledge import ArticleUse, Gap, GapQuestion, StoredArticle
 from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, InboundMessage, Message
 from contracts.quarantine import QuarantineItem
+from contracts.reports import ConversationReport, Durations, ReportRow
 from contracts.staff import ApiKey, Staff, StaffMember
 from contracts.tasks import Task
+from contracts.webhooks import WebhookDelivery, WebhookEndpoint
 
 JsonObject = dict[str, JsonValue]
 
@@ -44,6 +48,36 @@ API_KEY: Final = ApiKey(
 )
 MADE_API_KEY: Final[JsonObject] = {**API_KEY.model_dump(mode="json"), "key": "gw_4f1d6c1e-and-forty-more-characters"}
 
+GUEST: Final = GuestWithStays(
+    id=GUEST_ID,
+    name="Ana Souza",
+    language="pt",
+    contacts=[GuestContact(property_id="seaview", channel_type="whatsapp", sender_id="+5511999990000")],
+    stays=[Stay(id="stay-1", room="204", arrival=date(2026, 11, 22), departure=date(2026, 11, 27))],
+    preferences={"pillow": "soft"},
+    hotel_system="ok",
+)
+ENDPOINT: Final = WebhookEndpoint(
+    id="8d2f6c1e-1b7a-4f0e-9c55-2a4b6d8e0f13",
+    property_id="seaview",
+    url="https://hotel.example/hooks",
+    event_types=["task.*", "conversation.escalated"],
+    created_at=NOW,
+    updated_at=NOW,
+)
+RULE: Final = AutomationRule(
+    id="night-call",
+    name="At night the porter is told",
+    when=["conversation.escalated"],
+    conditions=Conditions(business_hours="closed", priorities=["high", "urgent"]),
+    then=[CreateTask(type="create_task", department="front_desk", title="A guest needs somebody")],
+)
+
+ENDPOINT_WITH_SECRET: Final[JsonObject] = {
+    **ENDPOINT.model_dump(mode="json"),
+    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
+
 EXAMPLES: Final[dict[str, BaseModel]] = {
     "Message": MESSAGE,
     "Conversation": Conversation(
@@ -64,14 +98,67 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
     "Outcome": Outcome(
         message_id="3c8e1f2a", outcome="answered", reply_id=MESSAGE.id, reason="The AI answered", at=NOW
     ),
-    "Guest": Guest(
-        id=GUEST_ID,
-        name="Ana Souza",
-        language="pt",
-        contacts=[GuestContact(property_id="seaview", channel_type="whatsapp", sender_id="+5511999990000")],
-        stays=[Stay(id="stay-1", room="204", arrival=date(2026, 11, 22), departure=date(2026, 11, 27))],
-        preferences={"pillow": "soft"},
+    "Guest": Guest.model_validate(GUEST, from_attributes=True),
+    "GuestWithStays": GUEST,
+    "Erasure": Erasure(
+        guest_ids=[GUEST_ID],
+        erased_at=NOW,
+        erased={"messages": 4, "events": 9, "media": 1},
+        histories=[
+            HistoryLeft(
+                workflow_id=f"conversation-{CONTACT_KEY}",
+                run_id="3f0c9a1e-7d4e-4f8a-90b1-c2d3e4f5061a",
+                closed_at=NOW - timedelta(days=1),
+                kept_until=NOW + timedelta(days=6),
+            )
+        ],
     ),
+    "GuestExport": GuestExport(
+        exported_at=NOW,
+        property_id="seaview",
+        guest_ids=[GUEST_ID],
+        profiles=[Stored.model_validate({"id": GUEST_ID, "name": "Ana Souza", "language": "pt"})],
+        merges=[],
+        contacts=[Stored.model_validate({"senderId": "+5511999990000", "optedOut": False})],
+        conversations=[Stored.model_validate({"id": CONVERSATION_ID, "state": "resolved"})],
+        messages=[Stored.model_validate({"id": MESSAGE.id, "content": MESSAGE.content})],
+        outcomes=[],
+        deliveries=[],
+        events=[],
+        drafts=[],
+        tasks=[],
+        notifications=[],
+        quarantine=[],
+        learned=[],
+    ),
+    "ConversationReport": ConversationReport(
+        from_day=date(2026, 11, 1),
+        to_day=date(2026, 11, 23),
+        items=[
+            ReportRow(
+                started=41,
+                resolved=38,
+                messages={Author.GUEST: 96, Author.AI: 88, Author.STAFF: 17},
+                first_response=Durations(count=38, average=4.1, median=1.2, p90=6.0),
+                resolved_by_ai=29,
+                ai_share=0.76,
+                handed=9,
+                sla_kept=1.0,
+            )
+        ],
+    ),
+    "WebhookEndpoint": ENDPOINT,
+    "WebhookDelivery": WebhookDelivery(
+        webhook_id="evt_8d2f6c1e_412",
+        type="conversation.escalated",
+        state="delivered",
+        attempts=1,
+        first_attempt_at=NOW,
+        last_attempt_at=NOW,
+        response_status=204,
+    ),
+    "AutomationRule-Output": RULE,
+    "Automations": Automations(property_id="seaview", rules=[RULE], version=3, updated_at=NOW, updated_by=STAFF.id),
     "Task": Task(
         id="0d1c5a52-6c0e-4b0e-8f0f-3b8f0a9d7e21",
         property_id="seaview",
@@ -169,5 +256,7 @@ PARAMETER_EXAMPLES: Final[dict[str, str]] = {
     "provider": "raw",
     "staff_id": "6f9619ff",
     "key_id": "1f0e9d8c",
+    "endpoint_id": ENDPOINT.id,
+    "rule_id": RULE.id,
 }
 """What stands in paths."""

@@ -16,6 +16,7 @@ from api.auth.permissions import require_property
 from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsWebhooks, WritesWebhooks, keyed, known_id
+from api.examples import ENDPOINT_WITH_SECRET
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
@@ -58,6 +59,8 @@ class WebhookEndpointChanges(Changes):
 
 class WebhookEndpointWithSecret(WebhookEndpoint):
     """`secret` is shown this once; signatures are checked with it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ENDPOINT_WITH_SECRET]})
 
     secret: str
 

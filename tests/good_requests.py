@@ -88,6 +88,7 @@ async def new_world(api: Api, stack: Stack, ai: FakeAI, callback: FakeCallback) 
         "notification_id": news["id"],
         "item_id": unread["id"],
     }
+    world.ids["endpoint_id"] = (await _endpoint(world)).json()["id"]
     await world.renew()
     return world
 
@@ -283,6 +284,62 @@ async def _save_reply(world: World) -> httpx.Response:
     return await world.admin.http.post(f"/api/v1/knowledge/{world.hotel}/replies", json=guest_free)
 
 
+async def _endpoint(world: World) -> httpx.Response:
+    body = {"propertyId": world.hotel, "url": "https://hotel.example/hooks", "eventTypes": ["task.*"]}
+    return await world.admin.http.post("/api/v1/webhook-endpoints", json=body)
+
+
+async def _delete_endpoint(world: World) -> httpx.Response:
+    return await world.admin.http.delete(f"/api/v1/webhook-endpoints/{(await _endpoint(world)).json()['id']}")
+
+
+async def _rule(world: World) -> str:
+    """A rule of the hotel's; its path."""
+    action = {"type": "notify_staff", "text": "Look here"}
+    rule = {"id": "look", "name": "Look", "when": ["task.*"], "then": [action]}
+    await world.admin.http.put("/api/v1/automations", json={"propertyId": world.hotel, "rules": [rule]})
+    return f"/api/v1/automations/{world.hotel}/look"
+
+
+async def _get_rule(world: World) -> httpx.Response:
+    return await world.admin.http.get(await _rule(world))
+
+
+async def _delete_rule(world: World) -> httpx.Response:
+    return await world.admin.http.delete(await _rule(world))
+
+
+async def _list_rules(world: World) -> httpx.Response:
+    return await world.admin.http.get("/api/v1/automations", params={"property": world.hotel})
+
+
+async def _known_guest(world: World) -> str:
+    """A guest whose conversation storage has."""
+    await world.renew()
+    return world.ids["guest_id"]
+
+
+async def _merge(world: World) -> httpx.Response:
+    one, other = await _known_guest(world), await _known_guest(world)
+    return await world.admin.http.post(f"/api/v1/guests/{one}/merge", json={"into": other})
+
+
+async def _unmerge(world: World) -> httpx.Response:
+    one, other = await _known_guest(world), await _known_guest(world)
+    await world.admin.http.post(f"/api/v1/guests/{one}/merge", json={"into": other})
+    return await world.admin.http.post(f"/api/v1/guests/{one}/unmerge")
+
+
+async def _erase(world: World) -> httpx.Response:
+    guest = world.stack.guest()
+    await guest.ask("What time is breakfast?")
+    conversation = await guest.conversation()
+    await world.stack.stored(conversation)
+    await world.admin.http.post(f"/api/v1/conversations/{conversation.conversation_id}/resolve")
+    await guest.handle.result()
+    return await world.admin.http.delete(f"/api/v1/guests/{conversation.guest_id}")
+
+
 async def _verify(world: World) -> httpx.Response:
     asked = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
     return await world.api.http.get(f"/webhooks/whatsapp/{world.hotel}", params=asked)
@@ -343,6 +400,14 @@ GOOD: dict[str, Callable[[World], Awaitable[httpx.Response]]] = {
     "deleteArticle": _delete_article,
     "closeGap": _gap,
     "saveReply": _save_reply,
+    "createWebhookEndpoint": _endpoint,
+    "deleteWebhookEndpoint": _delete_endpoint,
+    "getAutomations": _list_rules,
+    "getAutomation": _get_rule,
+    "deleteAutomation": _delete_rule,
+    "mergeGuest": _merge,
+    "unmergeGuest": _unmerge,
+    "eraseGuest": _erase,
     "verifyWhatsapp": _verify,
     "receiveWhatsapp": _whatsapp,
     "receiveTwilio": _twilio,
