@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, get_args
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation
@@ -29,7 +29,9 @@ def _known_type(name: str) -> str:
     return name
 
 
-EventPattern = Annotated[str, AfterValidator(_known_type)]
+EventPattern = Annotated[
+    str, AfterValidator(_known_type), Field(json_schema_extra={"enum": [*_EVERY_OF, *EVENT_TYPES]})
+]
 """The type of an event, or all of one kind: `conversation.*`."""
 
 

@@ -52,25 +52,44 @@ async def test_every_operation_succeeds_as_described(world: World) -> None:
 
 @pytest.mark.parametrize("signed_in", [True, False])
 async def test_no_generated_request_breaks_the_description(world: World, tmp_path: Path, signed_in: bool) -> None:
-    await _run(world, tmp_path, signed_in=signed_in, examples=2, seconds=20 if signed_in else 5)
+    await _run(world, tmp_path, signed_in=signed_in, examples=2, seconds=15 if signed_in else 5)
+
+
+async def test_no_generated_sequence_breaks_the_description(world: World, tmp_path: Path) -> None:
+    await _run(world, tmp_path, signed_in=True, examples=2, seconds=15, phases="stateful")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("signed_in", [True, False])
 async def test_many_generated_requests_break_nothing(world: World, tmp_path: Path, signed_in: bool) -> None:
-    await _run(world, tmp_path, signed_in=signed_in, examples=100, seconds=900 if signed_in else 120)
+    await _run(world, tmp_path, signed_in=signed_in, examples=100, seconds=700 if signed_in else 120)
 
 
-async def _run(world: World, folder: Path, *, signed_in: bool, examples: int, seconds: int) -> None:
-    """Coverage, examples, fuzzing and sequences, with every check; the time is for what comes after the first two."""
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_many_generated_sequences_break_nothing(world: World, tmp_path: Path) -> None:
+    await _run(world, tmp_path, signed_in=True, examples=50, seconds=300, phases="stateful")
+
+
+async def _run(
+    world: World,
+    folder: Path,
+    *,
+    signed_in: bool,
+    examples: int,
+    seconds: int,
+    phases: str = "examples,coverage,fuzzing",
+) -> None:
+    """With every check; the time is for what comes after examples and coverage."""
     spare = await world.api.person(world.hotel, role="admin")
     config = folder / "schemathesis.toml"
     config.write_text(_config(world.ids, spare.token))
     token = ["--header", f"Authorization: Bearer {world.admin.token}"] if signed_in else []
     child = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(config)),
-        *("run", f"{world.api.url}/openapi.json", "--checks", "all", "--continue-on-failure", "--no-color"),
+        *("run", f"{world.api.url}/openapi.json", "--checks", "all", "--phases", phases),
+        *("--continue-on-failure", "--no-color"),
         *("--max-examples", str(examples), "--max-time", str(seconds), "--request-timeout", "30"),
         *("--generation-database", "none", "--warnings", "off", *token),
         cwd=ROOT,
