@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from uuid import uuid4
 
 from fastapi import APIRouter, Body, Query, Response, status
-from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
 import contracts.base
 from activities.storage.paging import TimePosition
@@ -23,11 +23,14 @@ router = APIRouter(prefix="/api-keys", tags=["api keys"], responses=SIGNED_IN)
 NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 
+Scope = Annotated[Permission, WithJsonSchema({"type": "string", "enum": [*permissions_of("service")]})]
+
+
 class NewApiKey(contracts.base.Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     properties: Properties
     scopes: Annotated[
-        list[Permission] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")
+        list[Scope] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")
     ] = None
     expires_at: Annotated[Timestamp | None, Field(description="When it ends; left out, never by itself.")] = None
 
