@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_offline
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.middleware import Middleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from sqlalchemy.exc import SQLAlchemyError
@@ -172,18 +172,20 @@ def _rest() -> APIRouter:
 def _serve_docs(app: FastAPI) -> None:
     """Swagger UI from a package of ours, so that it works where there is no internet."""
     app.mount(f"{DOCS}/files", StaticFiles(directory=DOCS_FILES))
-
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=str(app.openapi_url),
-            title=app.title,
-            swagger_js_url=f"{DOCS}/files/swagger-ui-bundle.js",
-            swagger_css_url=f"{DOCS}/files/swagger-ui.css",
-            swagger_favicon_url=f"{DOCS}/files/favicon.png",
-        )
-
     public = Depends(Public("the description of the interface"))
-    app.add_api_route(DOCS, docs, include_in_schema=False, dependencies=[public])
+    app.add_api_route(DOCS, _docs, include_in_schema=False, dependencies=[public])
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    """Not a function of `_serve_docs`: FastAPI keeps what it has called, and the whole application would hang on it."""
+    app: FastAPI = request.app
+    return get_swagger_ui_html(
+        openapi_url=str(app.openapi_url),
+        title=app.title,
+        swagger_js_url=f"{DOCS}/files/swagger-ui-bundle.js",
+        swagger_css_url=f"{DOCS}/files/swagger-ui.css",
+        swagger_favicon_url=f"{DOCS}/files/favicon.png",
+    )
 
 
 @asynccontextmanager
