@@ -133,6 +133,7 @@ async def test_after_the_window_only_templates_go_out(guest: Guest, stack: Stack
 
 async def test_the_way_back_is_kept_with_the_contact(guest: Guest, stack: Stack, callback: FakeCallback) -> None:
     await guest.outcome(await _sends(guest, "When is breakfast?"))
+    await stack.stored(await guest.conversation())
     rows = await stack.rows("SELECT route FROM contacts WHERE contact_key = :key", key=guest.contact_key)
     assert rows[0]["route"] == {
         "adapter": "messages",
