@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.names import CONVERSATION_WORKFLOW
 from tests.histories import Contact, read
 from tests.replay.store import converter, kept, load
 from tests.story import Attempt, check, check_contact
@@ -14,7 +15,8 @@ from tests.story import Attempt, check, check_contact
 CONVERSATIONS: dict[str, list[Path]] = defaultdict(list)
 """Stored runs by contact, oldest first."""
 for _path in kept():
-    if "task" not in _path.name:
+    _started = load(_path).events[0].workflow_execution_started_event_attributes
+    if _started.workflow_type.name == CONVERSATION_WORKFLOW:
         CONVERSATIONS[_path.name.partition(".")[0].partition("-")[0]].append(_path)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.guest_merging import Profile, merged, unmerged
+from activities.storage.guest_merging import Merge, Profile, merged, without
 from activities.storage.guest_tables import GuestMergeRow
 from activities.storage.tables import GuestRow
 from contracts.problems import Invalid, NotFound, WrongState
@@ -89,10 +89,20 @@ class GuestMerges:
                 raise WrongState(
                     f"Guest {known.into_id} is merged into another themselves; undo that first", guestId=known.into_id
                 )
-            now = await _profile(connection, known.into_id)
-            await _write(connection, known.into_id, unmerged(now, known.before, known.after))
+            await self._take_back(connection, known)
             await connection.execute(delete(GuestMergeRow).where(col(GuestMergeRow.guest_id) == guest_id))
             await connection.execute(_MOVE_BELOW, {"guest_id": guest_id, "root_id": guest_id})
+
+    async def _take_back(self, connection: AsyncConnection, undone: GuestMergeRow) -> None:
+        same, at = col(GuestMergeRow.into_id) == undone.into_id, col(GuestMergeRow.at)
+        rows = (await connection.execute(select(GuestMergeRow).where(same, at > undone.at).order_by(at))).all()
+        later = [Merge(await _profile(connection, row.guest_id), row.before, row.after) for row in rows]
+        first = Merge(await _profile(connection, undone.guest_id), undone.before, undone.after)
+        now, again = without(await _profile(connection, undone.into_id), first, later)
+        await _write(connection, undone.into_id, now)
+        for row, each in zip(rows, again, strict=True):
+            mine = col(GuestMergeRow.guest_id) == row.guest_id
+            await connection.execute(update(GuestMergeRow).where(mine).values(before=each.before, after=each.after))
 
 
 async def _locked(connection: AsyncConnection, *guest_ids: str) -> dict[str, str]:

@@ -1,11 +1,23 @@
 """What a merge does to a profile, and how it is undone. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from pydantic import JsonValue
 
 Profile = dict[str, JsonValue]
 Names = dict[str, JsonValue]
 
 _CAUTION = ("auto", "draft", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The profile of whom `other` was merged into, as the merge found and left it."""
+
+    other: Profile
+    before: Profile
+    after: Profile
 
 
 def merged(into: Profile, other: Profile) -> Profile:
@@ -27,6 +39,21 @@ def unmerged(now: Profile, before: Profile, after: Profile) -> Profile:
         if preferences.get(key) == became[key]:
             del preferences[key]
     return {**restored, "preferences": preferences}
+
+
+def without(now: Profile, undone: Merge, later: Sequence[Merge]) -> tuple[Profile, list[Merge]]:
+    """The profile without one merge, and the later ones, oldest first, as they are without it.
+
+    They are taken back and made again: what they brought, and what they must give back, may have hung on the one.
+    """
+    for each in (*reversed(later), undone):
+        now = unmerged(now, each.before, each.after)
+    again = []
+    for each in later:
+        after = merged(now, each.other)
+        again.append(Merge(each.other, before=now, after=after))
+        now = after
+    return now, again
 
 
 def _restored(now: JsonValue, before: JsonValue, after: JsonValue) -> JsonValue:
