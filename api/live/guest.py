@@ -78,6 +78,8 @@ class GuestSocket:
         tail.join(subscription)
         self._connection.at_end(partial(tail.leave, subscription))
         self._replay(tail, subscription, hello.payload.after)
+        if conversation is not None:
+            self._meet(conversation.assigned_to)
 
     def closed(self) -> None:
         if self._meeting is not None:
@@ -141,7 +143,6 @@ class GuestSocket:
         if conversation is not None:
             self._conversation_id = conversation.conversation_id
             self._with_staff = conversation.state is ConversationState.ESCALATED
-            self._meet(conversation.assigned_to)
         return conversation
 
     # --- what the guest says ---------------------------------------------------------------------------------------
