@@ -55,7 +55,8 @@ SELECT id, 'm' || said, contact_key, said, CASE said WHEN 3 THEN 'ai' ELSE 'gues
        CASE said WHEN 3 THEN 'Breakfast is at 7.' WHEN 2 THEN 'When is breakfast?'
                  ELSE 'We are in room ' || abs(hashtext(id)) % 1000 || ' and miss an umbrella' END,
        false, created_at, 'delivered'
-FROM conversations, generate_series(1, $2::int) AS said WHERE property_id = $1
+FROM conversations, generate_series(1, $2::int) AS said
+WHERE property_id = $1 AND guest_id ~ '^guest-[0-9]+$'  -- not those that the bench has held
 """
 BARE: Final = """
 SELECT conversations.id, last_activity_at, snapshot, conversations.seq, last_message, delivery_state, delivery_reason
