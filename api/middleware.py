@@ -1,7 +1,6 @@
 """What stands before every route, as plain ASGI: nothing here buffers a body or starts a task."""
 
 import logging
-import traceback
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem_response
 from contracts.problems import GatewayError, TooLarge
+from contracts.unexpected import told
 
 BODY_LIMIT: Final = 1_000_000
 """Most bytes of a request's body."""
@@ -62,18 +62,7 @@ class _Unexpected:
 
 def log_unexpected(error: Exception) -> None:
     """Logs where an error happened and its types. Its text is not logged: it may quote a guest."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    logger.error("unexpected %s at %s", _kinds(error), where)
-
-
-def _kinds(error: BaseException | None) -> str:
-    """The types of an error and of what caused it."""
-    kinds: list[str] = []
-    while error is not None:
-        kinds.append(type(error).__qualname__)
-        error = error.__cause__ or error.__context__
-    return " from ".join(kinds)
+    logger.error("unexpected %s", told(error))
 
 
 class BodyLimit:

@@ -83,7 +83,7 @@ class Record(Model):
     opted_out: bool = False
     figures: Figures = Figures()
     summary_due: bool = False
-    """The conversation was handed over or resolved, and its summary is not written yet."""
+    """It was handed over or resolved, and has no summary yet; a single message is read sooner than its summary."""
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
@@ -272,7 +272,6 @@ class Record(Model):
             conversation.state = ConversationState.ESCALATED
             conversation.escalation = Escalation(reason=reason, at=now)
             conversation.resolved_at = None
-            # A single message is read sooner than its summary.
             self.summary_due = self.policy.summaries and self.figures.messages.get(Author.GUEST, 0) > 1
             self.change("escalated", now, by)
             handoff = Handoff(reason=reason, from_seq=conversation.seq, started_at=now)
@@ -313,10 +312,11 @@ class Record(Model):
         self.wait = None
         self.conversation.response_due_at = None
 
-    def prioritise(self, priority: Priority, now: datetime) -> None:
+    def prioritise(self, priority: Priority, now: datetime, by: str | None = None, reason: str | None = None) -> None:
+        """How soon a person should answer; a promise that runs is reckoned anew."""
         if priority != self.conversation.priority:
             self.conversation.priority = priority
-            self.change("priority", now)
+            self.change("priority", now, by, reason)
             self.promise()
 
     def wake(self, now: datetime) -> None:
@@ -336,8 +336,7 @@ class Record(Model):
         conversation.draft = None
         conversation.priority = "normal"
         conversation.snoozed_until = None
-        self.failures = 0
-        self.summary_due = self.told_of_breach = False
+        self.failures, self.summary_due, self.told_of_breach = 0, False, False
         self.wait_ends()
         self.change(change, now, by)
         if self.handoffs and self.handoffs[-1].to_seq is None:

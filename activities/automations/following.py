@@ -1,21 +1,17 @@
 """Follows the logs of properties that have automations, and hands what happened to those who run them."""
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from activities.looking import look_until
 from activities.storage.automations import StoredAutomations
 from activities.storage.property_events import PropertyEvents
 from contracts.automations import Automations, Facts
-from contracts.problems import StorageAway, Unavailable
 from contracts.property_events import PropertyEvent
 
 INTERVAL_SECONDS: Final = 1.0
 READ_AT_ONCE: Final = 100
-
-logger = logging.getLogger(__name__)
 
 
 class AutomationFollower:
@@ -33,15 +29,7 @@ class AutomationFollower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks once a second until `stop` is set."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except (StorageAway, Unavailable) as error:
-                logger.warning("automations wait: %s", error.code)
-            except Exception:
-                logger.exception("following the log for automations failed; it is tried again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+        await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="automations")
 
     async def look(self) -> None:
         """Runs what is to run, and notes how far that is only when all of it has begun."""

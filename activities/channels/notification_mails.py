@@ -1,18 +1,18 @@
 """Notifications as mails to staff, by the property's own mail server."""
 
 import asyncio
-import contextlib
 import logging
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_FORM
 from email.utils import format_datetime
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from activities.channels.email_sender import hand_over, html_of, mail_address
+from activities.looking import look_until
 from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
-from contracts.problems import StorageAway
 from settings import Settings
 
 POLL_SECONDS: Final = 2.0
@@ -39,13 +39,7 @@ class NotificationMails:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; a mail that is being sent is sent to its end. PostgreSQL may be away meanwhile."""
-        while not stop.is_set():
-            try:
-                await self.drain(stop)
-            except StorageAway:
-                logger.warning("notifications wait to be mailed: storage is away")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+        await look_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
 
     async def drain(self, stop: asyncio.Event | None = None) -> None:
         """Tries every mail that is due, once. Raises StorageAway."""

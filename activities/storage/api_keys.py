@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from activities.storage.access_tables import ApiKeyRow
 from activities.storage.database import Database
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.revocations import Ending, revoke
 from contracts.problems import StorageAway
 from contracts.staff import ApiKey
@@ -76,13 +76,8 @@ class ApiKeys:
         """The keys that reach one of the properties, the newest first; revoked ones stay listed."""
         at, row_id = col(ApiKeyRow.created_at), col(ApiKeyRow.id)
         statement = select(ApiKeyRow).where(col(ApiKeyRow.properties).op("&&")(list(properties)))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [_api_key(row) for row in rows[:limit]]
-        end = TimePosition(at=items[-1].created_at, id=items[-1].id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_api_key(row) for row in rows], end)
 
     async def revoke(self, key_id: str, allow: Callable[[ApiKey], None]) -> Ending | None:
         """Ends a key; what comes back is to be announced. None if there is no such key. `allow` raises to forbid it."""

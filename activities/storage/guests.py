@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.guest_tables import GuestMergeRow
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import ContactRow, GuestRow
 from contracts.guests import Guest
 
@@ -46,13 +46,8 @@ class Guests:
         if words is not None:
             named = col(GuestRow.name).icontains(words, autoescape=True)
             statement = statement.where(or_(named, col(GuestRow.id).in_(_reached_at(properties, words))))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        page = rows[:limit]
-        end = TimePosition(at=page[-1].created_at, id=page[-1].id) if len(rows) > limit else None
-        return Slice([_guest(row).guest for row in page], end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_guest(row).guest for row in rows], end)
 
     async def update(
         self, guest_id: str, changes: dict[str, JsonValue], allow: Callable[[StoredGuest], None]

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.mail_outbox import queue_mails
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import NotificationReadRow, NotificationRow
 from contracts.events import Notification
 from settings import Settings
@@ -61,13 +61,8 @@ class Notifications:
             )
         if unread is not None:
             statement = statement.where(read_at.is_(None) if unread else read_at.is_not(None))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [Notification.model_validate(row, from_attributes=True) for row in rows[:limit]]
-        end = TimePosition(at=items[-1].at, id=items[-1].id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([Notification.model_validate(row, from_attributes=True) for row in rows], end)
 
     async def property_of(self, notification_id: str) -> str | None:
         """The property of a notification; None if there is no such one."""

@@ -1,12 +1,14 @@
 """Reading long lists page by page, each page from where the last one ended, whatever was added meanwhile."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import ColumnElement, tuple_
-from sqlalchemy.orm import Mapped
+from sqlalchemy import ColumnElement, Row, Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
+from activities.storage.database import Database
 from contracts.base import Model, Timestamp
 
 Item = TypeVar("Item")
@@ -50,6 +52,27 @@ class Slice(Generic[Item, Place]):
 
     items: list[Item]
     end: Place | None
+
+
+async def newest_first(
+    database: Database,
+    statement: Select[*tuple[Any, ...]],
+    at: Mapped[Any],
+    row_id: Mapped[Any],
+    *,
+    limit: int,
+    after: TimePosition | None,
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], TimePosition | None]:
+    """The rows of one page of a list that is ordered by time and id, and where the next begins, None on the last."""
+    if after is not None:
+        statement = statement.where(older_than(at, row_id, after))
+    async with database.read() as connection:
+        rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
+    if len(rows) <= limit:
+        return rows, None
+    time_name, id_name = (cast("InstrumentedAttribute[Any]", column).key for column in (at, row_id))
+    last = rows[limit - 1]
+    return rows[:limit], TimePosition(at=getattr(last, time_name), id=getattr(last, id_name))
 
 
 def older_than(at: Mapped[Any], row_id: Mapped[Any], position: TimePosition) -> ColumnElement[bool]:

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, append
-from activities.storage.notifications import store_notifications
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.log_writer import LiveStream
+from activities.storage.notices import add_notice
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import QuarantineRow
 from contracts.events import LogEntry, Notification
 from contracts.quarantine import QuarantineItem, Unreadable
@@ -48,7 +47,7 @@ class Quarantine:
             return
         now = datetime.now(UTC)
         rows = {_id(property_id, adapter, item.payload): item for item in items}
-        entry: LogEntry | None = None
+        told: Sequence[LogEntry] = ()
         async with self._database.begin() as connection:
             new = insert(QuarantineRow).values(
                 [
@@ -65,16 +64,9 @@ class Quarantine:
             )
             kept = await connection.execute(new.on_conflict_do_nothing().returning(col(QuarantineRow.id)))
             if kept.first() is not None:
-                entry = await self._tell(connection, _notification(property_id, adapter, now), property_id)
-        if entry is not None:
-            await self._live.add([entry])
-
-    async def _tell(self, connection: AsyncConnection, notification: Notification, property_id: str) -> LogEntry | None:
-        if not await store_notifications(connection, self._settings, property_id, [notification]):
-            return None
-        entry = LogEntry(property_id=property_id, type="notification", notification=notification)
-        await append(connection, property_id, [entry])
-        return entry
+                notification = _notification(property_id, adapter, now)
+                told = await add_notice(connection, self._settings, property_id, notification)
+        await self._live.add(told)
 
     async def list(
         self,
@@ -92,13 +84,8 @@ class Quarantine:
             statement = statement.where(col(QuarantineRow.adapter) == adapter)
         if handled is not None:
             statement = statement.where(handled_at.is_not(None) if handled else handled_at.is_(None))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [_item(row) for row in rows[:limit]]
-        end = TimePosition(at=items[-1].at, id=items[-1].id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_item(row) for row in rows], end)
 
     async def get(self, item_id: str) -> Kept | None:
         statement = select(QuarantineRow).where(col(QuarantineRow.id) == item_id)

@@ -16,7 +16,7 @@ from sqlmodel import col
 
 from activities.storage.access_tables import StaffSessionRow
 from activities.storage.database import Database
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.revocations import Ending, revoke_all_of
 from activities.storage.tables import StaffRow
 from contracts.problems import Invalid, StorageAway
@@ -92,13 +92,8 @@ class StaffAccounts:
         statement = select(StaffRow).where(col(StaffRow.properties).op("&&")(list(properties)))
         if disabled is not None:
             statement = statement.where(col(StaffRow.disabled).is_(disabled))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [_account(row).member for row in rows[:limit]]
-        end = TimePosition(at=items[-1].created_at, id=items[-1].id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_account(row).member for row in rows], end)
 
     async def update(
         self, staff_id: str, changes: dict[str, Any], allow: Callable[[Account], None], *, keep: str | None = None

@@ -12,7 +12,7 @@ from sqlmodel import col
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, append
 from activities.storage.notifications import store_notifications
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import TaskRow
 from contracts.events import LogEntry, Notification
 from contracts.problems import StorageAway
@@ -49,13 +49,8 @@ class Tasks:
         ):
             if value is not None:
                 statement = statement.where(column == value)
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        tasks = [_task(row).task for row in rows[:limit]]
-        end = TimePosition(at=tasks[-1].created_at, id=tasks[-1].id) if len(rows) > limit else None
-        return Slice(tasks, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_task(row).task for row in rows], end)
 
     async def publish(self, publication: TaskPublication) -> TaskPublished:
         """Stores what is new of a task, and tells each version and notification once, however often it is brought.

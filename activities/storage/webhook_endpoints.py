@@ -13,7 +13,7 @@ from sqlalchemy.sql.functions import now as sql_now
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.paging import Slice, TimePosition, older_than
+from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import LogHeadRow
 from activities.storage.webhook_tables import WebhookDeliveryRow, WebhookEndpointRow
 from contracts.problems import NotFound
@@ -79,13 +79,8 @@ class WebhookEndpoints:
         """Endpoints, the newest first."""
         at, row_id = col(WebhookEndpointRow.created_at), col(WebhookEndpointRow.id)
         statement = select(WebhookEndpointRow).where(col(WebhookEndpointRow.property_id).in_(properties))
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [_endpoint(row) for row in rows[:limit]]
-        end = TimePosition(at=items[-1].created_at, id=items[-1].id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_endpoint(row) for row in rows], end)
 
     async def change(
         self,
@@ -199,13 +194,8 @@ class WebhookEndpoints:
         statement = select(WebhookDeliveryRow).where(col(WebhookDeliveryRow.endpoint_id) == endpoint_id)
         if state is not None:
             statement = statement.where(col(WebhookDeliveryRow.state) == state)
-        if after is not None:
-            statement = statement.where(older_than(at, row_id, after))
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement.order_by(at.desc(), row_id.desc()).limit(limit + 1))).all()
-        items = [_delivery(row) for row in rows[:limit]]
-        end = TimePosition(at=items[-1].first_attempt_at, id=items[-1].webhook_id) if len(rows) > limit else None
-        return Slice(items, end)
+        rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
+        return Slice([_delivery(row) for row in rows], end)
 
     async def forget_old_deliveries(self, endpoint_id: str) -> None:
         """Deletes what came of deliveries longer ago than they are kept."""

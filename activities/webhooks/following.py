@@ -1,21 +1,17 @@
 """Follows the logs of all properties, and starts the workflow of each endpoint that is to be told something."""
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from activities.looking import look_until
 from activities.storage.property_events import PropertyEvents
 from activities.storage.webhook_endpoints import Target, WebhookEndpoints
 from activities.webhooks.sending import READ_AT_ONCE
-from contracts.problems import StorageAway, Unavailable
 from contracts.webhooks import WebhookEndpoint
 
 INTERVAL_SECONDS: Final = 1.0
-
-logger = logging.getLogger(__name__)
 
 
 class WebhookFollower:
@@ -34,15 +30,7 @@ class WebhookFollower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks once a second until `stop` is set."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except (StorageAway, Unavailable) as error:
-                logger.warning("webhooks wait: %s", error.code)
-            except Exception:
-                logger.exception("following the log for webhooks failed; it is tried again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), INTERVAL_SECONDS)
+        await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="webhooks")
 
     async def look(self) -> None:
         """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it."""

@@ -16,6 +16,7 @@ from api.live.tail import BLOCK, Tail
 from api.live.telling import Audience
 from contracts.frames import CloseCode
 from contracts.metrics import WS_CONNECTIONS
+from contracts.unexpected import kinds_of
 from settings import Settings
 
 logger = logging.getLogger("gateway.live")
@@ -91,11 +92,4 @@ class LiveHub:
         if error is not None:
             del self._followed[tail.property_id]
             tail.abandon()
-            logger.error("following %s broke: %s", tail.property_id, _kinds(error))
-
-
-def _kinds(error: BaseException) -> str:
-    """What went wrong by its types alone; the text may quote a guest."""
-    if isinstance(error, BaseExceptionGroup):
-        return ", ".join(_kinds(each) for each in error.exceptions)
-    return type(error).__qualname__
+            logger.error("following %s broke: %s", tail.property_id, kinds_of(error))

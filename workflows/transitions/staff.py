@@ -98,11 +98,7 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
 
 
 def prioritise(record: Record, command: SetConversationPriority, now: datetime) -> None:
-    """How soon a person should answer; a promise that runs is reckoned anew."""
-    if record.conversation.priority != command.priority:
-        record.conversation.priority = command.priority
-        record.change("priority", now, command.by.id, command.reason)
-        record.promise()
+    record.prioritise(command.priority, now, command.by.id, command.reason)
 
 
 def snooze(record: Record, command: Snooze, now: datetime) -> None:
