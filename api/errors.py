@@ -38,7 +38,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         return problem_response(Malformed("The body must be JSON"))
-    wrong = [(_field(tuple(each["loc"])), str(each["msg"])) for each in found]
+    wrong = [(_field(tuple(each["loc"])), _wrong(each["type"], each["msg"])) for each in found]
     field, message = wrong[0]
     return problem_response(
         Invalid(f"{field}: {message}", field=field, errors=[{"field": name, "detail": text} for name, text in wrong])
@@ -77,6 +77,13 @@ def _methods(request: Request) -> set[str]:
 def _field(location: tuple[int | str, ...]) -> str:
     """Where a value stands, as its sender knows it: `dueAt`, `attachments.0.url`, `limit`; `body` for the whole."""
     return ".".join(map(str, location[1:])) or str(location[0])
+
+
+def _wrong(kind: str, message: str) -> str:
+    """What is wrong with a value, in words for its sender: Pydantic's but where those speak of Python."""
+    if kind == "model_attributes_type":
+        return "must be a JSON object, sent as Content-Type: application/json"
+    return message.removeprefix("Value error, ")
 
 
 def _headers(error: GatewayError) -> dict[str, str]:

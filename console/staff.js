@@ -114,7 +114,7 @@ function showList() {
 
 function entry(each) {
   const button = line("button", "");
-  const facts = [each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.assignedTo ? "assigned" : ""];
+  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.assignedTo ? "assigned" : ""];
   button.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
   button.dataset.id = each.conversationId;
   if (each.conversationId === openId) button.setAttribute("aria-current", "true");

@@ -117,6 +117,8 @@ async def test_errors_of_routing_and_reading_are_problems(api: Api, hotel: str) 
         refused = await person.http.post("/api/v1/tasks", content=body, headers=as_json)
         assert problem(refused) in ((400, "malformed"), (422, "invalid")), body
     assert problem(await person.http.post("/api/v1/tasks", content=b"{", headers=as_json)) == (400, "malformed")
+    plain = await person.http.post("/api/v1/tasks", content=b"x")
+    assert plain.json()["detail"] == "body: must be a JSON object, sent as Content-Type: application/json"
     too_large = await person.http.post("/api/v1/tasks", content=b'"' + b"x" * 1_000_001, headers=as_json)
     assert problem(too_large) == (413, "too_large")
 

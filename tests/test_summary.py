@@ -51,7 +51,7 @@ def test_it_tells_who_asked_what_was_answered_and_what_a_person_did() -> None:
     ]
     assert summary_of(a_conversation(escalation="The AI is unsure."), messages) == (
         "The guest wrote 2 messages: “What time is breakfast?”, “My booking is wrong”. "
-        "The AI answered once from the articles breakfast. "
+        "The AI answered once from the article breakfast. "
         "It was passed to the team: The AI is unsure. "
         "Ana replied: “I have corrected it.”."
     )

@@ -45,7 +45,8 @@ def _answered(messages: Sequence[Message]) -> Iterable[str]:
         return
     sources = list(dict.fromkeys(source for each in messages if each.ai for source in each.ai.sources))
     times = "once" if len(messages) == 1 else f"{len(messages)} times"
-    from_articles = f" from the articles {', '.join(sources)}" if sources else ""
+    articles = "article" if len(sources) == 1 else "articles"
+    from_articles = f" from the {articles} {', '.join(sources)}" if sources else ""
     yield f"The AI answered {times}{from_articles}."
 
 
