@@ -21,4 +21,5 @@ async def look_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]],
         except Exception as error:  # a fault in this must stop neither later looks nor the guests' conversations
             logger.error("%s wait: unexpected %s", what, told(error))  # noqa: TRY400 - its text may quote a guest
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await stop.wait()

@@ -49,7 +49,8 @@ async def _pass_on(lines: asyncio.Queue[str | None], chat: "_Chat") -> None:
         if line.strip():
             await chat.say(line.strip())
     with suppress(TimeoutError):
-        await asyncio.wait_for(chat.answered.wait(), LAST_ANSWER_SECONDS)
+        async with asyncio.timeout(LAST_ANSWER_SECONDS):
+            await chat.answered.wait()
 
 
 class _Chat:

@@ -105,7 +105,8 @@ class Process:
         with suppress(ProcessLookupError):
             self._process.send_signal(self._stop_signal)
         try:
-            await asyncio.wait_for(self._process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
         except TimeoutError:
             await self.kill()
 

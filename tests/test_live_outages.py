@@ -389,3 +389,20 @@ async def test_a_broken_tail_closes_its_sockets_and_a_new_one_serves(
     async with staff(api.url, marta.token, hotel) as again:
         await story.say("After")
         await again.message("After")
+
+
+async def test_a_tail_that_nobody_needs_any_more_ends_whenever_that_is(
+    api: Api, hotel: str, publications: Publications
+) -> None:
+    story, hub = _story(publications, hotel), api.state.hub
+    for turn in range(60):
+        tail = hub.open(hotel)
+        if turn % 3 == 0:
+            await tail.ready.wait()
+            await story.say(f"Turn {turn}")  # the stream is asked again while the tail is let go
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        hub.close(tail)
+    tails = {task for task in asyncio.all_tasks() if task.get_name() == f"tail of {hotel}"}
+    _, endless = await asyncio.wait(tails, timeout=5) if tails else (tails, tails)
+    assert not endless

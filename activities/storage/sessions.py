@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 import settings as configuration
 from activities.storage.database import Database
-from activities.storage.redis_client import REDIS_AWAY, Fuse
+from activities.storage.redis_client import REDIS_AWAY, Fuse, heed_cancellation
 from activities.storage.revocations import Ending, all_revoked, is_revoked, revoke, revoke_all_of
 from contracts.problems import StorageAway
 
@@ -142,6 +142,7 @@ class Sessions:
         while True:
             with suppress(*REDIS_AWAY):
                 await self._hear()
+            heed_cancellation()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _hear(self) -> None:
@@ -152,6 +153,7 @@ class Sessions:
             await self._catch_up()
             while True:
                 message = await endings.get_message(timeout=LISTEN_SECONDS)
+                heed_cancellation()
                 if message is not None:
                     self._tell(str(message["data"]))
 

@@ -306,7 +306,8 @@ class Connection:
         except StorageAway:
             self._more = asyncio.Event()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._overtake(self._more), STORAGE_RETRY)
+                async with asyncio.timeout(STORAGE_RETRY):
+                    await self._overtake(self._more)
             self._more = None
 
     async def _overtake(self, more: asyncio.Event) -> Never:

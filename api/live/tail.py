@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from activities.media.links import MediaLinks
 from activities.storage.log import Log
-from activities.storage.redis_client import REDIS_AWAY
+from activities.storage.redis_client import REDIS_AWAY, heed_cancellation
 from api.auth.permissions import manages
 from api.live.presence import REFRESH, Presence
 from api.live.telling import Audience, Rendered, Telling, render
@@ -157,6 +157,7 @@ class Tail:
     async def run(self) -> None:
         # The stream's end is read before the log's head, so that nothing falls between the two.
         newest = await self._newest_id()
+        heed_cancellation()
         with suppress(StorageAway):
             await self._catch_up()
         self.ready.set()
@@ -184,6 +185,7 @@ class Tail:
                 last = await self._newest_id()
                 self._behind.set()
             entries = await self._read_stream(last) if last is not None else None
+            heed_cancellation()
             self._set_live(entries is not None)
             if entries is None:
                 await asyncio.sleep(RETRY)
@@ -238,7 +240,8 @@ class Tail:
     async def _follow_log(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._behind.wait(), POLL)
+                async with asyncio.timeout(POLL):
+                    await self._behind.wait()
                 await asyncio.sleep(GRACE)
             self._behind.clear()
             try:
@@ -269,6 +272,7 @@ class Tail:
         while True:
             asked_at = time.monotonic()
             viewers = await self._presence.all(self.property_id)
+            heed_cancellation()
             if viewers is not None:
                 for conversation_id in self._viewing.reconcile(viewers, asked_at=asked_at):
                     self._tell_telling(self._viewers_of(conversation_id))
