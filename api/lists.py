@@ -3,9 +3,10 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from contracts.base import Body, Model
@@ -22,11 +23,9 @@ class Page(Model, Generic[Item]):
     next_cursor: str | None = None
 
 
-def page_of_json(items: Sequence[str], end: Model | None) -> Response:
-    """A page whose items are JSON already."""
-    cursor = cursor_of(end)
-    told = f'"{cursor}"' if cursor is not None else "null"
-    return Response(f'{{"items":[{",".join(items)}],"nextCursor":{told}}}', media_type="application/json")
+def page_of_json(items: Sequence[dict[str, Any]], end: Model | None) -> Response:
+    """A page whose items are JSON already, not models."""
+    return Response(to_json({"items": items, "nextCursor": cursor_of(end)}), media_type="application/json")
 
 
 class PageQuery(Body):

@@ -62,12 +62,22 @@ BARE: Final = """
 SELECT conversations.id, last_activity_at, snapshot, conversations.seq, last_message, delivery_state, delivery_reason
 FROM conversations LEFT JOIN messages
     ON messages.conversation_id = conversations.id AND messages.id = last_message->>'id'
-WHERE property_id = $1 AND (last_activity_at, conversations.id) < ($2, $3)
+WHERE property_id = $1 AND (last_activity_at, conversations.id) < ($2, $3) AND {condition}
 ORDER BY last_activity_at DESC, conversations.id DESC LIMIT 51
+"""
+SAYS: Final = """
+EXISTS (SELECT FROM messages AS said WHERE said.conversation_id = conversations.id
+        AND said.words @@ websearch_to_tsquery('simple', '{words}'))
+"""
+NAMED: Final = """
+gateway_words(snapshot->>'guestName') @@ to_tsquery('simple', '{begins}')
 """
 PLACE: Final = """
 SELECT last_activity_at, id FROM conversations WHERE property_id = $1 ORDER BY 1 DESC, 2 DESC OFFSET $2 LIMIT 1
 """
+
+
+Place = tuple[datetime, str]
 
 
 @dataclass(frozen=True)
@@ -110,48 +120,53 @@ async def measure_lists(database_url: str, port: int, wire: Connections, hotel: 
     database = await asyncpg.connect(database_url)
     try:
         await fill(database, hotel)
-        cursor = await _cursor(database, hotel)
-        queries: dict[str, Mapping[str, str]] = {
-            "first page": {},
-            f"page {DEEP}": {"cursor": cursor},
-            "state": {"state": "escalated"},
-            "channel": {"channel": "email"},
-            "assigned": {"assignedTo": "somebody"},
-            "to review": {"needsReview": "true"},
-            "a common word": {"q": "breakfast"},
-            "a rare word": {"q": "427"},
-            "a name": {"q": "guest 4711"},
-        }
-        return [await _against_bare(database, wire, headers, hotel, name, query) for name, query in queries.items()]
+        top, deep, cursor = await _places(database, hotel)
+        asked: list[tuple[str, Mapping[str, str], Place, str]] = [
+            ("first page", {}, top, "true"),
+            (f"page {DEEP}", {"cursor": cursor}, deep, "true"),
+            ("state", {"state": "escalated"}, top, "state = 'escalated'"),
+            ("channel", {"channel": "email"}, top, "channel_type = 'email'"),
+            ("assigned", {"assignedTo": "somebody"}, top, "assigned_to = 'somebody'"),
+            ("to review", {"needsReview": "true"}, top, "needs_review"),
+            ("a common word", {"q": "breakfast"}, top, SAYS.format(words="breakfast")),
+            ("a rare word", {"q": "427"}, top, SAYS.format(words="427")),
+            ("a name", {"q": "guest 4711"}, top, NAMED.format(begins="guest:* & 4711:*")),
+        ]
+        return [
+            await _against_bare(database, wire, headers, f"list, {name}: p95", query, (hotel, *place, condition))
+            for name, query, place, condition in asked
+        ]
     finally:
         await database.close()
 
 
-async def _cursor(database: asyncpg.Connection, hotel: str) -> str:
-    """What the page before the deep one told, made as the api makes it."""
+async def _places(database: asyncpg.Connection, hotel: str) -> tuple[Place, Place, str]:
+    """Where the first page and the deep one begin, and the cursor of the latter, made as the api makes it."""
     top = await database.fetchrow(PLACE, hotel, 0)
     last = await database.fetchrow(PLACE, hotel, (DEEP - 1) * PAGE - 1)
     position = MovingPosition(at=last[0], id=last[1], top_at=top[0], top_id=top[1])
-    return cursor_of(position) or ""
+    return (NOW + timedelta(days=1), "a"), (last[0], last[1]), cursor_of(position) or ""
 
 
 async def _against_bare(
     database: asyncpg.Connection,
     wire: Connections,
     headers: dict[str, str],
-    hotel: str,
     name: str,
     query: Mapping[str, str],
+    bare_query: tuple[str, datetime, str, str],
 ) -> Line:
     """Both take turns, so that a machine that slows down slows both."""
     path = f"/api/v1/conversations?{urlencode(query)}"
+    *arguments, condition = bare_query
+    statement = BARE.format(condition=condition)
 
     async def ask() -> None:
         status = await wire.request("GET", path, headers=headers)
         assert status == 200, f"{path} answered {status}"
 
     async def select() -> None:
-        await database.fetch(BARE, hotel, NOW + timedelta(days=1), "a")
+        await database.fetch(statement, *arguments)
 
     product, bare = [], []
     for number in range(WARM + TURNS):
@@ -159,4 +174,4 @@ async def _against_bare(
         if number >= WARM:
             product.append(of_product)
             bare.append(of_bare)
-    return Line.ratio(f"list, {name}: p95", _times(product).p95, _times(bare).p95, "ms", at_most=3)
+    return Line.ratio(name, _times(product).p95, _times(bare).p95, "ms", at_most=3)

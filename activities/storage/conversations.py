@@ -2,33 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Row,
-    Select,
-    Subquery,
-    Text,
-    case,
-    cast,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Row, Select, bindparam, func, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, next_positions
 from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
-from activities.storage.search import ConversationFilter, found
+from activities.storage.search import ConversationFilter, Shape, asked, found
 from activities.storage.tables import ConversationRow, LogRow, MessageRow, OutcomeRow
 from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
@@ -39,6 +23,16 @@ _LAST_MESSAGE: Final = (col(MessageRow.conversation_id) == col(ConversationRow.i
     col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")
 )
 """How far a conversation's last message got by now stands with the message."""
+_SHOWN: Final = (
+    col(ConversationRow.id),
+    col(ConversationRow.last_activity_at),
+    col(ConversationRow.snapshot),
+    col(ConversationRow.seq),
+    col(ConversationRow.last_message),
+    col(MessageRow.delivery_state),
+    col(MessageRow.delivery_reason),
+)
+_ONE: Final = select(*_SHOWN).outerjoin(MessageRow, _LAST_MESSAGE).where(col(ConversationRow.id) == bindparam("id"))
 
 
 class StoredConversations:
@@ -49,21 +43,17 @@ class StoredConversations:
         self._live = live
 
     async def get(self, conversation_id: str) -> Conversation | None:
-        statement = _conversations().where(col(ConversationRow.id) == conversation_id)
-        async with self._database.begin() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        async with self._database.read() as connection:
+            row = (await connection.execute(_ONE, {"id": conversation_id})).one_or_none()
         return _conversation(row) if row is not None else None
 
     async def list(
         self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
-    ) -> Slice[str, MovingPosition]:
+    ) -> Slice[dict[str, Any], MovingPosition]:
         """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
-        async with self._database.begin() if wanted.words is not None else self._database.read() as connection:
-            if wanted.words is not None:
-                # How rare the words are decides how they are found, so each search is planned for its own.
-                await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+        async with self._database.search() if wanted.words is not None else self._database.read() as connection:
             rows, end = await _page(connection, wanted, limit, after)
-        return Slice([row.json for row in rows], end)
+        return Slice([_told(row) for row in rows], end)
 
     async def messages(
         self, conversation_id: str, *, limit: int, after: SeqPosition | None
@@ -72,7 +62,7 @@ class StoredConversations:
         statement = select(MessageRow).where(col(MessageRow.conversation_id) == conversation_id)
         if after is not None:
             statement = statement.where(col(MessageRow.seq) > after.seq)
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(statement.order_by(col(MessageRow.seq)).limit(limit + 1))).all()
         return _by_seq([_message(row) for row in rows], limit)
 
@@ -92,7 +82,7 @@ class StoredConversations:
                 or_(col(LogRow.type) != "message", col(MessageRow.id).is_not(None)),
             )
         )
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(statement.order_by(col(LogRow.seq)).limit(limit + 1))).all()
         return _by_seq([_event(row) for row in rows], limit)
 
@@ -104,7 +94,7 @@ class StoredConversations:
         statement = select(OutcomeRow).where(col(OutcomeRow.conversation_id) == conversation_id)
         if after is not None:
             statement = statement.where(newer_than(at, message_id, after))
-        async with self._database.begin() as connection:
+        async with self._database.read() as connection:
             rows = (await connection.execute(statement.order_by(at, message_id).limit(limit + 1))).all()
         items = [Outcome.model_validate(row, from_attributes=True) for row in rows[:limit]]
         end = TimePosition(at=items[-1].at, id=items[-1].message_id) if len(rows) > limit else None
@@ -224,8 +214,8 @@ async def _page(
 ) -> tuple[Sequence[Row[*tuple[Any, ...]]], MovingPosition | None]:
     rows: Sequence[Row[*tuple[Any, ...]]] = []
     if after is None or not after.moved:
-        statement = _detailed(found(wanted, limit=limit + 1, below=after), newest_first=True)
-        rows = (await connection.execute(statement)).all()
+        shape, parameters = asked(wanted, limit=limit + 1, below=after)
+        rows = (await connection.execute(_detailed(shape), parameters)).all()
         top = after.top if after is not None else _place(rows[0]) if rows else None
         if len(rows) > limit and top is not None:
             last = _place(rows[limit - 1])
@@ -234,8 +224,8 @@ async def _page(
         return rows, None
     start = TimePosition(at=after.at, id=after.id) if after.moved else after.top
     left = limit - len(rows)
-    moved = found(wanted, limit=left + 1, above=start, created_by=after.top_at)
-    late = (await connection.execute(_detailed(moved, newest_first=False))).all()
+    shape, parameters = asked(wanted, limit=left + 1, above=start, created_by=after.top_at)
+    late = (await connection.execute(_detailed(shape), parameters)).all()
     page = [*rows, *late[:left]]
     if len(late) <= left:
         return page, None
@@ -247,29 +237,28 @@ def _place(row: Row[*tuple[Any, ...]]) -> TimePosition:
     return TimePosition(at=row.last_activity_at, id=row.id)
 
 
-def _detailed(places: Subquery, *, newest_first: bool) -> Select[*tuple[Any, ...]]:
+@lru_cache(maxsize=256)
+def _detailed(shape: Shape) -> Select[*tuple[Any, ...]]:
     """The conversations of a page; what they are shown with is looked up for these alone."""
+    places = found(shape)
     order = [places.c.last_activity_at, places.c.id]
     statement = (
-        select(places.c.id, places.c.last_activity_at, _json().label("json"))
+        select(*_SHOWN)
+        .select_from(places)
         .join(ConversationRow, col(ConversationRow.id) == places.c.id)
         .outerjoin(MessageRow, _LAST_MESSAGE)
     )
-    return statement.order_by(*(column.desc() if newest_first else column for column in order))
+    return statement.order_by(*order if shape.way == "above" else (column.desc() for column in order))
 
 
-def _json() -> ColumnElement[str]:
-    """A conversation as clients get it, made by PostgreSQL; to read a page into models and write it costs thrice."""
-    delivery = func.jsonb_build_object(
-        "state", col(MessageRow.delivery_state), "reason", col(MessageRow.delivery_reason)
-    )
-    current = case(
-        (col(MessageRow.delivery_state).is_not(None), func.jsonb_build_object("delivery", delivery)),
-        else_=cast({}, JSONB),
-    )
-    last = cast(_defaults(Message), JSONB).concat(col(ConversationRow.last_message)).concat(current)
-    own = func.jsonb_build_object("seq", col(ConversationRow.seq), "lastMessage", last)
-    return cast(cast(_defaults(Conversation), JSONB).concat(col(ConversationRow.snapshot)).concat(own), Text)
+def _told(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """A conversation in JSON, as clients get it. To read a page into models and write it from them costs thrice."""
+    _, _, snapshot, seq, last, state, reason = row
+    if last is not None:
+        last = {**_defaults(Message), **last}
+        if state is not None:
+            last["delivery"] = {"state": state, "reason": reason}
+    return {**_defaults(Conversation), **snapshot, "seq": seq, "lastMessage": last}
 
 
 @cache
@@ -278,19 +267,6 @@ def _defaults(model: type[Model]) -> dict[str, Any]:
     given = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
     return model.model_construct(**given).model_dump(mode="json", include=optional)
-
-
-def _conversations() -> Select[*tuple[Any, ...]]:
-    """Conversations with how far their last message got by now."""
-    return select(
-        col(ConversationRow.id),
-        col(ConversationRow.last_activity_at),
-        col(ConversationRow.snapshot),
-        col(ConversationRow.seq),
-        col(ConversationRow.last_message),
-        col(MessageRow.delivery_state),
-        col(MessageRow.delivery_reason),
-    ).outerjoin(MessageRow, _LAST_MESSAGE)
 
 
 def _by_seq(items: list[Any], limit: int) -> Slice[Any, SeqPosition]:

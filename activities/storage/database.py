@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from pydantic_core import from_json
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
@@ -42,17 +44,9 @@ class Database:
     def __init__(self, settings: configuration.Database) -> None:
         if settings.url is None:
             raise configuration.SettingsError("database.url: set GATEWAY_DATABASE__URL to postgresql://…")
-        seconds = settings.connect_timeout / 1000
-        self._engine: AsyncEngine = create_async_engine(
-            make_url(settings.url).set(drivername="postgresql+asyncpg"),
-            pool_size=settings.pool_size,
-            max_overflow=0,
-            pool_timeout=seconds,
-            hide_parameters=True,  # an error's text would quote guests
-            connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000},
-        )
+        self._settings = settings
+        self._engine = _engine(settings, settings.url)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -68,6 +62,19 @@ class Database:
             async with self._reading.connect() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def search(self) -> AsyncIterator[AsyncConnection]:
+        """As `read`, for statements whose plan depends on what they look for: each is planned for its own words."""
+        with _away_is_told():
+            async with self._searching.connect() as connection:
+                yield connection
+
+    @cached_property
+    def _searching(self) -> AsyncEngine:
+        planned = {"plan_cache_mode": "force_custom_plan"}
+        engine = _engine(self._settings, self._settings.url or "", server_settings=planned)
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+
     async def ping(self) -> None:
         async with self.begin() as connection:
             await connection.execute(text("SELECT 1"))
@@ -80,6 +87,23 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        if "_searching" in self.__dict__:
+            await self._searching.dispose()
+
+
+def _engine(settings: configuration.Database, url: str, **connecting: object) -> AsyncEngine:
+    seconds = settings.connect_timeout / 1000
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=seconds,
+        hide_parameters=True,  # an error's text would quote guests
+        json_deserializer=from_json,
+        connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000, **connecting},
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
 
 
 def _refuse_closed(connection: AdaptedConnection, record: object, proxy: object) -> None:

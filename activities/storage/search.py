@@ -9,12 +9,29 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Subquery, exists, false, func, literal_column, select, union
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal_column,
+    not_,
+    select,
+    tuple_,
+    union,
+)
 from sqlmodel import col
 
-from activities.storage.paging import TimePosition, newer_than, older_than
+from activities.storage.paging import TimePosition
 from activities.storage.tables import MESSAGE_WORDS, NAME_WORDS, ConversationRow, MessageRow
 from contracts.conversations import ConversationState
 from contracts.messages import ChannelType
@@ -35,40 +52,74 @@ class ConversationFilter:
     words: str | None = None
 
 
-def found(
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the statement of a page is made of; what it asks for comes as parameters, so that it is made only once."""
+
+    properties: int
+    filters: frozenset[str]
+    needs_review: bool | None
+    words: bool
+    way: Literal["from the top", "below", "above"]
+
+
+def asked(
     wanted: ConversationFilter,
     *,
     limit: int,
     below: TimePosition | None = None,
     above: TimePosition | None = None,
     created_by: datetime | None = None,
-) -> Subquery:
-    """Places of up to `limit` conversations: the newest `below` a place, or the oldest `above` one."""
+) -> tuple[Shape, dict[str, object]]:
+    """The shape and the parameters of a page: up to `limit`, the newest `below` a place, or the oldest `above` one."""
+    given: dict[str, object] = {
+        "state": wanted.state.value if wanted.state is not None else None,
+        "channel": wanted.channel,
+        "assigned_to": wanted.assigned_to,
+        "created_by": created_by,
+    }
+    filters = {name: value for name, value in given.items() if value is not None}
+    place = above or below
+    shape = Shape(
+        properties=len(wanted.properties),
+        filters=frozenset(filters),
+        needs_review=wanted.needs_review,
+        words=wanted.words is not None,
+        way="above" if above is not None else "below" if below is not None else "from the top",
+    )
+    parameters = {**filters, "limit": limit, **{f"property_{n}": each for n, each in enumerate(wanted.properties)}}
+    if place is not None:
+        parameters |= {"at": place.at, "id": place.id}
+    if wanted.words is not None:
+        words = folded(wanted.words)
+        parameters |= {"words": words, "begins": " & ".join(f"'{word}':*" for word in _WORD.findall(words))}
+    return shape, parameters
+
+
+def found(shape: Shape) -> Subquery:
+    """Places of conversations: those of each property in order from an index, and of these the first."""
     at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
-    conditions = _conditions(wanted)
-    if below is not None:
-        conditions.append(older_than(at, row_id, below))
-    if above is not None:
-        conditions.append(newer_than(at, row_id, above))
-    if created_by is not None:
-        conditions.append(col(ConversationRow.created_at) <= created_by)
-    order = [at, row_id] if above is not None else [at.desc(), row_id.desc()]
-    parts = []
-    for property_id in wanted.properties:
-        of_property = select(row_id, at).where(col(ConversationRow.property_id) == property_id, *conditions)
-        if wanted.words is None:
+    ascending = shape.way == "above"
+    conditions, order = _conditions(shape), [at, row_id] if ascending else [at.desc(), row_id.desc()]
+    limit = bindparam("limit", type_=Integer)
+    parts: list[Select[*tuple[Any, ...]]] = []
+    for number in range(shape.properties):
+        of_property = select(row_id, at).where(
+            col(ConversationRow.property_id) == bindparam(f"property_{number}"), *conditions
+        )
+        if not shape.words:
             parts.append(of_property.order_by(*order).limit(limit))
             continue
-        parts.append(of_property.where(_says(wanted.words)).order_by(*order).limit(limit))
+        parts.append(of_property.where(_says()).order_by(*order).limit(limit))
         # OFFSET 0 has names looked up first: how few they are is not foreseen, and no order finds them sooner.
-        named = of_property.where(_is_named(wanted.words)).offset(literal_column("0")).subquery()
-        parts.append(select(named).order_by(*_in_order(named, above is not None)).limit(limit))
+        named = of_property.where(_is_named()).offset(literal_column("0")).subquery()
+        parts.append(select(named).order_by(*_in_order(named, ascending)).limit(limit))
     if not parts:
         return select(row_id, at).where(false()).subquery()
     if len(parts) == 1:
         return parts[0].subquery()
     together = union(*(select(each.subquery()) for each in parts)).subquery()
-    return select(together).order_by(*_in_order(together, above is not None)).limit(limit).subquery()
+    return select(together).order_by(*_in_order(together, ascending)).limit(limit).subquery()
 
 
 def folded(words: str) -> str:
@@ -81,29 +132,35 @@ def _in_order(places: Subquery, ascending: bool) -> list[ColumnElement[Any]]:
     return columns if ascending else [column.desc() for column in columns]
 
 
-def _says(words: str) -> ColumnElement[bool]:
+def _says() -> ColumnElement[bool]:
     """Whether the words are said in one of its messages."""
-    said = func.websearch_to_tsquery("simple", folded(words))
+    said = func.websearch_to_tsquery("simple", bindparam("words", type_=Text))
     messages = select(col(MessageRow.id)).where(
         col(MessageRow.conversation_id) == col(ConversationRow.id), MESSAGE_WORDS.op("@@")(said)
     )
     return exists(messages)
 
 
-def _is_named(words: str) -> ColumnElement[bool]:
+def _is_named() -> ColumnElement[bool]:
     """Whether the words begin words of the guest's name."""
-    begins = " & ".join(f"'{word}':*" for word in _WORD.findall(folded(words)))
-    return NAME_WORDS.op("@@")(func.to_tsquery("simple", begins))
+    return NAME_WORDS.op("@@")(func.to_tsquery("simple", bindparam("begins", type_=Text)))
 
 
-def _conditions(wanted: ConversationFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.state is not None:
-        conditions.append(col(ConversationRow.state) == wanted.state.value)
-    if wanted.channel is not None:
-        conditions.append(col(ConversationRow.channel_type) == wanted.channel)
-    if wanted.assigned_to is not None:
-        conditions.append(col(ConversationRow.assigned_to) == wanted.assigned_to)
-    if wanted.needs_review is not None:
-        conditions.append(col(ConversationRow.needs_review).is_(wanted.needs_review))
+def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
+    at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
+    place = tuple_(bindparam("at", type_=DateTime(timezone=True)), bindparam("id", type_=Text))
+    possible = {
+        "state": col(ConversationRow.state) == bindparam("state"),
+        "channel": col(ConversationRow.channel_type) == bindparam("channel"),
+        "assigned_to": col(ConversationRow.assigned_to) == bindparam("assigned_to"),
+        "created_by": col(ConversationRow.created_at) <= bindparam("created_by"),
+    }
+    conditions = [condition for name, condition in possible.items() if name in shape.filters]
+    if shape.needs_review is not None:  # as the index of those has it, which is not found by IS TRUE
+        to_review = col(ConversationRow.needs_review)
+        conditions.append(and_(to_review) if shape.needs_review else not_(to_review))
+    if shape.way == "below":
+        conditions.append(tuple_(at, row_id) < place)
+    elif shape.way == "above":
+        conditions.append(tuple_(at, row_id) > place)
     return conditions
