@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search import Transition
     from workflows.timekeeper import Timekeeper
     from workflows.turn import TurnTaker
+    from workflows.unforeseen import failing_the_task_only
 
 HISTORY_CEILING = 8192
 """Events above which even a running publish does not hold continue-as-new back."""
@@ -70,7 +71,8 @@ class ConversationWorkflow:
         helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._time.run())]
         while not self._is_over():
             try:
-                await self._work(start, helpers)
+                with failing_the_task_only():
+                    await self._work(start, helpers)
             except asyncio.CancelledError:
                 self._end_by_operator()
 
