@@ -23,7 +23,10 @@ class Dev:
         """Reads what it prints until the pattern stands in it so often; gives the last."""
         assert self.process.stdout is not None
         while len(found := list(re.finditer(pattern, self.printed))) < times:
-            line = await asyncio.wait_for(self.process.stdout.readline(), 90)
+            try:
+                line = await asyncio.wait_for(self.process.stdout.readline(), 90)
+            except TimeoutError:
+                raise AssertionError(f"it does not print {pattern!r}: {self.printed}") from None
             assert line, f"it ended without {pattern!r}: {self.printed}"
             self.printed += line.decode()
         return found[times - 1]
