@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 from activities.channels.messages import sign
 from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY
 from tests.development import Dev, running
+from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import SECRET, FakeCallback
 from tests.fakes.server import serving
 from tests.questions import ASIDES, QUESTIONS
@@ -88,17 +90,31 @@ async def test_the_promise_holds_though_each_process_is_killed(tmp_path: Path) -
     await _killing(tmp_path, rounds=1, messages_between=8)
 
 
+# So many messages that no process ends again within the 10 s after which `gateway dev` calls it steady.
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_the_promise_holds_though_processes_are_killed_thirty_times(tmp_path: Path) -> None:
-    # So many that none ends again within the 10 s after which `gateway dev` calls it steady.
     await _killing(tmp_path, rounds=6, messages_between=40)
 
 
-async def _killing(folder: Path, *, rounds: int, messages_between: int) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+async def test_the_promise_holds_though_the_kills_find_answers_and_sends_under_way(tmp_path: Path) -> None:
+    ai = FakeAI()
+    ai.seconds = 0.5
+    ai.respond = lambda request: confident(request).model_copy(update={"response": "With pleasure"})
+    async with serving(ai.app) as engine:
+        slow = {"GATEWAY_AI__ENGINE": "http", "GATEWAY_AI__HTTP__URL": f"{engine}/answer"}
+        await _killing(tmp_path, rounds=6, messages_between=40, receiver_seconds=0.3, **slow)
+
+
+async def _killing(
+    folder: Path, *, rounds: int, messages_between: int, receiver_seconds: float = 0, **settings: str
+) -> None:
     callback = FakeCallback()
+    callback.seconds = receiver_seconds
     async with serving(callback.app) as receiver:
-        settings = {
+        settings |= {
             "GATEWAY_CHANNELS__MESSAGES__SECRET": SECRET,
             "GATEWAY_CHANNELS__MESSAGES__CALLBACK_URL": f"{receiver}/callback",
             "GATEWAY_CONVERSATION__DEBOUNCE": "0",
@@ -162,9 +178,12 @@ async def _holds(http: httpx.AsyncClient, acknowledged: dict[str, list[str]], ca
         return set(_in_replies(callback)) >= answered
 
     await eventually(told, what="the reply to every answered message", seconds=60)
-    assert Counter(_in_replies(callback)) == Counter(answered)
+    again = len(callback.attempts) - len(callback.received)
+    sys.stdout.write(f"{len(written)} messages, {len(answered)} answered, {again} replies sent again under their id\n")
+    told_of = _in_replies(callback)  # a hand-over may be told to its guest, too
+    assert set(Counter(told_of).values()) == {1}
     for mine in acknowledged.values():
-        assert [each for each in _in_replies(callback) if each in mine] == [each for each in mine if each in answered]
+        assert [each for each in told_of if each in mine] == [each for each in mine if each in told_of]
 
 
 def _in_replies(callback: FakeCallback) -> list[str]:
