@@ -8,7 +8,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
+from temporalio.common import RawValue, VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -39,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search import Transition
     from workflows.timekeeper import Timekeeper
     from workflows.turn import TurnTaker
-    from workflows.unforeseen import failing_the_task_only
+    from workflows.unforeseen import failing_the_task_only, read
 
 HISTORY_CEILING = 8192
 """Events above which even a running publish does not hold continue-as-new back."""
@@ -113,18 +113,18 @@ class ConversationWorkflow:
     # --- guests, channels and departments signal ---------------------------------------------------------------------
 
     @workflow.signal
-    def receive(self, message: GuestMessage) -> None:
-        transitions.receive(self._record, message, workflow.now())
+    def receive(self, message: RawValue) -> None:
+        transitions.receive(self._record, read(message, GuestMessage), workflow.now())
         self._changed()
 
     @workflow.signal
-    def delivery_failed(self, failure: DeliveryFailure) -> None:
-        transitions.delivery_failed(self._record, failure, workflow.now())
+    def delivery_failed(self, failure: RawValue) -> None:
+        transitions.delivery_failed(self._record, read(failure, DeliveryFailure), workflow.now())
         self._changed()
 
     @workflow.signal
-    def task_done(self, done: TaskDone) -> None:
-        transitions.task_done(self._record, done, workflow.now())
+    def task_done(self, done: RawValue) -> None:
+        transitions.task_done(self._record, read(done, TaskDone), workflow.now())
         self._changed()
 
     # --- staff update ----------------------------------------------------------------------------------------------
