@@ -43,6 +43,8 @@ with workflow.unsafe.imports_passed_through():
 
 HISTORY_CEILING = 8192
 """Events above which even a running publish does not hold continue-as-new back."""
+CARRIED_CHARACTERS = 400_000
+"""Most of messages that a next run is given: at four bytes each, they nearly fill what Temporal takes at once."""
 
 
 class ConversationStart(Model):
@@ -320,10 +322,13 @@ class ConversationWorkflow:
     def _should_continue(self) -> bool:
         """At the limit when a guest has just written, at half as much again whenever that may be.
 
+        With more than Temporal takes at once it would fail for ever, so it waits for storage to take its part.
         Right after a delivery the guest's next message would come in between, and fail the task that ends the run.
         """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
+        if length > limit and self._record.weight > CARRIED_CHARACTERS:
+            return False
         if info.is_continue_as_new_suggested() or length > limit + limit // 2:
             return True
         return length > limit and not self._drain.is_flying and self._turns.is_due
