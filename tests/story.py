@@ -168,7 +168,7 @@ def outcomes_name_the_reply_that_was_given(story: Story) -> None:
             failed = reply.delivery.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN)
             assert not failed, f"{outcome.message_id} is called answered, but its reply is {reply.delivery.state}"
         elif reply is not None:
-            assert outcome.outcome == "handed", f"{outcome.message_id} is suppressed and has a reply"
+            assert outcome.outcome in ("handed", "rated"), f"{outcome.message_id} is suppressed and has a reply"
             assert reply.author is Author.SYSTEM, f"{outcome.message_id} is handed, but {reply.author} replied"
         if reply is not None:
             assert reply.seq > messages[outcome.message_id].seq, f"{outcome.message_id} was replied to before it came"
