@@ -54,6 +54,7 @@ def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
     if record.state is ConversationState.RESOLVED:
         record.activate("reopened", now, opening.by.id)
         record.escalate(f"{opening.by.name} wrote again", now, by=opening.by.id, assigned_to=opening.by.id)
+        record.answered_by_person()
     else:
         conversation = record.conversation
         conversation.guest_id = record.profile.id = opening.guest_id or conversation.guest_id
