@@ -224,6 +224,22 @@ class AnyInterleaving(StaffAtWork):
         self.driven.follows_up(summary)
         assert len(self.record.steps) == max(0, steps - 1)
 
+    @precondition(lambda self: self.record.policy.survey and not self.driven.question and self.record.looked_up)
+    @rule(words=st.lists(st.sampled_from(["5", "Two stars", "When is breakfast?"]), min_size=2, max_size=4))
+    def is_answered_and_resolved_and_says(self, words: list[str]) -> None:
+        """The whole way to a rating, which steps at random seldom take, and what a guest may say to the question."""
+        self.driven.calms_down()
+        if self.record.state is not RESOLVED:
+            self.command(ANA, "resolve")
+        self.driven.calms_down()
+        self.seen.gone |= {
+            message.id
+            for message in self.driven.stored.messages.values()
+            if message.delivery.state is DeliveryState.SENT
+        }
+        for each in words:
+            self._writes(each)
+
     @precondition(lambda self: self.driven.tasks)
     @rule(which=st.integers(0))
     def a_department_is_done(self, which: int) -> None:

@@ -88,10 +88,14 @@ def test_a_guest_is_asked_once_when_the_conversation_is_resolved() -> None:
     assert len([each for each in record.window if each.author is Author.SYSTEM]) == 1
 
 
-def test_a_guest_is_asked_when_the_ais_conversation_closes_by_itself() -> None:
+@pytest.mark.parametrize(("asked_before", "due"), [(None, True), (timedelta(0), True), (MINUTE, False)])
+def test_a_guest_is_asked_when_the_ais_conversation_closes_by_itself(asked_before: timedelta | None, due: bool) -> None:
     record = _answered()
-    promises.fall_due(record, NOW + record.policy.idle_timeout)
-    assert (record.state, record.asking.due) == (RESOLVED, True)
+    closes = NOW + record.policy.idle_timeout
+    if asked_before is not None:
+        record.asking.asked_before = closes - RULES.pause + asked_before
+    promises.fall_due(record, closes)
+    assert (record.state, record.asking.due) == (RESOLVED, due)
 
 
 def _without_rules(record: Record) -> None:
