@@ -31,6 +31,14 @@ def asking(skipping: Skipping) -> Skipping:
     return skipping
 
 
+async def _question_has_left(guest: Guest) -> None:
+    async def left() -> bool:
+        sent = DeliveryState.SENT
+        return any(each.content == QUESTION and each.delivery.state is sent for each in await guest.messages())
+
+    await eventually(left, what="the question to leave")
+
+
 class Writer:
     """A guest whose messages carry the time of the server, which is skipped."""
 
@@ -69,12 +77,7 @@ class Writer:
     async def asked(self) -> Conversation:
         """Resolved, and the question has left."""
         await self.resolved()
-
-        async def left() -> bool:
-            sent = DeliveryState.SENT
-            return any(each.content == QUESTION and each.delivery.state is sent for each in await self.messages())
-
-        await eventually(left, what="the question to leave")
+        await _question_has_left(self.guest)
         return await self.guest.conversation()
 
     async def messages(self) -> list[Message]:
@@ -157,8 +160,8 @@ async def test_the_ais_conversation_asks_when_it_closes_by_itself(asking: Skippi
     guest = Writer(asking)
     await guest.says("Hello?")
     await asking[1].sleep(timedelta(hours=25))
-    conversation = await guest.guest.reaches(lambda each: each.survey is not None, "the question")
-    assert conversation.state is RESOLVED
+    await _question_has_left(guest.guest)
+    assert (await guest.guest.conversation()).state is RESOLVED
     assert (await guest.says("2"))[0] == "rated"
 
 
@@ -227,13 +230,13 @@ def test_a_property_sets_its_own_over_the_shared_settings() -> None:
 async def rated(settings: Settings, hotel: str, stack: Stack, ai: FakeAI, api: Api) -> tuple[Guest, str]:
     """A guest whose conversation is over and rated, and its id."""
     settings.properties[hotel].survey = Survey(enabled=True)
-    settings.properties[hotel].survey.window = 1_500
+    settings.properties[hotel].survey.window = 5_000
     guest = stack.guest()
     async with workers(stack.settings, stack.client):
         await guest.ask("When is breakfast?")
         conversation = await guest.conversation()
         await stack.conversations.resolve(command(conversation))
-        await guest.reaches(lambda each: each.survey is not None, "the question")
+        await _question_has_left(guest)
         assert (await guest.ask("5")).outcome == "rated"
         await guest.handle.result()
     return guest, conversation.conversation_id

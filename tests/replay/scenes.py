@@ -71,12 +71,12 @@ async def _settled(stack: Stack, guest: Guest) -> Conversation:
     return conversation
 
 
-async def _has_left(guest: Guest) -> str:
-    """The id of the AI's reply, once the conversation knows that it left."""
+async def _has_left(guest: Guest, author: Author = Author.AI) -> str:
+    """The id of the author's first message, once the conversation knows that it left."""
 
     async def sent() -> str | None:
         messages = await guest.messages()
-        gone = (each.id for each in messages if each.author is Author.AI and each.delivery.state is DeliveryState.SENT)
+        gone = (each.id for each in messages if each.author is author and each.delivery.state is DeliveryState.SENT)
         return next(gone, None)
 
     return await eventually(sent, what="the reply to leave")
@@ -126,7 +126,7 @@ async def test_a_question_and_two_ratings(scene: Guest, stack: Stack, quick: Non
     stack.settings.properties[stack.hotel].survey.window = 2_000
     await scene.ask("What time is breakfast?")
     await stack.conversations.resolve(command(await scene.conversation()))
-    await scene.reaches(lambda each: each.survey is not None, "the question")
+    await _has_left(scene, Author.SYSTEM)
     for rating in ("2", "5 stars"):
         assert (await scene.ask(rating)).outcome == "rated"
     await scene.handle.result()
@@ -138,7 +138,7 @@ async def test_a_question_that_a_guest_passes_over(texting: Guest, stack: Stack,
     stack.settings.properties[stack.hotel].survey.window = 5_000
     await texting.ask("When is breakfast?")
     await stack.conversations.resolve(command(await texting.conversation()))
-    await texting.reaches(lambda each: each.survey is not None, "the question")
+    await _has_left(texting, Author.SYSTEM)
     assert (await texting.ask("And dinner?")).outcome == "answered"
     await stack.conversations.resolve(command(await texting.conversation()))
     assert (await texting.ask("4")).outcome == "rated"
