@@ -109,7 +109,9 @@ class ConversationWorkflow:
         record.policy.resolved_window = timedelta(0)
         if record.state is not ConversationState.RESOLVED:
             record.resolve(now, reason="An operator ended the conversation")
-        record.summary_due = False
+        record.summary_due = record.asking.due = False
+        if record.conversation.survey is not None:
+            record.conversation.survey.until = now
         self._changed()
 
     # --- guests, channels and departments signal ---------------------------------------------------------------------
@@ -139,8 +141,12 @@ class ConversationWorkflow:
     @open.validator
     def _open_is_possible(self, opening: Opening) -> None:
         conversation = self._record.conversation
-        begun = conversation.seq > 0 or self._record.unchecked
-        if begun and opening.message_id not in self._record.staff_replies:
+        if opening.message_id in self._record.staff_replies:
+            return
+        if conversation.state is ConversationState.RESOLVED:
+            with_template = opening.template is not None
+            _raise(policy.refusal_of_channel(self._record, with_template=with_template, now=workflow.now()))
+        elif conversation.seq > 0 or self._record.unchecked:
             own = conversation.conversation_id
             raise _as_application_error(
                 AlreadyOpen(f"conversation {own} is {conversation.state}; write there", conversationId=own)
