@@ -2,7 +2,9 @@
 
 import base64
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -36,6 +38,25 @@ from tests.support import Guest, Stack, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
 from workflows.search import register_search_attributes, search_attributes
+
+OWN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives each run a temporary folder of its own.
+
+    Under pytest's common one, the start of any other run takes the right to enter it away from PostgreSQL's user.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="gateway-tests-")
+        config.stash[OWN_FOLDER] = Path(config.option.basetemp)
+
+
+@pytest.hookimpl(trylast=True)  # the servers have ended by then
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps the folder, and with it the servers' logs, only of a run that failed."""
+    if exitstatus == pytest.ExitCode.OK and OWN_FOLDER in session.config.stash:
+        shutil.rmtree(session.config.stash[OWN_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
