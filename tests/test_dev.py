@@ -77,7 +77,7 @@ async def running(folder: Path) -> AsyncIterator[Dev]:
 def machine_seconds() -> float:
     """Processor time that this machine has spent on anything."""
     spent = psutil.cpu_times()
-    return float(spent.user + spent.system)
+    return float(spent.user + spent.nice + spent.system)
 
 
 def seconds_of(processes: Sequence[psutil.Process]) -> float:
