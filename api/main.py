@@ -1,6 +1,7 @@
 """The api process: REST, webhooks, sockets and pages in front of conversations."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from activities.hotel.http import open_hotel
@@ -125,7 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        generate_unique_id_function=operation_id,
+        routes=_routes(),
         middleware=[
             Middleware(UnexpectedErrors),
             Middleware(Gate),
@@ -136,17 +138,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     install_error_handlers(app)
-    # Routes are tried in this order, and what guests wait for comes first.
-    for router in (messages.router, whatsapp.router, twilio.router, email.router):
-        app.include_router(router, dependencies=[Depends(Public("what comes in is signed by its channel"))])
-    app.include_router(media.linked, dependencies=[Depends(Public("the link is signed"))])
-    app.include_router(chat_media.router, dependencies=[Depends(Public("the form holds the visitor's token"))])
-    app.include_router(sockets.router, dependencies=[Depends(Public("the first frame holds a token"))])
-    app.include_router(_rest())
-    app.include_router(operations.router, dependencies=[Depends(Public("for probes, which tell nothing of guests"))])
-    app.include_router(pages.router, dependencies=[Depends(Public("a page; what it shows it asks for itself"))])
     _serve_docs(app)
     return app
+
+
+@functools.cache
+def _routes() -> list[BaseRoute]:
+    """What every application answers: FastAPI works it out once, at the first request, and takes its time."""
+    root = APIRouter(generate_unique_id_function=operation_id)
+    # Routes are tried in this order, and what guests wait for comes first.
+    for router in (messages.router, whatsapp.router, twilio.router, email.router):
+        root.include_router(router, dependencies=[Depends(Public("what comes in is signed by its channel"))])
+    root.include_router(media.linked, dependencies=[Depends(Public("the link is signed"))])
+    root.include_router(chat_media.router, dependencies=[Depends(Public("the form holds the visitor's token"))])
+    root.include_router(sockets.router, dependencies=[Depends(Public("the first frame holds a token"))])
+    root.include_router(_rest())
+    root.include_router(operations.router, dependencies=[Depends(Public("for probes, which tell nothing of guests"))])
+    root.include_router(pages.router, dependencies=[Depends(Public("a page; what it shows it asks for itself"))])
+    return root.routes
 
 
 def _larger_bodies(settings: Settings) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from activities.tls import trusted
 from api.auth.permissions import Permission, permissions_of
 from api.auth.tokens import Claims
 from api.live.protocol import protocol_options
@@ -105,7 +106,7 @@ class Api:
     async def client(self, token: str) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"}
         return await self._closing.enter_async_context(
-            httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30)
+            httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, verify=trusted())
         )
 
 
@@ -114,7 +115,7 @@ async def running_api(settings: Settings) -> AsyncIterator[Api]:
     app = create_app(settings)
     async with AsyncExitStack() as closing:
         url = await closing.enter_async_context(serving(app, **protocol_options(settings.websocket)))
-        http = await closing.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+        http = await closing.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, verify=trusted()))
         yield Api(app, url, http, closing)
 
 

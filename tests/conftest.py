@@ -1,16 +1,22 @@
 """Real servers for the whole suite: Temporal, PostgreSQL and Redis are started once, on free ports and sockets."""
 
+import asyncio
 import base64
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -30,12 +36,31 @@ from tests.fakes.receiver import FakeReceiver
 from tests.fakes.server import serving
 from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import FakeTwilio
-from tests.histories import check_all
+from tests.histories import all_told, check_all
 from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
-from tests.support import Guest, Stack, workers, workers_without_deployment
+from tests.support import Guest, Stack, eventually, workers, workers_without_deployment
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
 from workflows.search import register_search_attributes, search_attributes
+
+OWN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives each run a temporary folder of its own.
+
+    Under pytest's common one, the start of any other run takes the right to enter it away from PostgreSQL's user.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="gateway-tests-")
+        config.stash[OWN_FOLDER] = Path(config.option.basetemp)
+
+
+@pytest.hookimpl(trylast=True)  # the servers have ended by then
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps the folder, and with it the servers' logs, only of a run that failed."""
+    if exitstatus == pytest.ExitCode.OK and OWN_FOLDER in session.config.stash:
+        shutil.rmtree(session.config.stash[OWN_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -128,9 +153,18 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def client(settings: Settings) -> Client:
+    """A client of Temporal's server, where nothing of earlier tests runs on: it would reach this test's fakes."""
     client = await connect(settings, lazy=False)
     await register_search_attributes(client)
+    async with asyncio.TaskGroup() as ending:
+        async for each in client.list_workflows("ExecutionStatus = 'Running'"):
+            ending.create_task(_end(client.get_workflow_handle(each.id, run_id=each.run_id)))
     return client
+
+
+async def _end(workflow: WorkflowHandle[object, object]) -> None:
+    with suppress(RPCError):  # it has ended by itself
+        await workflow.terminate("its test is over")
 
 
 @pytest.fixture
@@ -245,9 +279,12 @@ async def skipping(
 
 
 @pytest.fixture
-async def held_to_the_rules(client: Client, hotel: str) -> AsyncIterator[None]:
+async def held_to_the_rules(settings: Settings, client: Client, hotel: str) -> AsyncIterator[None]:
     """When the test is over, the histories of all its conversations must keep the rules of `tests.story`."""
     yield
+    if not await all_told(client, hotel):  # an outcome is known a moment before it is told, and the workers are gone
+        async with workers(settings, client):
+            await eventually(partial(all_told, client, hotel), what="every message to be told")
     assert await check_all(client, hotel, complete=False), "the test had no conversation"
 
 

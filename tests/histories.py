@@ -21,7 +21,7 @@ from contracts.conversations import Outcome
 from contracts.events import Ask, DeliverAndPublish, DeliverAndPublishResult, Event, Publication, SendResult
 from contracts.messages import Delivery, DeliveryState, GuestMessage
 from contracts.names import CONVERSATION_WORKFLOW
-from tests.story import Attempt, Story, check_contact
+from tests.story import Attempt, Story, check_contact, untold
 
 PUBLISHING = "deliver_and_publish"
 ASKING = "answer"
@@ -103,12 +103,22 @@ async def contact(client: Client, workflow_id: str, *, complete: bool = True) ->
 
 async def check_all(client: Client, property_id: str, *, complete: bool = True) -> int:
     """Holds every conversation of a property to the rules; how many contacts that were."""
-    query = f"WorkflowType = '{CONVERSATION_WORKFLOW}' AND GatewayProperty = '{property_id}'"
-    ids = {each.id async for each in client.list_workflows(query)}
-    for each in sorted(ids):
+    ids = await _ids(client, property_id)
+    for each in ids:
         found = await contact(client, each, complete=complete)
         check_contact(found.stories, found.received)
     return len(ids)
+
+
+async def all_told(client: Client, property_id: str) -> bool:
+    """Whether every message that a conversation of a property received has been handed over to publishing."""
+    contacts = [await contact(client, each) for each in await _ids(client, property_id)]
+    return not any(untold(found.stories, found.received) for found in contacts)
+
+
+async def _ids(client: Client, property_id: str) -> list[str]:
+    query = f"WorkflowType = '{CONVERSATION_WORKFLOW}' AND GatewayProperty = '{property_id}'"
+    return sorted({each.id async for each in client.list_workflows(query)})
 
 
 async def read(histories: Iterable[WorkflowHistory], converter: DataConverter, *, complete: bool = True) -> Contact:

@@ -25,7 +25,7 @@ MEMORY_LIMIT = 900 * 1024 * 1024
 def machine_seconds() -> float:
     """Processor time that this machine has spent on anything."""
     spent = psutil.cpu_times()
-    return float(spent.user + spent.system)
+    return float(spent.user + spent.nice + spent.system)
 
 
 def seconds_of(processes: Sequence[psutil.Process]) -> float:

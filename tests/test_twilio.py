@@ -332,7 +332,7 @@ async def test_whatever_the_provider_does_a_message_leaves_once(
 ) -> None:
     """The same words went to the same guest before, so that the list alone would mistake one for the other."""
     sender = number()
-    ai.respond = lambda request: FakeAI().respond(request).model_copy(update={"response": "Yes."})
+    ai.respond = lambda request: confident(request).model_copy(update={"response": "Yes."})
     async with workers(stack.settings, stack.client):
         first = sms(sender, "Is there a pool?")
         await write(api, hotel, first)

@@ -4,6 +4,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from activities.ai.port import EngineError
+from activities.tls import trusted
 from contracts.ai import AIRequest, AIResponse
 from contracts.conversations import Conversation
 from contracts.messages import Message
@@ -23,7 +24,9 @@ class HttpEngine:
         """`seconds` is how long one request may take."""
         headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self.url = url
-        self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS))
+        self._client = httpx.AsyncClient(
+            headers=headers, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS), verify=trusted()
+        )
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
         headers = {"content-type": "application/json", "idempotency-key": turn_id}

@@ -7,6 +7,7 @@ import httpx
 
 from activities.channels.messages import SIGNATURE_HEADER, sign
 from activities.media.links import MediaLinks
+from activities.tls import trusted
 from contracts.events import SendResult, SendResultKind
 from contracts.messages import OutboundMessage
 from settings import Settings
@@ -21,7 +22,7 @@ class MessagesCallback:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._links = MediaLinks(settings)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=trusted())
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
         channel = self._settings.channels_of(property_id).messages

@@ -20,6 +20,7 @@ from activities.channels.port import MediaError
 from activities.channels.sms_segments import segments
 from activities.channels.twilio import ERRORS, REFERENCE
 from activities.media.links import MediaLinks
+from activities.tls import trusted
 from contracts.delivery import reference
 from contracts.events import SendResult
 from contracts.messages import Attachment, OutboundMessage
@@ -63,7 +64,7 @@ class Twilio:
         self._reports = reports
         self._links = MediaLinks(settings)
         self._parts: PartsSender[Part] = PartsSender(reports, ERRORS)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, verify=trusted())
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
         channel = self._settings.channels_of(property_id).twilio

@@ -16,6 +16,7 @@ from activities.channels.port import MediaError
 from activities.channels.whatsapp import ERRORS
 from activities.channels.whatsapp_content import MEDIA_URL
 from activities.media.links import MediaLinks
+from activities.tls import trusted
 from contracts.delivery import reference
 from contracts.events import SendResult
 from contracts.messages import Attachment, OutboundMessage, Template
@@ -39,7 +40,7 @@ class WhatsApp:
         self._settings = settings
         self._links = MediaLinks(settings)
         self._parts: PartsSender[Payload] = PartsSender(reports, ERRORS)
-        self._http = httpx.AsyncClient(timeout=TIMEOUT)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, verify=trusted())
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
         channel = self._settings.channels_of(property_id).whatsapp

@@ -9,6 +9,7 @@ from circuitbreaker import CircuitBreaker
 from pydantic import ValidationError
 
 from activities.hotel.port import HotelAwayError
+from activities.tls import trusted
 from contracts.base import Model
 from contracts.guests import GuestContact, Stay
 from settings import HttpIntegration
@@ -38,7 +39,7 @@ class HttpHotel:
         headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
         self._url = url.rstrip("/")
         self._seconds = settings.timeout / 1000
-        self._client = httpx.AsyncClient(headers=headers, timeout=self._seconds)
+        self._client = httpx.AsyncClient(headers=headers, timeout=self._seconds, verify=trusted())
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_TO_REST, recovery_timeout=REST_SECONDS, expected_exception=HotelAwayError
         )
