@@ -227,14 +227,15 @@ async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, 
     return len(counted) / messages, sum(event.ByteSize() for event in counted) / messages
 
 
-async def measure() -> list[Line]:
+async def measure() -> AsyncIterator[list[Line]]:
+    """Each group of figures as soon as it is known."""
     async with stack() as bench:
-        lines = await answers_against_activities(bench.client)
+        yield await answers_against_activities(bench.client)
         for engine, name in (("embedded", "fast engine"), ("http", "slow engine")):
-            lines += await _against_bare(bench, engine, name)
+            yield await _against_bare(bench, engine, name)
         async with product(bench, "embedded") as running:
-            lines += await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
-        return lines + await sockets_against_bare(bench.environment)
+            yield await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
+        yield await sockets_against_bare(bench.environment)
 
 
 async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
@@ -278,5 +279,10 @@ async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
     ]
 
 
+async def main() -> None:
+    async for lines in measure():
+        print(f"{report(lines)}\n", flush=True)
+
+
 if __name__ == "__main__":
-    print(report(uvloop.run(measure())))
+    uvloop.run(main())
