@@ -67,6 +67,14 @@ async def test_a_message_is_sent_once_however_often_it_is_posted(talk: str, agen
     assert plain.json()["id"] != other.json()["id"]
 
 
+async def test_a_message_cannot_have_the_id_of_a_guests(talk: str, agent: Person) -> None:
+    said = (await agent.http.get(f"{talk}/messages")).json()["items"][0]
+    body = {"content": "One moment, please", "clientMessageId": said["id"]}
+    refused = await agent.http.post(f"{talk}/messages", json=body)
+    assert problem(refused) == (422, "invalid")
+    assert refused.json()["field"] == "clientMessageId"
+
+
 async def test_the_same_key_is_the_same_command(talk: str, agent: Person) -> None:
     keyed = {"Idempotency-Key": "first"}
     claimed = await agent.http.post(f"{talk}/claim", headers=keyed)

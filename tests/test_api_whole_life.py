@@ -267,6 +267,9 @@ async def test_staff_write_first(
     assert (opened.status_code, opened.json()["state"]) == (201, "new")
     assert opened.headers["location"] == f"{LIST}/{opened.json()['conversationId']}"
     assert again.json()["lastMessage"]["id"] == opened.json()["lastMessage"]["id"] == body["clientMessageId"]
+    reply = {"content": "The same id", "clientMessageId": body["clientMessageId"]}
+    same = await agent.http.post(f"{opened.headers['location']}/messages", json=reply)
+    assert (same.status_code, same.json()["content"]) == (201, body["content"])
     other = await agent.http.post(LIST, json={**body, "clientMessageId": str(uuid.uuid4())})
     assert problem(other) == (409, "already_open")
     assert other.json()["conversationId"] == opened.json()["conversationId"]

@@ -140,7 +140,7 @@ class Conversations:
                 ConversationWorkflow.open,
                 opening,
                 start_workflow_operation=starting,
-                id=opening.message_id,
+                id=_update_id("open", opening.message_id),
                 rpc_timeout=timedelta(seconds=ATTEMPT_SECONDS),
             )
             try:
@@ -160,7 +160,8 @@ class Conversations:
 
     async def reply(self, command: Reply) -> Message:
         """A staff message or note; the same `message_id` again gives the same message."""
-        return await self._command(ConversationWorkflow.reply, command, Message, command.message_id)
+        update_id = _update_id("reply", command.message_id)
+        return await self._command(ConversationWorkflow.reply, command, Message, update_id)
 
     async def redeliver(self, command: Redeliver, update_id: str | None = None) -> Message:
         """Hurries, skips or says again a message that is not delivered. Raises NotFound where there is none."""
@@ -341,6 +342,11 @@ def _the_one_asked_for(found: Conversation, conversation_id: str) -> Conversatio
     if found.conversation_id != conversation_id:
         raise _no_such(conversation_id)
     return found
+
+
+def _update_id(command: str, message_id: str) -> str:
+    """Temporal knows an update by its id alone: of another command under the same id it would give the answer."""
+    return f"{command}-{message_id}"
 
 
 def _no_such(conversation_id: str) -> NotFound:

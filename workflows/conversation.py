@@ -162,6 +162,7 @@ class ConversationWorkflow:
     def _reply_is_possible(self, command: Reply) -> None:
         if command.message_id in self._record.staff_replies:
             return
+        _raise(policy.refusal_of_id(self._record, command.message_id))
         self._refuse("note" if command.private else "reply", command)
         if not command.private:
             _raise(policy.refusal_of_words(self._record, command, workflow.now()))

@@ -16,6 +16,7 @@ from contracts.messages import Author, DeliveryState, Message
 from contracts.problems import (
     GatewayError,
     HeldByOther,
+    Invalid,
     MissedMessages,
     NotFound,
     OptedOut,
@@ -98,6 +99,13 @@ def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayEr
     if command.draft_id is not None and (draft is None or draft.id != command.draft_id):
         return WrongState("the draft has been used or has given way to another; send the text itself", draftId=None)
     return refusal_of_channel(record, with_template=command.template is not None, now=now)
+
+
+def refusal_of_id(record: Record, message_id: str) -> GatewayError | None:
+    """Why a new message of staff cannot have this id, or None."""
+    if record.remembers(message_id) or record.message(message_id) is not None:
+        return Invalid("clientMessageId: is another message's of this conversation", field="clientMessageId")
+    return None
 
 
 def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) -> GatewayError | None:

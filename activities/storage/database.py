@@ -30,11 +30,10 @@ _AWAY = (
     InterfaceError,
     OperationalError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,  # it starts or stops
+    asyncpg.InsufficientResourcesError,  # too many connections, a full disk
+    asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
-    asyncpg.TooManyConnectionsError,
 )
 
 
