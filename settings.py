@@ -134,6 +134,30 @@ def _for_every_channel(value: object) -> object:
     return value
 
 
+class SurveyWords(Section):
+    """What is unset keeps its standing text."""
+
+    question: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    thanks: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+
+
+class Survey(Section):
+    """Asking guests how the help was, once a conversation is resolved."""
+
+    enabled: bool = False
+    window: Annotated[Milliseconds, Field(ge=60_000, le=7 * 24 * 3600 * 1000)] = 24 * 3600 * 1000
+    """How long a number is taken as the rating; for as long, a guest who writes on reopens the conversation."""
+    pause: Milliseconds = 7 * 24 * 3600 * 1000
+    """How long a contact that was asked is not asked again."""
+    language: Language = "en"
+    """Of a guest whose own is not known, or has no words."""
+    words: dict[Language, SurveyWords] = {}
+    """By language (ISO 639-1)."""
+
+
 class ConversationSettings(Section):
     debounce: Annotated[dict[ChannelType, Milliseconds], BeforeValidator(_for_every_channel)] = {
         "whatsapp": 1_500,
@@ -147,6 +171,7 @@ class ConversationSettings(Section):
     resolved_window: Milliseconds = 0
     summaries: bool = True
     """The AI sums a conversation up when it is resolved."""
+    survey: Survey = Survey()
     message_age_limit: Milliseconds = 24 * 3600 * 1000
     history_limit: int = Field(default=200, ge=20)
 
@@ -302,6 +327,8 @@ class Property(Section):
     approvals: dict[ActionType, Approval] | None = None
     texts: Texts = Texts()
     channels: PropertyChannels = PropertyChannels()
+    survey: Survey = Survey()
+    """What is set here is used instead of the same key of `conversation.survey`."""
     ai: Ai = Ai()
     """What is set here is used instead of the same key of `ai`."""
 
@@ -416,6 +443,11 @@ class Settings(BaseSettings):
         """The AI of a property: its own keys, then the shared ones."""
         hotel = self.properties.get(property_id)
         return _over(self.ai, hotel.ai) if hotel else self.ai
+
+    def survey_of(self, property_id: str) -> Survey:
+        """How guests of a property are asked for a rating: its own keys, then the shared ones."""
+        hotel = self.properties.get(property_id)
+        return _over(self.conversation.survey, hotel.survey) if hotel else self.conversation.survey
 
     def engine_of(self, property_id: str) -> EngineName:
         return self.ai_of(property_id).engine

@@ -13,7 +13,7 @@ from contracts.guests import Erasure, Guest, GuestContact, GuestWithStays, Histo
 from contracts.knowledge import ArticleUse, Gap, GapQuestion, StoredArticle
 from contracts.messages import AIInfo, Attachment, Author, Delivery, DeliveryState, InboundMessage, Message
 from contracts.quarantine import QuarantineItem
-from contracts.reports import ConversationReport, Durations, ReportRow
+from contracts.reports import ConversationReport, Durations, ReportRow, Satisfaction
 from contracts.staff import ApiKey, Staff, StaffMember
 from contracts.tasks import Task
 from contracts.webhooks import WebhookDelivery, WebhookEndpoint
@@ -144,6 +144,7 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
                 ai_share=0.76,
                 handed=9,
                 sla_kept=1.0,
+                satisfaction=Satisfaction(ratings=17, average=4.4, satisfied=0.88),
             )
         ],
     ),

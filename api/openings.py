@@ -85,7 +85,8 @@ async def open_conversation(
 ) -> Conversation:
     """Begins a conversation, in state `new` until the guest answers; then the AI has it.
 
-    A guest who is in a conversation already is written to there: 409 `already_open` names it.
+    A guest who is in a conversation already is written to there: 409 `already_open` names it. One that is resolved
+    and still waits for a late word or a rating is opened again, as yours.
     """
     require_property(session.staff, body.property_id)
     _check(state.settings, body)

@@ -49,7 +49,7 @@ class ConversationReportQuery(contracts.base.Body):
 async def report_conversations(
     session: ReadsReports, state: GatewayState, query: Annotated[ConversationReportQuery, Query()]
 ) -> ConversationReport:
-    """Volumes, response and resolution times, the AI's share and promises kept, of your properties.
+    """Volumes, response and resolution times, the AI's share, promises kept and satisfaction, of your properties.
 
     Days are in each property's time zone. Groups in which nothing happened are left out.
     """

@@ -4,7 +4,7 @@ const storageKey = `gateway:${property}`;
 const kept = { token: null, unsent: {}, ...JSON.parse(localStorage.getItem(storageKey) ?? "{}") };
 const bubbles = new Map(); // by message id, and by frame id until the message has one
 const element = (id) => document.getElementById(id);
-let socket, cursor, typingTimer, lastTyped = 0, delay = 500, state = "new", live = true;
+let socket, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
 
 const keep = () => localStorage.setItem(storageKey, JSON.stringify(kept));
 const send = (type, payload, id) => {
@@ -34,7 +34,7 @@ function receive({ type, payload, id, cursor: at }) {
       keep();
       for (const [frame, content] of Object.entries(kept.unsent)) send("send_message", { content }, frame);
     }
-    showState(payload.conversation?.state ?? state);
+    showState(payload.conversation ?? conversation);
   } else if (type === "message") {
     if (payload.message.author !== "guest") showTyping();
     show(payload.message.id, payload.message);
@@ -42,7 +42,7 @@ function receive({ type, payload, id, cursor: at }) {
   } else if (type === "presence") {
     showStatus(`${payload.authorName} from our team is with you now`);
   } else if (type === "conversation_update") {
-    showState(payload.conversation.state);
+    showState(payload.conversation);
   } else if (type === "typing") {
     showTyping(payload.typing && (payload.authorName ?? "The butler"));
   } else if (type === "ack") {
@@ -100,7 +100,10 @@ function fail(frame, reason) {
 }
 
 function showState(to) {
-  state = to;
+  const { state, survey, rating } = conversation = to, left = Date.parse(survey?.until) - Date.now();
+  element("rating").hidden = !(left > 0);
+  if (left > 0) setTimeout(() => { element("rating").hidden = true; }, left);
+  for (const button of element("rating").querySelectorAll("button")) button.ariaPressed = button.textContent === `${rating}`;
   if (state === "escalated") showTyping();
   const texts = { escalated: "Connected. Our team has your conversation.", resolved: "Connected. Write to begin again." };
   showStatus((texts[state] ?? "Connected.") + (live ? "" : " Messages may take a moment."));
@@ -119,16 +122,19 @@ function showTyping(name) {
 
 function submit(event) {
   event.preventDefault();
-  const content = element("content").value;
-  if (!content.trim()) return;
+  if (element("content").value.trim()) say(element("content").value);
+  element("content").value = "";
+}
+
+function say(content) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   kept.unsent[id] = content;
   keep();
   show(id, { author: "guest", content, pending: "Sending…" });
   send("send_message", { content }, id);
-  element("content").value = "";
 }
 
+for (const number of "12345") element("rating").append(Object.assign(line("button", number), { onclick: () => say(number) }));
 element("form").addEventListener("submit", submit);
 element("content").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);

@@ -114,7 +114,7 @@ function showList() {
 
 function entry(each) {
   const button = line("button", "");
-  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.assignedTo ? "assigned" : ""];
+  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : ""];
   button.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
   button.dataset.id = each.conversationId;
   if (each.conversationId === openId) button.setAttribute("aria-current", "true");
@@ -168,7 +168,7 @@ function showFacts(each) {
   const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over };
   const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
   element("title").textContent = nameOf(each);
-  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${new Date(each.responseDueAt).toLocaleTimeString([], { timeStyle: "short" })}` : "", each.needsReview ? "needs review" : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
+  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${new Date(each.responseDueAt).toLocaleTimeString([], { timeStyle: "short" })}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
   for (const button of commands) button.disabled = off[button.dataset.command];

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -17,6 +17,10 @@ def _as_utc(value: datetime) -> datetime:
 
 Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC; a value without a zone is taken as UTC."""
+
+
+NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
+"""Tells in a schema what stripping and a least length of 1 come to."""
 
 
 class Model(BaseModel):

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from contracts.ai import Action
 from contracts.base import Model, Timestamp
 from contracts.messages import AIInfo, Author, ChannelType, Message
@@ -48,6 +50,14 @@ class Resolution(Model):
     """How many messages each side wrote; private notes do not count."""
 
 
+class Survey(Model):
+    """A guest was asked how the help was: `message_id` is the question. Until `until` a number is their answer."""
+
+    message_id: str
+    asked_at: Timestamp
+    until: Timestamp
+
+
 class Conversation(Model):
     """The seed's ConversationContext without its messages, and what a list of conversations shows."""
 
@@ -63,6 +73,10 @@ class Conversation(Model):
     last_message_at: Timestamp | None = None
     resolved_at: Timestamp | None = None
     resolution: Resolution | None = None
+    survey: Survey | None = None
+    rating: int | None = Field(default=None, ge=1, le=5)
+    """What the guest thought of the help, from 1 (bad) to 5 (very good)."""
+    rated_at: Timestamp | None = None
     channel_type: ChannelType
     guest_name: str | None = None
     escalation: Escalation | None = None
@@ -79,7 +93,13 @@ class Conversation(Model):
     workflow_id: str
 
     def for_guest(self) -> "GuestConversation":
-        return GuestConversation(conversation_id=self.conversation_id, state=self.state, seq=self.seq)
+        return GuestConversation(
+            conversation_id=self.conversation_id,
+            state=self.state,
+            seq=self.seq,
+            survey=self.survey if self.state is ConversationState.RESOLVED else None,
+            rating=self.rating,
+        )
 
 
 class GuestConversation(Model):
@@ -88,13 +108,18 @@ class GuestConversation(Model):
     conversation_id: str
     state: ConversationState
     seq: int
+    survey: Survey | None = None
+    """Where a number is taken as the guest's rating."""
+    rating: int | None = None
 
 
 class Outcome(Model):
-    """What became of one guest message. `reply_id` is the message that answered it or told of the hand-over."""
+    """What became of one guest message. `reply_id` is the message that answered it, told of the hand-over, or gave
+    thanks for a rating; a rating that replaces another is not thanked for.
+    """
 
     message_id: str
-    outcome: Literal["answered", "handed", "suppressed"]
+    outcome: Literal["answered", "handed", "suppressed", "rated"]
     reply_id: str | None = None
     reason: str
     at: Timestamp

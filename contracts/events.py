@@ -22,6 +22,8 @@ Change = Literal[
     "returned",
     "resolved",
     "reopened",
+    "surveyed",
+    "rated",
     "summary",
     "draft",
     "review",
@@ -183,6 +185,8 @@ class ContactFacts(Model):
     stays: list[Stay] = []
     autonomy: Autonomy = "auto"
     opted_out: bool = False
+    surveyed_at: Timestamp | None = None
+    """When the contact was last asked how the help was."""
     previous_conversation_id: str | None = None
     previous_messages: list[Message] = []
 

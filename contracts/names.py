@@ -31,6 +31,9 @@ BATCH_BYTES = 256 * 1024
 CONTENT_LIMIT = 4096
 """Most characters a client may send as one message, and the most of a delivered one that the AI reads."""
 
+GUEST_CONTENT_LIMIT = 16_000
+"""Most characters of one message of a guest's that are kept: a conversation carries many, and Temporal takes 2 MB."""
+
 
 def workflow_id(contact_key: str) -> str:
     """The workflow of a contact: Temporal itself keeps it to one open conversation."""

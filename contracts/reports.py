@@ -18,6 +18,15 @@ class Durations(Model):
     p90: float | None = None
 
 
+class Satisfaction(Model):
+    """Ratings of resolved conversations, 1 (bad) to 5 (very good); None where there are none."""
+
+    ratings: int = 0
+    average: float | None = None
+    satisfied: float | None = None
+    """The share of those that are 4 or 5."""
+
+
 class ReportRow(Model):
     """The figures of one group. What is not grouped by is None.
 
@@ -47,6 +56,7 @@ class ReportRow(Model):
     """Of those handed, the ones in which a guest waited longer for a person than promised."""
     sla_kept: float | None = None
     """The share of those handed in which no promise was broken."""
+    satisfaction: Satisfaction = Satisfaction()
 
 
 class ConversationReport(Model):

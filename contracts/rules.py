@@ -59,6 +59,26 @@ class ServiceLevel(Model):
     next_response: timedelta
 
 
+class SurveyWords(Model):
+    """What a guest is asked, and how they are thanked; None is the standing text of the language."""
+
+    question: str | None = None
+    thanks: str | None = None
+
+
+class SurveyRules(Model):
+    """How guests are asked for a rating when a conversation is resolved."""
+
+    window: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
+    """How long a number is taken as the rating."""
+    pause: timedelta = timedelta(days=7)
+    """How long a contact that was asked is not asked again."""
+    language: str = "en"
+    """Of a guest whose own is not known, or has no words."""
+    words: dict[str, SurveyWords] = {}
+    """By language (ISO 639-1), over the standing texts."""
+
+
 class ConversationPolicy(Model):
     """Thresholds, times and words of one conversation; workflows read nothing else."""
 
@@ -97,6 +117,8 @@ class ConversationPolicy(Model):
     resolved_window: timedelta = timedelta(0)
     summaries: bool = True
     """The AI sums a conversation up when it is handed to a person and when it is resolved."""
+    survey: SurveyRules | None = None
+    """None: guests are not asked for a rating."""
     history_limit: int = Field(default=200, ge=20)
 
     fallback_text: str = (

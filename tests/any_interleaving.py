@@ -14,7 +14,7 @@ from contracts.commands import DeliveryFailure, Opening, TaskDone
 from contracts.conversations import ConversationState
 from contracts.events import SendResult
 from contracts.messages import Author, Delivery, DeliveryState, GuestMessage
-from contracts.rules import BusinessHours, ConversationPolicy, Period, Weekday
+from contracts.rules import BusinessHours, ConversationPolicy, Period, SurveyRules, Weekday
 from tests import story
 from tests.driven import Driven, Stored, copied
 from tests.records import ANA, a_message, a_record, a_result, an_answer
@@ -31,6 +31,7 @@ TIMES = st.sampled_from(
 )
 TEXTS = st.sampled_from(
     ["When is breakfast?"] * 3
+    + ["5", "Two stars"]
     + ["早餐几点？" * 150] * 3
     + ["I want to speak to a person", "I want a refund", "My wife is bleeding"]
 )
@@ -62,12 +63,15 @@ OFFICE = BusinessHours(
     time_zone="Europe/Lisbon",
     weekly={day: [Period(opens=time(9), closes=time(13))] for day in get_args(Weekday)},
 )
+SURVEY = SurveyRules(window=timedelta(hours=10), pause=timedelta(hours=11))
 POLICIES = st.sampled_from(
     [
         ConversationPolicy(max_retries=1),
         ConversationPolicy(max_retries=1, resolved_window=timedelta(minutes=10), summaries=False),
         ConversationPolicy(max_retries=1, hours=OFFICE, escalated_timeout=timedelta(days=1)),
         ConversationPolicy(max_retries=1, autonomy="draft", approvals={"create_task": "ask"}),
+        ConversationPolicy(max_retries=1, survey=SURVEY),
+        ConversationPolicy(max_retries=1, survey=SURVEY, resolved_window=timedelta(hours=12), summaries=False),
     ]
 )
 
@@ -113,7 +117,7 @@ class AnyInterleaving(StaffAtWork):
             self.driven.calms_down()
             self.command(ANA, "resolve")
             self.driven.calms_down()
-            self.driven.passes(rules.resolved_window)
+            self.driven.passes(max(rules.resolved_window, rules.survey.window if rules.survey else timedelta(0)))
             self.ends_and_the_guest_begins_another()
             self.message_of_an_earlier_conversation_comes_again(0)
         if looked_up and self.record.unchecked:
@@ -219,6 +223,22 @@ class AnyInterleaving(StaffAtWork):
         steps = len(self.record.steps)
         self.driven.follows_up(summary)
         assert len(self.record.steps) == max(0, steps - 1)
+
+    @precondition(lambda self: self.record.policy.survey and not self.driven.question and self.record.looked_up)
+    @rule(words=st.lists(st.sampled_from(["5", "Two stars", "When is breakfast?"]), min_size=2, max_size=4))
+    def is_answered_and_resolved_and_says(self, words: list[str]) -> None:
+        """The whole way to a rating, which steps at random seldom take, and what a guest may say to the question."""
+        self.driven.calms_down()
+        if self.record.state is not RESOLVED:
+            self.command(ANA, "resolve")
+        self.driven.calms_down()
+        self.seen.gone |= {
+            message.id
+            for message in self.driven.stored.messages.values()
+            if message.delivery.state is DeliveryState.SENT
+        }
+        for each in words:
+            self._writes(each)
 
     @precondition(lambda self: self.driven.tasks)
     @rule(which=st.integers(0))

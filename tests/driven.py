@@ -41,6 +41,7 @@ class Stored:
     reports: dict[str, Delivery] = field(default_factory=dict)
     """What providers said of messages, known or not known yet."""
     opted_out: bool = False
+    surveyed_at: datetime | None = None
 
     def publish(self, publication: Publication) -> None:
         for event in publication.events:
@@ -53,6 +54,8 @@ class Stored:
                 if (reported := self.reports.get(event.message.id)) is not None:
                     self.move(event.message.id, reported)
         self.opted_out = publication.opted_out
+        survey = publication.conversation.survey
+        self.surveyed_at = survey.asked_at if survey is not None else None
         self.outcomes |= {outcome.message_id: outcome for outcome in publication.outcomes}
         for moved in publication.deliveries:
             self.move(moved.message_id, moved.delivery)
@@ -115,7 +118,7 @@ class Driven:
 
     @property
     def follow_up_is_due(self) -> bool:
-        return bool(self.record.steps) or self.record.summary_due
+        return bool(self.record.steps) or self.record.asking.due or self.record.summary_due
 
     @property
     def is_over(self) -> bool:
@@ -184,6 +187,7 @@ class Driven:
         return ContactFacts(
             known_message_ids=[each for each in asked if any(each in stored.messages for stored in self.earlier)],
             guest_name="Rosa",
+            surveyed_at=max((each.surveyed_at for each in self.earlier if each.surveyed_at is not None), default=None),
             opted_out=bool(self.earlier) and self.earlier[-1].opted_out,
             previous_conversation_id=last[0].conversation_id if last else None,
             previous_messages=[message for message in last if not message.private][-PREVIOUS_MESSAGES:],
@@ -238,13 +242,17 @@ class Driven:
         return question
 
     def follows_up(self, summary: str | None) -> None:
-        """Carries out the next action; with none left, the summary comes or does not."""
+        """Carries out the next action; with none left, a rating is asked for, and the summary comes or does not."""
         if self.record.steps:
             task = transitions.next_step(self.record, self.now)
             if task is not None:
                 assert task.id not in self.tasks, "begun twice"
                 self.tasks[task.id] = task
-        else:
+            self.changed()
+            return
+        if self.record.asking.due:
+            transitions.ask_for_rating(self.record, self.now)
+        if self.record.summary_due:
             transitions.summarised(self.record, summary, self.now)
         self.changed()
 

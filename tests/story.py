@@ -173,7 +173,7 @@ def outcomes_name_the_reply_that_was_given(story: Story) -> None:
             failed = reply.delivery.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN)
             assert not failed, f"{outcome.message_id} is called answered, but its reply is {reply.delivery.state}"
         elif reply is not None:
-            assert outcome.outcome == "handed", f"{outcome.message_id} is suppressed and has a reply"
+            assert outcome.outcome in ("handed", "rated"), f"{outcome.message_id} is suppressed and has a reply"
             assert reply.author is Author.SYSTEM, f"{outcome.message_id} is handed, but {reply.author} replied"
         if reply is not None:
             assert reply.seq > messages[outcome.message_id].seq, f"{outcome.message_id} was replied to before it came"
@@ -227,6 +227,33 @@ def a_guest_who_waits_is_promised_once(story: Story) -> None:
             assert what == "breached" or not told["managers"], f"{event.seq}: reminded after the breach"
 
 
+def a_guest_is_asked_for_a_rating_once_a_resolution(story: Story) -> None:
+    asked = False
+    for event, state in story.states():
+        if event.change == "resolved":
+            asked = False
+        elif event.change == "surveyed":
+            assert state is RESOLVED, f"{event.seq}: asked for a rating while {state}"
+            assert not asked, f"{event.seq}: asked for a rating again"
+            asked = True
+
+
+def a_rating_answers_a_question_and_opens_nothing(story: Story) -> None:
+    """It comes after the question, to a resolved conversation, is told as such, and the first one is thanked for."""
+    asked, thanked, rated = False, 0, False
+    for event, state in story.states():
+        outcome = story.outcome_of.get(event.message.id) if event.message is not None else None
+        assert not rated or event.change == "rated", f"{event.seq} follows a rating that was not told"
+        rated = outcome is not None and outcome.outcome == "rated"
+        if event.change == "surveyed":
+            asked, thanked = True, 0
+        elif rated and outcome is not None:
+            assert asked, f"{event.seq}: a rating that nobody asked for"
+            assert state is RESOLVED, f"{event.seq}: a rating while {state}"
+            thanked += outcome.reply_id is not None
+            assert thanked == 1, f"{event.seq}: {thanked} thanks for the ratings of one question"
+
+
 def _lies_outside(attempt: Attempt, stretches: list[tuple[datetime, datetime | None]], wrong: str) -> None:
     for since, until in stretches:
         within = since < attempt.began_at and (until is None or attempt.began_at < until)
@@ -246,4 +273,6 @@ RULES = (
     the_ai_is_silent_while_a_person_has_it,
     nothing_is_sent_to_who_has_opted_out,
     a_guest_who_waits_is_promised_once,
+    a_guest_is_asked_for_a_rating_once_a_resolution,
+    a_rating_answers_a_question_and_opens_nothing,
 )

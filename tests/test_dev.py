@@ -1,77 +1,25 @@
-"""`gateway dev` as a person runs it: one command in a terminal, in a folder of its own and on free ports."""
+"""`gateway dev`: what it prints, keeps running, refuses and leaves behind."""
 
 import asyncio
-import os
 import re
 import shlex
 import shutil
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from tests.development import FREE_PORTS, Dev, launch, running
 from tests.processes import ended
 from tests.support import eventually
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-FREE_PORTS = {"GATEWAY_SERVER__PORT": "0", "GATEWAY_TEMPORAL__PORT": "0", "GATEWAY_TEMPORAL__UI_PORT": "0"}
 MEMORY_LIMIT = 900 * 1024 * 1024
-
-
-@dataclass
-class Dev:
-    process: asyncio.subprocess.Process
-    printed: str = ""
-
-    async def until(self, pattern: str) -> re.Match[str]:
-        """Reads what it prints until the pattern stands in it."""
-        assert self.process.stdout is not None
-        while not (found := re.search(pattern, self.printed)):
-            line = await asyncio.wait_for(self.process.stdout.readline(), 90)
-            assert line, f"it ended without {pattern!r}: {self.printed}"
-            self.printed += line.decode()
-        return found
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def child(self, argument: str) -> psutil.Process:
-        return next(child for child in self.children() if argument in child.cmdline())
-
-    async def ready(self) -> str:
-        """Waits for its greeting and returns the address of the API."""
-        await self.until(r"First call .*\n")
-        return (await self.until(r"Guest chat +(http://\S+)/"))[1]
-
-
-async def launch(folder: Path, **variables: str) -> Dev:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "dev"),
-        cwd=folder,
-        env={**os.environ, **FREE_PORTS, "PYTHONUNBUFFERED": "1", **variables},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    return Dev(process)
-
-
-@asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Dev]:
-    dev = await launch(folder)
-    try:
-        yield dev
-    finally:
-        if dev.process.returncode is None:
-            dev.process.terminate()
-            await dev.process.communicate()
 
 
 def machine_seconds() -> float:

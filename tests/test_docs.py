@@ -13,7 +13,7 @@ import pytest
 import api
 from api.auth.permissions import ALLOWED
 from contracts.problems import GatewayError
-from contracts.rules import ConversationPolicy
+from contracts.rules import ConversationPolicy, SurveyRules
 from settings import load_settings
 from workflows.rules import conversation_policy
 
@@ -62,6 +62,20 @@ def test_the_settings_of_the_ai_are_as_told(
     assert (settings.engine_of("seaview"), settings.engine_of("another")) == ("embedded", "llm")
     assert settings.ai_of("seaview").fallback == ["embedded"]
     assert settings.ai.llm.output_cost == 1.5
+
+
+def test_the_settings_of_ratings_are_as_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None
+) -> None:
+    blocks = re.findall(r"(?:    .*\n)+", (ROOT / "docs" / "conversations.md").read_text())
+    (block,) = (each for each in blocks if "survey:" in each)
+    (tmp_path / "gateway.yaml").write_text(textwrap.dedent(block))
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
+    settings = load_settings()
+    own, shared = (conversation_policy(settings, hotel, "sms").survey for hotel in ("seaview", "another"))
+    assert shared == SurveyRules()
+    assert own is not None
+    assert (own.window, own.language, own.words["pt"].thanks) == (SurveyRules().window, "pt", "Obrigado!")
 
 
 def test_the_table_of_permissions_is_the_one_that_decides() -> None:

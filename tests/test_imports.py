@@ -29,7 +29,12 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.owed", ("contracts", "workflows.hours")),
     ("workflows.record", ("contracts", "workflows.figures", "workflows.owed")),
     ("workflows.policy", ("contracts", "workflows.owed", "workflows.record", "workflows.topics")),
-    ("workflows.promises", ("contracts", "workflows.hours", "workflows.policy", "workflows.record")),
+    ("workflows.ratings", ()),
+    ("workflows.surveys", ("contracts", "workflows.policy", "workflows.ratings", "workflows.record")),
+    (
+        "workflows.promises",
+        ("contracts", "workflows.hours", "workflows.policy", "workflows.record", "workflows.surveys"),
+    ),
     (
         "workflows.transitions",
         (
@@ -38,6 +43,7 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
             "workflows.policy",
             "workflows.promises",
             "workflows.record",
+            "workflows.surveys",
             "workflows.topics",
             "workflows.transitions",
         ),

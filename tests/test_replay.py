@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,14 @@ import pytest
 from temporalio import workflow
 from temporalio.worker import Replayer
 
+from contracts.conversations import ConversationState
+from contracts.rules import SurveyRules
 from tests.replay.store import converter, kept, load, scenes
+from workflows import surveys, transitions
 from workflows.automation import AutomationWorkflow
 from workflows.conversation import ConversationWorkflow
+from workflows.follow_up import FollowUp
+from workflows.record import Record
 from workflows.sandbox import Sandbox
 from workflows.task import TaskWorkflow
 from workflows.turn import TurnTaker
@@ -88,5 +93,24 @@ async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
         await asyncio.Event().wait()
 
     monkeypatch.setattr(TurnTaker, "_look_up", nothing)
+    with pytest.raises(workflow.NondeterminismError):
+        await _replay(_a_first_run())
+
+
+def _asks(record: Record, now: datetime) -> bool:
+    """As rules would have it that came from a newer api while older workers still ran."""
+    record.policy.survey = SurveyRules()
+    return record.state is ConversationState.RESOLVED
+
+
+async def test_what_was_resolved_before_guests_were_asked_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surveys, "is_due", _asks)
+    await _replay(_a_first_run())
+
+    def ungated(self: FollowUp) -> None:
+        transitions.ask_for_rating(self._record, workflow.now())
+        self._changed()
+
+    monkeypatch.setattr(FollowUp, "_ask_for_rating", ungated)
     with pytest.raises(workflow.NondeterminismError):
         await _replay(_a_first_run())

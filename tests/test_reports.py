@@ -35,6 +35,7 @@ class Told:
     channel: str = "sms"
     handed: bool = False
     breached: bool = False
+    rating: int | None = None
 
 
 async def _add(database: Database, hotel: str, told: Told) -> None:
@@ -47,12 +48,14 @@ async def _add(database: Database, hotel: str, told: Told) -> None:
         seconds_to_resolve=told.takes,
         messages=told.by if told.by is not None else {GUEST: 1, AI: 1},
     )
-    snapshot = {"resolution": resolution.model_dump(mode="json", exclude_none=True), "resolvedAt": ends and f"{ends}"}
+    snapshot: dict[str, Any] = {} if told.rating is None else {"rating": told.rating}
+    if ends is not None:
+        snapshot |= {"resolution": resolution.model_dump(mode="json", exclude_none=True), "resolvedAt": f"{ends}"}
     common = {"property_id": hotel, "contact_key": conversation_id[:26]}
     async with database.begin() as connection:
         values = {"id": conversation_id, "guest_id": "guest", "channel_type": told.channel, "seq": 1}
         times = {"created_at": told.begins, "last_activity_at": told.begins}
-        state = {"state": "resolved" if ends else "active", "snapshot": snapshot if ends else {}}
+        state = {"state": "resolved" if ends else "active", "snapshot": snapshot}
         await connection.execute(
             insert(ConversationRow).values(needs_review=False, **values, **common, **times, **state)
         )
@@ -146,6 +149,42 @@ async def test_channels_are_told_apart(manager: Person, hotel: str, database: Da
         ("sms", 2, None, None),
     ]
     assert [row["started"] for row in await _report(manager, channel="email")] == [1]
+
+
+async def test_satisfaction_by_property_channel_and_day(api: Api, settings: Settings, database: Database) -> None:
+    one, two = (f"hotel-{uuid.uuid4().hex[:8]}" for _ in range(2))
+    for hotel in (one, two):
+        settings.properties[hotel] = Property(name=hotel)
+    for hotel, channel, day, takes, rating in (
+        (one, "sms", 10, 60, 5),
+        (one, "sms", 10, 60, 4),
+        (one, "sms", 11, 60, 1),
+        (one, "email", 10, 60, 3),
+        (one, "email", 10, 60, None),
+        (one, "email", 10, None, 2),  # it was opened again and goes on
+        (two, "sms", 10, 60, 2),
+        (two, "webchat", 12, 60, None),
+    ):
+        told = Told(begins=NOON.replace(day=day), takes=takes, channel=channel, rating=rating)
+        await _add(database, hotel, told)
+    person = await api.person(one, two, role="manager")
+    api.state.settings.properties.update(settings.properties)
+
+    async def satisfaction(by: str, name: str) -> dict[str, tuple[int, float | None, float | None]]:
+        rows = {row[name]: row["satisfaction"] for row in await _report(person, by=by)}
+        return {key: (each["ratings"], each["average"], each["satisfied"]) for key, each in rows.items()}
+
+    assert await satisfaction("property", "propertyId") == {one: (4, 13 / 4, 2 / 4), two: (1, 2.0, 0.0)}
+    assert await satisfaction("channel", "channelType") == {
+        "sms": (4, 3.0, 2 / 4),
+        "email": (1, 3.0, 0.0),
+        "webchat": (0, None, None),
+    }
+    assert await satisfaction("day", "day") == {
+        "2026-05-10": (4, 14 / 4, 2 / 4),
+        "2026-05-11": (1, 1.0, 0.0),
+        "2026-05-12": (0, None, None),
+    }
 
 
 async def test_reports_are_for_managers_of_the_property(api: Api, manager: Person, hotel: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
@@ -14,6 +15,7 @@ from tests.driven import Driven, copied
 from tests.records import BEN, a_reply
 from tests.story import Story
 from workflows import transitions
+from workflows.ratings import rating_of
 from workflows.record import Record
 from workflows.transitions.sending import TAKEN_OVER
 
@@ -173,6 +175,28 @@ class WhatHolds(RuleBasedStateMachine):
                 came_through = outcomes[message_id].reply_id in self.seen.gone
                 assert returned or came_through, "only a return gives the AI what a person had"
         self.seen.outcomes = outcomes
+
+    @invariant()
+    def the_rating_is_the_last_one_given(self) -> None:
+        conversation, outcomes = self.record.conversation, self.outcomes
+        given = [
+            rating_of(event.message.content)
+            for _, event in sorted(self.log.items())
+            if event.message and event.message.id in outcomes and outcomes[event.message.id].outcome == "rated"
+        ]
+        assert conversation.rating == (given[-1] if given else None)
+        assert (conversation.rated_at is None) == (conversation.rating is None)
+
+    @invariant()
+    def nobody_is_asked_again_too_soon(self) -> None:
+        rules, told = self.record.policy.survey, self.deliveries
+        asked = [event for _, event in sorted(self.log.items()) if event.change == "surveyed"]
+        assert not asked or rules is not None
+        questions = [self.log[event.seq - 1] for event in asked]
+        for earlier, later in pairwise(questions):
+            assert earlier.message is not None
+            lost = told[earlier.message.id].state is DeliveryState.FAILED
+            assert lost or (rules is not None and later.at - earlier.at >= rules.pause)
 
     @invariant()
     def storage_will_say_how_far_messages_got(self) -> None:

@@ -153,7 +153,7 @@ class Conversations:
     async def delivery_failed(self, failure: DeliveryFailure) -> None:
         """Tells a conversation that a message did not arrive after all; one that has ended is told nothing."""
         signalling = self._handle(failure.conversation_id).signal(
-            ConversationWorkflow.delivery_failed, failure, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS)
+            "delivery_failed", failure, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS)
         )
         with contextlib.suppress(GoneError):
             await reaching_temporal(signalling)

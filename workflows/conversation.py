@@ -8,7 +8,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
+from temporalio.common import RawValue, VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -39,9 +39,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search import Transition
     from workflows.timekeeper import Timekeeper
     from workflows.turn import TurnTaker
+    from workflows.unforeseen import failing_the_task_only, read
 
 HISTORY_CEILING = 8192
 """Events above which even a running publish does not hold continue-as-new back."""
+CARRIED_CHARACTERS = 400_000
+"""Most of messages that a next run is given: at four bytes each, they nearly fill what Temporal takes at once."""
 
 
 class ConversationStart(Model):
@@ -70,7 +73,8 @@ class ConversationWorkflow:
         helpers = [asyncio.create_task(self._drain.run()), asyncio.create_task(self._time.run())]
         while not self._is_over():
             try:
-                await self._work(start, helpers)
+                with failing_the_task_only():
+                    await self._work(start, helpers)
             except asyncio.CancelledError:
                 self._end_by_operator()
 
@@ -105,24 +109,26 @@ class ConversationWorkflow:
         record.policy.resolved_window = timedelta(0)
         if record.state is not ConversationState.RESOLVED:
             record.resolve(now, reason="An operator ended the conversation")
-        record.summary_due = False
+        record.summary_due = record.asking.due = False
+        if record.conversation.survey is not None:
+            record.conversation.survey.until = now
         self._changed()
 
     # --- guests, channels and departments signal ---------------------------------------------------------------------
 
     @workflow.signal
-    def receive(self, message: GuestMessage) -> None:
-        transitions.receive(self._record, message, workflow.now())
+    def receive(self, message: RawValue) -> None:
+        transitions.receive(self._record, read(message, GuestMessage), workflow.now())
         self._changed()
 
     @workflow.signal
-    def delivery_failed(self, failure: DeliveryFailure) -> None:
-        transitions.delivery_failed(self._record, failure, workflow.now())
+    def delivery_failed(self, failure: RawValue) -> None:
+        transitions.delivery_failed(self._record, read(failure, DeliveryFailure), workflow.now())
         self._changed()
 
     @workflow.signal
-    def task_done(self, done: TaskDone) -> None:
-        transitions.task_done(self._record, done, workflow.now())
+    def task_done(self, done: RawValue) -> None:
+        transitions.task_done(self._record, read(done, TaskDone), workflow.now())
         self._changed()
 
     # --- staff update ----------------------------------------------------------------------------------------------
@@ -135,8 +141,12 @@ class ConversationWorkflow:
     @open.validator
     def _open_is_possible(self, opening: Opening) -> None:
         conversation = self._record.conversation
-        begun = conversation.seq > 0 or self._record.unchecked
-        if begun and opening.message_id not in self._record.staff_replies:
+        if opening.message_id in self._record.staff_replies:
+            return
+        if conversation.state is ConversationState.RESOLVED:
+            with_template = opening.template is not None
+            _raise(policy.refusal_of_channel(self._record, with_template=with_template, now=workflow.now()))
+        elif conversation.seq > 0 or self._record.unchecked:
             own = conversation.conversation_id
             raise _as_application_error(
                 AlreadyOpen(f"conversation {own} is {conversation.state}; write there", conversationId=own)
@@ -318,10 +328,13 @@ class ConversationWorkflow:
     def _should_continue(self) -> bool:
         """At the limit when a guest has just written, at half as much again whenever that may be.
 
+        With more than Temporal takes at once it would fail for ever, so it waits for storage to take its part.
         Right after a delivery the guest's next message would come in between, and fail the task that ends the run.
         """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
+        if length > limit and self._record.weight > CARRIED_CHARACTERS:
+            return False
         if info.is_continue_as_new_suggested() or length > limit + limit // 2:
             return True
         return length > limit and not self._drain.is_flying and self._turns.is_due

@@ -23,6 +23,9 @@ SUMMARY_ATTEMPTS = 2
 SUMMED_UP_AT_HAND_OVER = "summary-at-hand-over"
 """Gate: runs that were handed over before there was such a summary go on without."""
 
+ASKS_FOR_RATING = "asks-for-a-rating"
+"""Gate: what was resolved by code that did not ask yet ends without the question, whatever its rules say."""
+
 
 class FollowUp:
     """`changed` is called when the record has changed."""
@@ -33,19 +36,30 @@ class FollowUp:
 
     @property
     def is_due(self) -> bool:
-        return bool(self._record.steps) or self._record.summary_due
+        return bool(self._record.steps) or self._record.asking.due or self._record.summary_due
 
     async def take(self) -> None:
-        """The next step; with none left, the summary."""
+        """The next step; with none left, the question how the help was, and the summary."""
         if self._record.steps:
             task = transitions.next_step(self._record, workflow.now())
             if task is not None:
                 await _start(task, self._record.policy)
-        elif self._record.state is ConversationState.RESOLVED or workflow.patched(SUMMED_UP_AT_HAND_OVER):
-            await self._sum_up()
-        else:
-            self._record.summary_due = False
+            self._changed()
+            return
+        if self._record.asking.due:
+            self._ask_for_rating()
+        if self._record.summary_due:
+            if self._record.state is ConversationState.RESOLVED or workflow.patched(SUMMED_UP_AT_HAND_OVER):
+                await self._sum_up()
+            else:
+                self._record.summary_due = False
         self._changed()
+
+    def _ask_for_rating(self) -> None:
+        self._record.asking.due = False
+        if workflow.patched(ASKS_FOR_RATING):
+            transitions.ask_for_rating(self._record, workflow.now())
+            self._changed()
 
     async def _sum_up(self) -> None:
         """Asks the AI; what no longer is as it was ends the wait, and a failure leaves the conversation without one."""

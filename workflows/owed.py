@@ -1,4 +1,4 @@
-"""What a conversation owes: a message to answer, one to send, an answer that a person has promised."""
+"""What a conversation owes: a message to answer, one to send, an answer that a person has promised, a question."""
 
 from contracts.base import Model, Timestamp
 from contracts.messages import Message, Template
@@ -33,6 +33,16 @@ class PendingSend(Model):
     @property
     def may_have_left(self) -> bool:
         return self.under_way or self.unsure
+
+
+class Asking(Model):
+    """Asking the guest how the help was. `due`: the conversation was resolved so that they are to be asked.
+
+    `asked_before`: when the contact was asked last, in an earlier conversation.
+    """
+
+    due: bool = False
+    asked_before: Timestamp | None = None
 
 
 class Wait(Model):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from contracts.conversations import ConversationState
 from contracts.messages import Author
 from contracts.rules import ConversationPolicy, Priority
-from workflows import hours, policy
+from workflows import hours, policy, surveys
 from workflows.record import Record
 
 DEBOUNCES_AT_MOST = 5
@@ -127,6 +127,7 @@ def _close(record: Record, now: datetime) -> None:
             record.resolve(now, reason="The guest has not written")
         case ConversationState.ACTIVE:
             record.resolve(now, reason="Nobody has written for a while")
+            record.asking.due = surveys.is_due(record, now)
         case _:
             days = record.policy.escalated_timeout.total_seconds() / timedelta(days=1).total_seconds()
             reason = f"Nothing has happened for {days:g} days"
@@ -151,8 +152,10 @@ def _closing(record: Record) -> Deadline | None:
 
 
 def _window_end(record: Record) -> datetime:
+    """A rating is waited for as well."""
     conversation = record.conversation
-    return (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
+    end = (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
+    return end if conversation.survey is None else max(end, conversation.survey.until)
 
 
 def _longest_turn(rules: ConversationPolicy) -> timedelta:

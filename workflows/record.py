@@ -26,7 +26,7 @@ from contracts.messages import (
 from contracts.names import BATCH_BYTES, CONTENT_LIMIT, workflow_id
 from contracts.rules import ConversationPolicy, Priority
 from workflows.figures import Figures
-from workflows.owed import Arrival, PendingSend, Wait
+from workflows.owed import Arrival, Asking, PendingSend, Wait
 
 WINDOW = 20
 """Messages kept in the workflow; older context comes from storage."""
@@ -84,6 +84,7 @@ class Record(Model):
     figures: Figures = Figures()
     summary_due: bool = False
     """It was handed over or resolved, and has no summary yet; a single message is read sooner than its summary."""
+    asking: Asking = Asking()
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
@@ -222,10 +223,9 @@ class Record(Model):
             attachments=attachments,
             ai=ai,
         )
-        pending = PendingSend(
-            message=message, template=template, in_reply_to=in_reply_to or [], received_at=received_at
+        self.sends.append(
+            PendingSend(message=message, template=template, in_reply_to=in_reply_to or [], received_at=received_at)
         )
-        self.sends.append(pending)
         return message
 
     def change(self, change: Change, now: datetime, by: str | None = None, reason: str | None = None) -> None:
@@ -336,7 +336,7 @@ class Record(Model):
         conversation.draft = None
         conversation.priority = "normal"
         conversation.snoozed_until = None
-        self.failures, self.summary_due, self.told_of_breach = 0, False, False
+        self.failures, self.summary_due, self.asking.due, self.told_of_breach = 0, False, False, False
         self.wait_ends()
         self.change(change, now, by)
         if self.handoffs and self.handoffs[-1].to_seq is None:
@@ -381,6 +381,14 @@ class Record(Model):
         self.outbox = [event for event in self.outbox if event.seq > last]
         self.unstored_outcomes = [each for each in self.unstored_outcomes if each not in publication.outcomes]
         self.unstored_deliveries = [each for each in self.unstored_deliveries if each not in publication.deliveries]
+
+    @property
+    def weight(self) -> int:
+        """Characters of messages that the next run would be given: those that wait, and those not stored yet."""
+        waiting = [arrival.message for arrival in (*self.queue, *self.unread_by_ai)]
+        unstored = [event.message for event in self.outbox if event.message is not None]
+        unchecked = sum(len(message.content) for message in self.unchecked)
+        return unchecked + sum(len(message.content) for message in (*waiting, *unstored, *self.window))
 
     @property
     def all_stored(self) -> bool:

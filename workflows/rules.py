@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from contracts.messages import ChannelType
-from contracts.rules import BusinessHours, ConversationPolicy, Priority, ServiceLevel
-from settings import Property, Settings
+from contracts.rules import BusinessHours, ConversationPolicy, Priority, ServiceLevel, SurveyRules, SurveyWords
+from settings import Property, Settings, Survey
 
 
 def conversation_policy(settings: Settings, property_id: str, channel_type: ChannelType) -> ConversationPolicy:
@@ -23,6 +23,7 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         task_reminder_lead=_ms(settings.tasks.reminder_lead),
         raise_overdue_tasks=settings.tasks.raise_overdue,
         history_limit=shared.history_limit,
+        survey=_survey(settings.survey_of(property_id)),
         **(_of_hotel(settings.properties[property_id]) if property_id in settings.properties else {}),
     )
 
@@ -61,6 +62,13 @@ def _service_levels(hotel: Property) -> dict[Priority, ServiceLevel] | None:
         for priority, level in hotel.service_levels.items()
     }
     return ConversationPolicy().service_levels | own
+
+
+def _survey(survey: Survey) -> SurveyRules | None:
+    if not survey.enabled:
+        return None
+    words = {language: SurveyWords.model_validate(each.model_dump()) for language, each in survey.words.items()}
+    return SurveyRules(window=_ms(survey.window), pause=_ms(survey.pause), language=survey.language, words=words)
 
 
 def _ms(milliseconds: int) -> timedelta:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.tasks import ChangeTask, VersionedTask
     from workflows import search, task_policy
     from workflows.task_policy import TaskStart
+    from workflows.unforeseen import failing_the_task_only
     from workflows.waiting import wait
 
 PUBLISH_TIMEOUT = timedelta(seconds=10)
@@ -43,7 +44,8 @@ class TaskWorkflow:
         helpers = [asyncio.create_task(self._publish()), asyncio.create_task(self._keep_time())]
         while not task_policy.is_over(self._record):
             try:
-                await self._work(start, helpers)
+                with failing_the_task_only():
+                    await self._work(start, helpers)
             except asyncio.CancelledError:  # by an operator, in the Temporal UI
                 task_policy.cancel(self._record, workflow.now())
                 self._describe()

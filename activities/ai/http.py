@@ -10,6 +10,8 @@ from contracts.conversations import Conversation
 from contracts.messages import Message
 
 CONNECT_SECONDS = 5.0
+ANSWER_BYTES = 64 * 1024
+"""More than any answer to a guest has; a conversation carries what it is told."""
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 
 
@@ -47,6 +49,8 @@ class HttpEngine:
 
 
 def _response(body: bytes, conversation_id: str) -> AIResponse:
+    if len(body) > ANSWER_BYTES:
+        raise EngineError(f"the engine's answer has {len(body)} bytes, over {ANSWER_BYTES}", retryable=False)
     try:
         response = AIResponse.model_validate_json(body)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from yaml import YAMLError
 
 from activities.ai.yaml_text import parse_yaml
+from contracts.base import NOT_BLANK
 from settings import Settings, SettingsError
 
 SHIPPED = Path(__file__).parent / "properties"
@@ -32,7 +33,7 @@ class Article(FrontMatter):
     """`text` is what a guest is told."""
 
     id: str
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), NOT_BLANK]
 
 
 def knowledge_folder(settings: Settings, property_id: str) -> Path | None:

@@ -14,12 +14,11 @@ from activities.channels.email_kinds import Kind, kind_of
 from activities.channels.email_reading import File, Mail
 from activities.channels.email_text import visible_text
 from contracts.messages import DeliveryState, GuestMessage, Route
-from contracts.names import contact_key_of
+from contracts.names import GUEST_CONTENT_LIMIT, contact_key_of
 
 ADAPTER: Final = "email"
 NAME_LIMIT: Final = 200
 SENDER_LIMIT: Final = 256
-CONTENT_LIMIT: Final = 16_000
 """Most characters of one mail that a conversation holds; the whole of a longer one is attached as a file."""
 SUBJECT_LIMIT: Final = 250
 _RECIPIENT: Final = re.compile(r"^(?:original-rcpt-to|removal-recipient):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -123,9 +122,9 @@ def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
     files = mail.files
     if not content and not files:
         content = mail.header("subject")[:SUBJECT_LIMIT]
-    if len(content) > CONTENT_LIMIT:
+    if len(content) > GUEST_CONTENT_LIMIT:
         files = (*files, File("message.txt", "text/plain", content.encode()))
-        content = content[:CONTENT_LIMIT].rstrip() + " …"
+        content = content[:GUEST_CONTENT_LIMIT].rstrip() + " …"
     return content, files
 
 

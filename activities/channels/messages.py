@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, StringConstraints, Valida
 
 from contracts.base import Model
 from contracts.messages import Attachment, ChannelType, GuestMessage, InboundMessage, MessageId, Route
+from contracts.names import GUEST_CONTENT_LIMIT
 from contracts.problems import BadSignature, Invalid
 
 ADAPTER: Final = "messages"
@@ -26,7 +27,10 @@ def _web_address(url: str) -> str:
 
 
 class _Attachment(Attachment):
-    url: Annotated[str, AfterValidator(_web_address)]
+    id: Annotated[str, StringConstraints(max_length=256)]
+    name: Annotated[str, StringConstraints(max_length=256)]
+    content_type: Annotated[str, StringConstraints(max_length=256)]
+    url: Annotated[str, StringConstraints(max_length=2048), AfterValidator(_web_address)]
 
 
 class _Metadata(Model):
@@ -56,6 +60,9 @@ def parse(body: bytes, received_at: datetime) -> tuple[ChannelType, GuestMessage
     inbound, metadata = _read(body)
     if not inbound.content.strip() and not metadata.attachments:
         raise Invalid("content: must not be empty without attachments", field="content")
+    if len(inbound.content) > GUEST_CONTENT_LIMIT:
+        said = f"must have at most {GUEST_CONTENT_LIMIT} characters, not {len(inbound.content)}"
+        raise Invalid(f"content: {said}", field="content")
     return inbound.channel_type, GuestMessage(
         id=metadata.message_id or hashlib.sha256(body).hexdigest(),
         route=Route(adapter=ADAPTER, channel_id=inbound.channel_id, sender_id=inbound.sender_id),

@@ -23,7 +23,9 @@ _FACTS = text(
            coalesce(contacts.opted_out, EXISTS (SELECT FROM kept_opt_outs WHERE contact_key = :contact_key))
                AS opted_out,
            (SELECT id FROM conversations WHERE contact_key = :contact_key AND id <> :conversation_id
-            ORDER BY created_at DESC LIMIT 1) AS previous
+            ORDER BY created_at DESC LIMIT 1) AS previous,
+           (SELECT max((snapshot#>>'{survey,askedAt}')::timestamptz) FROM conversations
+            WHERE contact_key = :contact_key AND id <> :conversation_id) AS surveyed_at
     FROM (SELECT 1) AS one
     LEFT JOIN contacts ON contacts.contact_key = :contact_key
     LEFT JOIN guest_merges ON guest_merges.guest_id = contacts.guest_id
@@ -91,6 +93,7 @@ class Contacts:
         return known.model_copy(
             update={
                 "known_message_ids": list(row.known),
+                "surveyed_at": row.surveyed_at,
                 "previous_conversation_id": row.previous,
                 "previous_messages": messages,
             }

@@ -12,7 +12,7 @@ from sqlmodel import col
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, next_positions
 from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
-from activities.storage.search import ConversationFilter, Shape, asked, found
+from activities.storage.search import LIMIT, ConversationFilter, Shape, asked, conditions, found, in_order
 from activities.storage.tables import ConversationRow, LogRow, MessageRow, OutcomeRow
 from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
@@ -240,15 +240,15 @@ def _place(row: Row[*tuple[Any, ...]]) -> TimePosition:
 @lru_cache(maxsize=256)
 def _detailed(shape: Shape) -> Select[*tuple[Any, ...]]:
     """The conversations of a page; what they are shown with is looked up for these alone."""
+    shown = select(*_SHOWN)
+    if shape.properties == 1 and not shape.words:  # read from one index as it stands: no places to find first
+        order = in_order(shape, col(ConversationRow.last_activity_at), col(ConversationRow.id))
+        wanted = shown.where(*conditions(shape, 0)).order_by(*order).limit(LIMIT)
+        return wanted.outerjoin(MessageRow, _LAST_MESSAGE)
     places = found(shape)
-    order = [places.c.last_activity_at, places.c.id]
-    statement = (
-        select(*_SHOWN)
-        .select_from(places)
-        .join(ConversationRow, col(ConversationRow.id) == places.c.id)
-        .outerjoin(MessageRow, _LAST_MESSAGE)
-    )
-    return statement.order_by(*order if shape.way == "above" else (column.desc() for column in order))
+    order = in_order(shape, places.c.last_activity_at, places.c.id)
+    those = shown.select_from(places).join(ConversationRow, col(ConversationRow.id) == places.c.id)
+    return those.outerjoin(MessageRow, _LAST_MESSAGE).order_by(*order)
 
 
 def _told(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:

@@ -128,7 +128,9 @@ class _away_is_told:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, asyncio.CancelledError):
             return
-        lost = isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error.orig, _AWAY))
+        lost = isinstance(error, DBAPIError) and (
+            error.connection_invalidated or isinstance(error.orig, _AWAY) or isinstance(_driver_error(error), _AWAY)
+        )
         if lost or isinstance(error, _AWAY):
             raise StorageAway("PostgreSQL does not answer; try again shortly") from error
         if isinstance(error, ProgrammingError) and isinstance(_driver_error(error), asyncpg.UndefinedTableError):

@@ -62,9 +62,9 @@ _STEPS: dict[str, TextClause] = {
     "figures": text(
         """
         INSERT INTO erased_figures
-            (id, property_id, channel_type, created_at, resolved_at, resolution, handed, breached)
+            (id, property_id, channel_type, created_at, resolved_at, resolution, handed, breached, rating)
         SELECT gen_random_uuid()::text, property_id, channel_type, created_at, resolved_at,
-               resolution - ARRAY['summary', 'reason', 'by'], handed, breached
+               resolution - ARRAY['summary', 'reason', 'by'], handed, breached, rating
         FROM conversation_figures WHERE conversation_id = ANY(:conversations)
         """
     ),

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, ForeignKey, text
+from sqlalchemy import Column, DateTime, ForeignKey, SmallInteger, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -54,6 +54,7 @@ class ErasedFiguresRow(SQLModel, table=True):
     resolution: JsonObject | None = Field(sa_column=Column(JSONB(none_as_null=True), nullable=True))
     handed: bool
     breached: bool
+    rating: int | None = Field(default=None, sa_column=Column(SmallInteger, nullable=True))
 
 
 class KeptOptOutRow(SQLModel, table=True):

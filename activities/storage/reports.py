@@ -9,9 +9,11 @@ from sqlalchemy import Row, text
 
 from activities.storage.database import Database
 from contracts.messages import Author, ChannelType
-from contracts.reports import Durations, Grouping, ReportRow
+from contracts.reports import Durations, Grouping, ReportRow, Satisfaction
 
 _COLUMNS: dict[Grouping, str] = {"day": "day", "property": "property_id", "channel": "channel_type"}
+_SATISFIED = 4
+"""The least rating of a satisfied guest."""
 _DURATIONS = ("first_response", "first_person", "resolution")
 
 # Spares looking into conversations of other times; no time zone is two days away from another.
@@ -24,13 +26,13 @@ _FACTS = f"""
     WITH zones AS (
         SELECT * FROM unnest(CAST(:properties AS text[]), CAST(:zones AS text[])) AS zone (property_id, name)
     ), figures AS (
-        SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached
+        SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached, rating
         FROM conversation_figures WHERE property_id = ANY(:properties) AND {_ABOUT_THEN}
         UNION ALL
-        SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached
+        SELECT property_id, channel_type, created_at, resolved_at, resolution, handed, breached, rating
         FROM erased_figures WHERE property_id = ANY(:properties) AND {_ABOUT_THEN}
     ), facts AS MATERIALIZED (
-        SELECT figures.property_id, channel_type, handed, breached, fact.kind,
+        SELECT figures.property_id, channel_type, handed, breached, rating, fact.kind,
                (fact.at AT TIME ZONE zones.name)::date AS day,
                (resolution->>'firstResponseSeconds')::float AS first_response,
                (resolution->>'firstPersonSeconds')::float AS first_person,
@@ -66,6 +68,9 @@ _FIGURES = f"""
     count(*) FILTER (WHERE {_ANSWERED}) AS answered,
     count(*) FILTER (WHERE kind = 'resolved' AND handed) AS handed,
     count(*) FILTER (WHERE kind = 'resolved' AND handed AND breached) AS breached,
+    count(rating) {_RESOLVED} AS ratings,
+    avg(rating) {_RESOLVED} AS rating_average,
+    count(*) FILTER (WHERE kind = 'resolved' AND rating >= {_SATISFIED}) AS satisfied,
     {", ".join(f"coalesce(sum(by_{author}) {_RESOLVED}, 0) AS by_{author}" for author in Author)},
     {", ".join(map(_measured, _DURATIONS))}
 """
@@ -120,6 +125,9 @@ def _row(row: Row[tuple[Any, ...]]) -> ReportRow:
         handed=row.handed,
         breached=row.breached,
         sla_kept=_share(row.handed - row.breached, row.handed),
+        satisfaction=Satisfaction(
+            ratings=row.ratings, average=row.rating_average, satisfied=_share(row.satisfied, row.ratings)
+        ),
     )
 
 

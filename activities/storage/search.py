@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Integer,
     Select,
+    SQLColumnExpression,
     Subquery,
     Text,
     and_,
@@ -38,6 +39,7 @@ from contracts.messages import ChannelType
 
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 _WORD: Final = re.compile(r"\w+")
+LIMIT: Final = bindparam("limit", type_=Integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +101,25 @@ def asked(
 def found(shape: Shape) -> Subquery:
     """Places of conversations: those of each property in order from an index, and of these the first."""
     at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
-    ascending = shape.way == "above"
-    conditions, order = _conditions(shape), [at, row_id] if ascending else [at.desc(), row_id.desc()]
-    limit = bindparam("limit", type_=Integer)
+    order = in_order(shape, at, row_id)
     parts: list[Select[*tuple[Any, ...]]] = []
     for number in range(shape.properties):
-        of_property = select(row_id, at).where(
-            col(ConversationRow.property_id) == bindparam(f"property_{number}"), *conditions
-        )
+        of_property = select(row_id, at).where(*conditions(shape, number))
         if not shape.words:
-            parts.append(of_property.order_by(*order).limit(limit))
+            parts.append(of_property.order_by(*order).limit(LIMIT))
             continue
-        parts.append(of_property.where(_says()).order_by(*order).limit(limit))
+        parts.append(of_property.where(_says()).order_by(*order).limit(LIMIT))
         # OFFSET 0 has names looked up first: how few they are is not foreseen, and no order finds them sooner.
         named = of_property.where(_is_named()).offset(literal_column("0")).subquery()
-        parts.append(select(named).order_by(*_in_order(named, ascending)).limit(limit))
+        parts.append(select(named).order_by(*in_order(shape, named.c.last_activity_at, named.c.id)).limit(LIMIT))
     if not parts:
         return select(row_id, at).where(false()).subquery()
     if len(parts) == 1:
         return parts[0].subquery()
     together = union(*(select(each.subquery()) for each in parts)).subquery()
-    return select(together).order_by(*_in_order(together, ascending)).limit(limit).subquery()
+    return (
+        select(together).order_by(*in_order(shape, together.c.last_activity_at, together.c.id)).limit(LIMIT).subquery()
+    )
 
 
 def folded(words: str) -> str:
@@ -127,9 +127,11 @@ def folded(words: str) -> str:
     return _ACCENTS.sub("", unicodedata.normalize("NFKD", words))
 
 
-def _in_order(places: Subquery, ascending: bool) -> list[ColumnElement[Any]]:
-    columns: list[ColumnElement[Any]] = [places.c.last_activity_at, places.c.id]
-    return columns if ascending else [column.desc() for column in columns]
+def in_order(
+    shape: Shape, at: SQLColumnExpression[Any], row_id: SQLColumnExpression[Any]
+) -> list[SQLColumnExpression[Any]]:
+    """The list's order, or its opposite where a page begins above a place."""
+    return [at, row_id] if shape.way == "above" else [at.desc(), row_id.desc()]
 
 
 def _says() -> ColumnElement[bool]:
@@ -146,7 +148,8 @@ def _is_named() -> ColumnElement[bool]:
     return NAME_WORDS.op("@@")(func.to_tsquery("simple", bindparam("begins", type_=Text)))
 
 
-def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
+def conditions(shape: Shape, number: int) -> list[ColumnElement[bool]]:
+    """What a page's conversations of its property of this number have in common, words aside."""
     at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
     place = tuple_(bindparam("at", type_=DateTime(timezone=True)), bindparam("id", type_=Text))
     possible = {
@@ -155,7 +158,8 @@ def _conditions(shape: Shape) -> list[ColumnElement[bool]]:
         "assigned_to": col(ConversationRow.assigned_to) == bindparam("assigned_to"),
         "created_by": col(ConversationRow.created_at) <= bindparam("created_by"),
     }
-    conditions = [condition for name, condition in possible.items() if name in shape.filters]
+    conditions = [col(ConversationRow.property_id) == bindparam(f"property_{number}")]
+    conditions += [condition for name, condition in possible.items() if name in shape.filters]
     if shape.needs_review is not None:  # as the index of those has it, which is not found by IS TRUE
         to_review = col(ConversationRow.needs_review)
         conditions.append(and_(to_review) if shape.needs_review else not_(to_review))

@@ -14,6 +14,7 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from contracts.base import NOT_BLANK
 from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
 from contracts.staff import StaffMember, StaffRole
 
@@ -23,8 +24,12 @@ VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The person's version.
 BY_OTHERS: Final = ("role", "properties", "disabled")
 """What nobody changes of themselves, so that no property loses its last administrator by a slip."""
 
-Email = Annotated[str, StringConstraints(min_length=3, max_length=320)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Email = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=320),
+    Field(json_schema_extra={"pattern": r"^\s*[^\s@]+@\S+\s*$"}),
+]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
 Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
 Properties = Annotated[
     list[str],

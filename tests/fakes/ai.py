@@ -25,13 +25,14 @@ def confident(request: AIRequest) -> AIResponse:
 
 
 class FakeAI:
-    """`respond` makes the answer; `status` other than 200 fails; while `hold` is set, requests wait for `let_go`."""
+    """`respond` makes the answer, which takes `seconds`; `status` other than 200 fails; `hold` holds until `let_go`."""
 
     def __init__(self) -> None:
         self.requests: list[AIRequest] = []
         self.turn_ids: list[str] = []
         self.respond: Callable[[AIRequest], AIResponse] = confident
         self.status = 200
+        self.seconds = 0.0
         self.open = asyncio.Event()
         self.open.set()
         self.app = Starlette(routes=[Route("/answer", self._answer, methods=["POST"])])
@@ -50,6 +51,7 @@ class FakeAI:
         self.requests.append(asked)
         self.turn_ids.append(request.headers["idempotency-key"])
         await self.open.wait()
+        await asyncio.sleep(self.seconds)
         if self.status != 200:
             return Response(status_code=self.status)
         return JSONResponse(self.respond(asked).model_dump(mode="json"))

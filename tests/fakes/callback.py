@@ -1,5 +1,6 @@
 """A hotel's own program behind the generic channel: checks signatures, keeps what comes, refuses on command."""
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -20,6 +21,8 @@ class FakeCallback:
     def __init__(self) -> None:
         self.attempts: list[OutboundMessage] = []
         self.received: dict[str, OutboundMessage] = {}
+        self.seconds = 0.0
+        """How long it takes to say that it has a message, after it has it."""
         self.status: Callable[[OutboundMessage], int] = lambda message: 200
         self.app = Starlette(routes=[Route("/callback", self._take, methods=["POST"])])
 
@@ -32,4 +35,5 @@ class FakeCallback:
         status = self.status(message)
         if status == 200:
             self.received.setdefault(message.message_id, message)
+        await asyncio.sleep(self.seconds)
         return Response(status_code=status)

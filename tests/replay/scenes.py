@@ -20,7 +20,7 @@ from contracts.names import automation_workflow_id, task_workflow_id, webhook_wo
 from contracts.property_events import PropertyEvent
 from contracts.rules import PolicyChanges
 from embedded import PostgresServer
-from settings import ServiceLevels
+from settings import ServiceLevels, Survey
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import FakeCallback
@@ -71,12 +71,12 @@ async def _settled(stack: Stack, guest: Guest) -> Conversation:
     return conversation
 
 
-async def _has_left(guest: Guest) -> str:
-    """The id of the AI's reply, once the conversation knows that it left."""
+async def _has_left(guest: Guest, author: Author = Author.AI) -> str:
+    """The id of the author's first message, once the conversation knows that it left."""
 
     async def sent() -> str | None:
         messages = await guest.messages()
-        gone = (each.id for each in messages if each.author is Author.AI and each.delivery.state is DeliveryState.SENT)
+        gone = (each.id for each in messages if each.author is author and each.delivery.state is DeliveryState.SENT)
         return next(gone, None)
 
     return await eventually(sent, what="the reply to leave")
@@ -119,6 +119,30 @@ async def test_a_reopening_within_the_window(scene: Guest, stack: Stack, ai: Fak
         await stack.conversations.resolve(command(await scene.conversation()))
         assert (await scene.ask("One more thing")).outcome == "answered"
         await _resolved(stack, scene)
+
+
+async def test_a_question_and_two_ratings(scene: Guest, stack: Stack, quick: None) -> None:
+    stack.settings.properties[stack.hotel].survey = Survey(enabled=True)
+    stack.settings.properties[stack.hotel].survey.window = 2_000
+    await scene.ask("What time is breakfast?")
+    await stack.conversations.resolve(command(await scene.conversation()))
+    await _has_left(scene, Author.SYSTEM)
+    for rating in ("2", "5 stars"):
+        assert (await scene.ask(rating)).outcome == "rated"
+    await scene.handle.result()
+
+
+async def test_a_question_that_a_guest_passes_over(texting: Guest, stack: Stack, working: None) -> None:
+    """Resolved again, nobody is asked twice; the number that comes then is the rating all the same."""
+    stack.settings.properties[stack.hotel].survey = Survey(enabled=True)
+    stack.settings.properties[stack.hotel].survey.window = 5_000
+    await texting.ask("When is breakfast?")
+    await stack.conversations.resolve(command(await texting.conversation()))
+    await _has_left(texting, Author.SYSTEM)
+    assert (await texting.ask("And dinner?")).outcome == "answered"
+    await stack.conversations.resolve(command(await texting.conversation()))
+    assert (await texting.ask("4")).outcome == "rated"
+    await texting.handle.result()
 
 
 async def test_repeats_of_a_finished_conversation(scene: Guest, stack: Stack, working: None) -> None:

@@ -30,6 +30,7 @@ from workflows.transitions.staff import (
     snooze,
     unassign,
 )
+from workflows.transitions.surveys import ask_for_rating
 from workflows.transitions.turns import AI_MESSAGES, ai_request, conclude, keep_as_draft, summarised
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "WEBCHAT",
     "admit",
     "ai_request",
+    "ask_for_rating",
     "assign",
     "attempt",
     "change_policy",

@@ -7,7 +7,7 @@ from contracts.events import ContactFacts
 from contracts.guests import GuestProfile
 from contracts.messages import Author, DeliveryState, GuestMessage, Message
 from contracts.rules import EMERGENCIES
-from workflows import promises
+from workflows import promises, surveys
 from workflows.owed import Arrival
 from workflows.record import WINDOW, Record
 from workflows.topics import TOPIC_NAMES, topic_of
@@ -53,13 +53,18 @@ def admit(record: Record, message: GuestMessage, now: datetime) -> None:
         admitted = _add(record, message, now)
         record.settle(Outcome(message_id=admitted.id, outcome="suppressed", reason=suppressed, at=now))
         return
+    rating = surveys.rating_in(record, message, now)
+    if rating is not None:
+        _rate(record, _add(record, message, now), rating, now)
+        return
     if conversation.state is ConversationState.NEW:
         record.activate("started", now)
     elif conversation.state is ConversationState.RESOLVED:
         record.activate("reopened", now)
     admitted = _add(record, message, now)
     conversation.unread += 1
-    arrival = Arrival(message=admitted, received_at=message.received_at, sent_at=message.sent_at)
+    # Cut, as the window has it: what waits is carried from run to run, and Temporal takes only so much at once.
+    arrival = Arrival(message=record.window[-1], received_at=message.received_at, sent_at=message.sent_at)
     if conversation.state is ConversationState.ESCALATED:
         _hand(record, arrival, now)
     else:
@@ -80,6 +85,7 @@ def _learn(record: Record, facts: ContactFacts) -> None:
         autonomy=facts.autonomy,
     )
     record.opted_out = facts.opted_out
+    record.asking.asked_before = facts.surveyed_at
     record.window = [*facts.previous_messages, *record.window][-WINDOW:]
 
 
@@ -93,6 +99,15 @@ def _add(record: Record, message: GuestMessage, now: datetime) -> Message:
         author_name=record.conversation.guest_name,
         attachments=message.attachments,
     )
+
+
+def _rate(record: Record, message: Message, rating: int, now: datetime) -> None:
+    """Keeps what the guest thought of the help; thanks for the first word, and a later one replaces it quietly."""
+    thanks = surveys.thanks(record)
+    record.conversation.rating, record.conversation.rated_at = rating, now
+    record.change("rated", now)
+    reply_id = record.say(Author.SYSTEM, thanks, now).id if thanks is not None else None
+    record.settle(Outcome(message_id=message.id, outcome="rated", reply_id=reply_id, reason="A rating", at=now))
 
 
 def _hand(record: Record, arrival: Arrival, now: datetime) -> None:

@@ -6,13 +6,15 @@ from contracts.commands import DeliveryFailure
 from contracts.conversations import ConversationState, Draft, Outcome
 from contracts.events import Send, SendResult
 from contracts.messages import Author, Delivery, DeliveryState, OutboundMessage
-from workflows import policy
+from workflows import policy, surveys
 from workflows.owed import Arrival, PendingSend
 from workflows.record import WINDOW, Record
 
 WEBCHAT = "webchat"
 """The adapter for which publishing a message is sending it."""
 TAKEN_OVER = "A person took over before it was sent"
+OVERTAKEN = "The conversation went on before it was sent"
+"""Of the question how the help was."""
 
 
 def due_sends(record: Record, now: datetime) -> list[PendingSend]:
@@ -102,8 +104,10 @@ def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
 def may_send(record: Record, pending: PendingSend) -> bool:
     """Ownership: the AI is silent from a take-over until the conversation is its own again, resolved meanwhile or not.
 
-    Resolving what the AI has takes back nothing it has said.
+    Resolving what the AI has takes back nothing it has said. Who writes on is not asked how the help was.
     """
+    if surveys.is_question(record, pending.message.id):
+        return record.state is ConversationState.RESOLVED
     handed_over = bool(record.handoffs) and record.handoffs[-1].to_seq is None
     a_persons = handed_over or record.state is ConversationState.ESCALATED
     return pending.message.author is not Author.AI or not a_persons
@@ -116,7 +120,8 @@ def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
         return True
     refused = policy.refusal_of_channel(record, with_template=pending.template is not None, now=now)
     if refused is not None:
-        record.notify("delivery_failed", f"A message is not delivered: {refused.title.lower()}", now)
+        if not surveys.is_question(record, pending.message.id):
+            record.notify("delivery_failed", f"A message is not delivered: {refused.title.lower()}", now)
         give_up(record, pending, refused.title, now)
         return True
     return False
@@ -127,6 +132,9 @@ def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
 
     Where an earlier attempt may have gone through, its delivery is unknown and not failed.
     """
+    if surveys.is_question(record, pending.message.id):
+        _take_back(record, pending, OVERTAKEN)
+        return
     _take_back(record, pending, TAKEN_OVER)
     _hand(record, pending.in_reply_to, TAKEN_OVER, now)
     _leave_open(record, pending, now)
@@ -145,10 +153,11 @@ def withdraw_all(record: Record, reason: str, now: datetime) -> None:
 
 
 def give_up(record: Record, pending: PendingSend, reason: str, now: datetime, *, noted: bool = False) -> None:
-    """A message will not be sent: what it was to answer is a person's now."""
+    """A message will not be sent: what it was to answer is a person's now, if it was to answer anything."""
+    asks = surveys.is_question(record, pending.message.id)
     _take_back(record, pending, reason, noted=noted)
     _hand(record, pending.in_reply_to, f"The reply was not delivered: {reason}", now)
-    if record.state is ConversationState.ACTIVE:
+    if not asks and record.state is ConversationState.ACTIVE:
         record.escalate(f"A reply was not delivered: {reason}", now)
 
 
@@ -164,6 +173,9 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
         pending.under_way = False
     record.set_delivery(message.id, Delivery(state=DeliveryState.FAILED, reason=failure.reason), noted=True)
     record.notify("delivery_failed", f"A message was not delivered: {failure.reason}", now)
+    if surveys.is_question(record, message.id):
+        record.conversation.survey = None
+        return
     answered = [
         each.message_id for each in record.outcomes if (each.outcome, each.reply_id) == ("answered", message.id)
     ]
@@ -176,6 +188,8 @@ def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool
     record.sends.remove(pending)
     state = DeliveryState.UNKNOWN if pending.may_have_left else DeliveryState.FAILED
     record.set_delivery(pending.message.id, Delivery(state=state, reason=reason), noted=noted)
+    if state is DeliveryState.FAILED and surveys.is_question(record, pending.message.id):
+        record.conversation.survey = None  # nobody was asked
 
 
 def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:

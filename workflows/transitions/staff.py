@@ -17,6 +17,7 @@ from contracts.commands import (
 from contracts.conversations import ConversationState
 from contracts.messages import Author, Delivery, DeliveryState, Message, Template
 from contracts.rules import ConversationPolicy
+from workflows import surveys
 from workflows.record import STAFF_REPLIES, Record
 from workflows.transitions.sending import give_up
 
@@ -45,12 +46,19 @@ def reply(record: Record, command: Reply, now: datetime) -> Message:
 
 
 def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
-    """Staff write first; the conversation stays new until the guest answers."""
+    """Staff write first; the conversation stays new until the guest answers. One that is resolved and has not ended
+    is opened again, as theirs.
+    """
     if opening.message_id in record.staff_replies:
         return
-    conversation = record.conversation
-    conversation.guest_id = record.profile.id = opening.guest_id or conversation.guest_id
-    conversation.guest_name = record.profile.name = opening.guest_name
+    if record.state is ConversationState.RESOLVED:
+        record.activate("reopened", now, opening.by.id)
+        record.escalate(f"{opening.by.name} wrote again", now, by=opening.by.id, assigned_to=opening.by.id)
+        record.answered_by_person()
+    else:
+        conversation = record.conversation
+        conversation.guest_id = record.profile.id = opening.guest_id or conversation.guest_id
+        conversation.guest_name = record.profile.name = opening.guest_name
     message = record.say(
         Author.STAFF,
         opening.content or _shown(opening.template),
@@ -111,6 +119,7 @@ def snooze(record: Record, command: Snooze, now: datetime) -> None:
 def resolve(record: Record, command: Command, now: datetime) -> None:
     if record.state is not ConversationState.RESOLVED:
         record.resolve(now, command.by.id, command.reason)
+        record.asking.due = surveys.is_due(record, now)
     record.last_command = ("resolve", command.by.id)
 
 

@@ -1,0 +1,80 @@
+"""What nobody foresaw ends no conversation: its guest is answered all the same."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import field_validator
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.exceptions import ApplicationError
+
+import workflows.conversation
+from activities.storage.contacts import Contacts
+from contracts.events import ContactFacts, ContactLookup
+from contracts.messages import GuestMessage, Route
+from tests.fakes.ai import FakeAI
+from tests.support import Guest, Stack, eventually
+from workflows.turn import TurnTaker
+
+pytestmark = pytest.mark.usefixtures("working")
+
+
+@pytest.mark.usefixtures("held_to_the_rules")
+async def test_a_look_up_that_breaks_is_as_good_as_none(
+    stack: Stack, guest: Guest, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def breaks(contacts: Contacts, lookup: ContactLookup) -> ContactFacts:
+        asked.append(lookup.contact_key)
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Contacts, "facts", breaks)
+    assert (await guest.ask("Hello?")).outcome == "answered"
+    assert asked == [guest.contact_key]
+
+
+@pytest.mark.usefixtures("held_to_the_rules")
+async def test_an_error_of_temporals_that_escapes_a_step_fails_the_task_only(
+    stack: Stack, guest: Guest, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = TurnTaker.take
+    broken: list[bool] = []
+
+    async def breaks_once(turns: TurnTaker) -> None:
+        if not broken:
+            broken.append(True)
+            raise ApplicationError("unforeseen")
+        await take(turns)
+
+    monkeypatch.setattr(TurnTaker, "take", breaks_once)
+    assert (await guest.ask("Hello?")).outcome == "answered"
+    described = await guest.handle.describe()
+    assert (described.status, broken) == (WorkflowExecutionStatus.RUNNING, [True])
+
+
+async def test_a_message_that_this_release_cannot_read_waits_for_one_that_can(
+    stack: Stack, guest: Guest, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An api is newer than its workers for a while; the SDK would drop what it cannot read."""
+    await guest.ask("Hello?")
+    now = datetime.now(UTC)
+    route = Route(adapter=guest.adapter, channel_id=stack.hotel, sender_id=guest.sender_id)
+    message = GuestMessage(id="newer", route=route, content="Hello again?", sent_at=now, received_at=now)
+    await guest.handle.signal("receive", {**message.model_dump(mode="json"), "opts": "for a while"})
+
+    async def fails() -> bool:
+        history = await guest.handle.fetch_history()
+        return any(event.HasField("workflow_task_failed_event_attributes") for event in history.events)
+
+    await eventually(fails, what="a workflow task that fails")
+    monkeypatch.setattr(workflows.conversation, "GuestMessage", NewerMessage)
+    assert (await guest.outcome("newer")).outcome == "answered"
+
+
+class NewerMessage(GuestMessage):
+    """As a later release may have it."""
+
+    @field_validator("opts", mode="before")
+    @classmethod
+    def _more(cls, value: object) -> object:
+        return value if value in ("in", "out") else None

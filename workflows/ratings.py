@@ -1,0 +1,68 @@
+"""Ratings that guests write in words of their own: a number from 1 to 5, and nothing else to be answered. Pure.
+
+What says more than its number ("5 towels", "4, but the room was cold") is no rating: somebody should read it. The
+languages are those of the demo hotel's guests.
+"""
+
+import re
+import unicodedata
+
+LEAST, MOST = 1, 5
+_LONGEST = 60
+"""Characters; whoever writes more says more than a number."""
+
+_STARS = re.compile(r"(?P<full>[⭐★🌟]{1,5})(?P<empty>[☆✩]{0,4})")
+# What people put beside a number without adding to it: faces, hearts, hands, stars. Beds and beers do add.
+_FLOURISH = re.compile(
+    "[\U0001f600-\U0001f64f\U0001f910-\U0001f917\U0001f920-\U0001f929\U0001f970-\U0001f97a\U0001f495-\U0001f49f"
+    "\U0001f3fb-\U0001f3ff❤♥☺☹✨⭐★🌟👍👎👌👏🧡🖤🎉]"
+)
+_NUMBERS: dict[int, str] = {
+    1: "one|eins|uno|um|un|uma|una|une|ein|eine|einen",
+    2: "two|zwei|deux|dos|dois|duas|due",
+    3: "three|drei|trois|tres|tre",
+    4: "four|vier|quatre|cuatro|quatro|quattro",
+    5: "five|funf|fuenf|cinq|cinco|cinque",
+}
+_WORDS = {word: number for number, words in _NUMBERS.items() for word in words.split("|")}
+_ARTICLES = frozenset({"um", "un", "uma", "una", "une", "ein", "eine", "einen"})
+"""Numbers only beside what they count, as a guest's "um" may be a pause."""
+_RATING = re.compile(
+    rf"""
+    ((my\ |meine?\ |ma\ |mi\ |la\ mia\ |a\ minha\ )?
+        (rating|score|vote|bewertung|wertung|note|nota|calificacion|puntuacion|avaliacao|voto)
+        (\ is|\ ist|\ est|\ es|\ e)?\ ?:?\ )?
+    (?P<number>[1-5]|{"|".join(_WORDS)})
+    (?P<counted>
+        \ ?(/|\b(out\ of|of|von|auf|sur|sobre|de|em|su|di|over)\b)\ ?(5|{_NUMBERS[5]})\b
+        (\ (stars?|sterne?n?|etoiles?|estrelas?|estrellas?|stell[ae]))?
+        | \ ?(stars?|sterne?|etoiles?|estrelas?|estrellas?|stell[ae]|points?|punkte?|pontos?|puntos?|punti|punto)
+    )?
+    ([\ ,;.!:–-]+(many\ )?(thanks?|thank\ you|thx|danke|vielen\ dank|merci|gracias|obrigad[oa]|grazie)
+        (\ (so\ much|very\ much|schon|beaucoup|muchas|mille))?)?
+    """,
+    re.VERBOSE,
+)
+
+
+def rating_of(text: str) -> int | None:
+    """The rating that a text is; None for all else."""
+    if len(text) > _LONGEST:
+        return None
+    plain = _plain(text)
+    stars = _STARS.fullmatch(plain.replace(" ", ""))
+    if stars is not None:
+        count = len(stars["full"])
+        return count if not stars["empty"] or len(plain.replace(" ", "")) == MOST else None
+    words = " ".join(_FLOURISH.sub(" ", plain).split()).strip(" .!,;:)(\"'*#~")
+    found = _RATING.fullmatch(words)
+    if found is None or (found["number"] in _ARTICLES and found["counted"] is None):
+        return None
+    return _WORDS[found["number"]] if found["number"] in _WORDS else int(found["number"])
+
+
+def _plain(text: str) -> str:
+    """Small letters without accents, digits of every script as ours, keycaps as their digits."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    kept = (each for each in parts if unicodedata.category(each) not in ("Mn", "Me", "Cf"))
+    return " ".join("".join(str(unicodedata.decimal(each, each)) for each in kept).split())
