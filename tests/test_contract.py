@@ -92,7 +92,7 @@ async def _run(
         *("--continue-on-failure", "--no-color"),
         *("--max-examples", str(examples), "--max-time", str(seconds), "--request-timeout", "30"),
         *("--generation-database", "none", "--warnings", "off", *token),
-        cwd=ROOT,
+        cwd=folder,  # it keeps there what it found, and would begin with it the next time
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.contract_hooks", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
