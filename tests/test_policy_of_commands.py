@@ -11,6 +11,7 @@ from contracts.messages import AIInfo, Author, DeliveryState, Message, Template
 from contracts.problems import (
     GatewayError,
     HeldByOther,
+    Invalid,
     MissedMessages,
     NotFound,
     OptedOut,
@@ -290,3 +291,18 @@ def test_a_repeated_redelivery_is_no_error() -> None:
     assert policy.refusal_of_redelivery(record, AGAIN, NOW) is None
     other = AGAIN.model_copy(update={"copy_id": "c-2"})
     assert isinstance(policy.refusal_of_redelivery(record, other, NOW), OptedOut)
+
+
+def test_a_message_of_staff_has_an_id_that_is_nobodys_here() -> None:
+    record = a_record(ACTIVE)
+    arrived(record, a_message("g-9"))
+    said = record.add_message("said-by-the-ai", Author.AI, "At seven.", NOW, delivery=DeliveryState.SENT)
+    assert policy.refusal_of_id(record, "a-new-one") is None
+    for taken in ("g-9", said.id):
+        refused = policy.refusal_of_id(record, taken)
+        assert isinstance(refused, Invalid)
+        assert refused.detail == "clientMessageId: is another message's of this conversation"
+        assert refused.field == "clientMessageId"
+    record.window = []  # a guest's id is remembered for longer
+    assert policy.refusal_of_id(record, "g-9") is not None
+    assert policy.refusal_of_id(record, said.id) is None

@@ -334,7 +334,7 @@ class ConversationWorkflow:
         """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
-        if length > limit and self._record.weight > CARRIED_CHARACTERS:
+        if length > limit and _characters(self._record) > CARRIED_CHARACTERS:
             return False
         if info.is_continue_as_new_suggested() or length > limit + limit // 2:
             return True
@@ -375,6 +375,15 @@ def _begin(start: ConversationStart) -> Record:
     conversation_id = f"{start.contact_key}-{workflow.info().first_execution_run_id[:8]}"
     where = (start.property_id, start.channel_type, start.contact_key, start.route)
     return Record.begin(conversation_id, *where, start.policy, workflow.now())
+
+
+def _characters(record: Record) -> int:
+    """Of the messages that a next run would be given: those that wait, and those that storage does not have."""
+    texts = [message.content for message in record.unchecked]
+    texts += [message.content for message in record.window]
+    texts += [arrival.message.content for arrival in (*record.queue, *record.unread_by_ai)]
+    texts += [event.message.content for event in record.outbox if event.message is not None]
+    return sum(map(len, texts))
 
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:

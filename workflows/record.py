@@ -383,14 +383,6 @@ class Record(Model):
         self.unstored_deliveries = [each for each in self.unstored_deliveries if each not in publication.deliveries]
 
     @property
-    def weight(self) -> int:
-        """Characters of messages that the next run would be given: those that wait, and those not stored yet."""
-        waiting = [arrival.message for arrival in (*self.queue, *self.unread_by_ai)]
-        unstored = [event.message for event in self.outbox if event.message is not None]
-        unchecked = sum(len(message.content) for message in self.unchecked)
-        return unchecked + sum(len(message.content) for message in (*waiting, *unstored, *self.window))
-
-    @property
     def all_stored(self) -> bool:
         return not (self.outbox or self.unstored_outcomes or self.unstored_deliveries)
 
