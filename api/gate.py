@@ -14,6 +14,8 @@ from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
 
 OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
 """The routes under the base path that need no session; all others are closed, those that do not exist included."""
+_OPEN_PATHS: Final = frozenset(path for _, path in OPEN)
+"""Another method there is not allowed, whoever asks; the router says so."""
 SESSION_KEY: Final = "gateway.session"
 """Where the session stands in the scope of a request that passed."""
 HEADERS_KEY: Final = "gateway.headers"
@@ -57,7 +59,7 @@ async def _pass(scope: Scope, headers: dict[str, str]) -> GatewayError | None:
         return TooManyRequests(
             f"{quota.limit} requests in {quota.window_seconds} s are allowed", retryAfter=quota.reset_seconds
         )
-    return None if (scope["method"], scope["path"]) in OPEN else problem
+    return None if scope["path"] in _OPEN_PATHS else problem
 
 
 async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None, GatewayError | None]:

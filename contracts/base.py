@@ -19,7 +19,7 @@ Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC; a value without a zone is taken as UTC."""
 
 
-NOT_BLANK = Field(json_schema_extra={"pattern": r"\S"})
+NOT_BLANK = Field(json_schema_extra={"pattern": r"[^\s\x85]"})
 """Tells in a schema what stripping and a least length of 1 come to."""
 
 

@@ -29,8 +29,8 @@ FIELDS = {
     "url",
 }
 """They name things that must be there, moments to come, or what only we can read."""
-RELATIONS = {("GET", "from"), ("POST", "private")}
-"""A report's days are too many together; a note with a draft or a template."""
+RELATIONS = {("GET", "from"), ("GET", "to"), ("POST", "private")}
+"""A report's days are too many together or too long ago; a note with a draft or a template."""
 DURATIONS = {"aiTimeout", "debounce", "dueIn", "escalatedTimeout", "idleTimeout", "resolvedWindow", "serviceLevels"}
 """No schema bounds a duration."""
 

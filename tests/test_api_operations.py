@@ -112,6 +112,7 @@ async def test_errors_of_routing_and_reading_are_problems(api: Api, hotel: str) 
     assert problem(wrong_method) == (405, "method_not_allowed")
     assert wrong_method.headers["allow"] == "GET, POST"
     assert (await person.http.delete("/api/v1/tasks/1")).headers["allow"] == "GET, PATCH"
+    assert problem(await api.http.request("TRACE", "/api/v1/auth/login")) == (405, "method_not_allowed")
     as_json = {"Content-Type": "application/json"}
     for body in (b"{", b"", b"\xff", b"[" * 100_000):
         refused = await person.http.post("/api/v1/tasks", content=body, headers=as_json)
