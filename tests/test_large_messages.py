@@ -69,6 +69,17 @@ async def test_many_while_storage_is_away_wait_for_it(
         await stack.database.close()
 
 
+async def test_one_that_no_adapter_has_looked_at_is_cut(working: None, stack: Stack, ai: FakeAI) -> None:
+    guest = stack.guest()
+    assert (await guest.ask("x" * (GUEST_CONTENT_LIMIT + 1))).outcome in ("answered", "handed")
+    await stack.stored(await guest.conversation())
+    rows = await stack.rows(
+        "SELECT length(content) AS characters FROM messages WHERE contact_key = :key AND author = 'guest'",
+        key=guest.contact_key,
+    )
+    assert rows == [{"characters": GUEST_CONTENT_LIMIT}]
+
+
 def test_one_that_is_larger_is_refused_by_what_it_may_have() -> None:
     now = datetime.now(UTC)
     _, message = parse(_body("x" * GUEST_CONTENT_LIMIT), now)

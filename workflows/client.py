@@ -36,7 +36,7 @@ from contracts.commands import (
 )
 from contracts.conversations import Conversation, Outcome
 from contracts.messages import ChannelType, GuestMessage, Message, Route
-from contracts.names import CONVERSATION_WORKFLOW, TaskQueue, contact_key_of, workflow_id
+from contracts.names import CONVERSATION_WORKFLOW, GUEST_CONTENT_LIMIT, TaskQueue, contact_key_of, workflow_id
 from contracts.problems import (
     GatewayError,
     NotFound,
@@ -108,8 +108,11 @@ class Conversations:
     ) -> None:
         """Brings a guest message to its conversation, begun if need be. Durable once this returns, worker or not.
 
-        With `contact_key` it goes to that contact's conversation, whoever sent it.
+        With `contact_key` it goes to that contact's conversation, whoever sent it. An adapter keeps in a file what is
+        longer than GUEST_CONTENT_LIMIT, or refuses it; what none has looked at is cut.
         """
+        if len(message.content) > GUEST_CONTENT_LIMIT:
+            message = message.model_copy(update={"content": message.content[:GUEST_CONTENT_LIMIT]})
         key = contact_key or self.contact_key(property_id, channel_type, message.route.sender_id)
         starting = self._client.start_workflow(
             ConversationWorkflow.run,

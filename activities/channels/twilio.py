@@ -13,7 +13,6 @@ from activities.channels.messages import NOT_TEXT
 from activities.channels.provider_errors import ErrorTable
 from contracts.delivery import DeliveryReport, referred
 from contracts.messages import Attachment, ChannelType, DeliveryState, GuestMessage, MessageId, Route
-from contracts.names import GUEST_CONTENT_LIMIT
 from contracts.problems import BadSignature
 from contracts.quarantine import Unreadable
 
@@ -140,7 +139,7 @@ def _message(form: Form, received_at: datetime) -> Received:
             sender_id=fields.sender,
             free_text_until=received_at + WINDOW if channel_type == "whatsapp" else None,
         ),
-        content=_text(fields, attachments)[:GUEST_CONTENT_LIMIT],
+        content=_text(fields, attachments),
         attachments=attachments,
         guest_name=fields.profile_name.strip()[:200] or None,
         sent_at=received_at,

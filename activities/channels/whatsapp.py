@@ -19,7 +19,6 @@ from activities.channels.provider_errors import ErrorTable
 from activities.channels.whatsapp_content import NotUnderstood, Said, Wire, said
 from contracts.delivery import DeliveryReport, referred
 from contracts.messages import DeliveryState, GuestMessage, Route
-from contracts.names import GUEST_CONTENT_LIMIT
 from contracts.problems import BadSignature, Forbidden
 from contracts.quarantine import Unreadable
 
@@ -264,7 +263,7 @@ def _guest_message(item: JsonValue, value: dict[str, JsonValue], number: str, re
             context={"messageId": message.id},
             free_text_until=sent_at + WINDOW,
         ),
-        content=_with_circumstances(content, message)[:GUEST_CONTENT_LIMIT],
+        content=_with_circumstances(content, message),
         attachments=list(content.attachments),
         guest_name=(guest.profile.name or guest.profile.username or "").strip()[:200] or None,
         sent_at=sent_at,
