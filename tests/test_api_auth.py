@@ -124,7 +124,6 @@ async def test_without_a_token_nothing_is_open(api: Api) -> None:
         ("POST", "/api/v1/tasks"),
         ("GET", "/api/v1/no/such/thing"),
         ("PUT", "/api/v1/conversations"),
-        ("GET", "/api/v1/auth/login"),
     ):
         refused = await api.http.request(method, path, content=b"{not json")
         assert problem(refused) == (401, "unauthenticated")

@@ -1,11 +1,13 @@
 """What nobody foresaw ends no conversation: its guest is answered all the same."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import field_validator
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Replayer
 
 import workflows.conversation
 from activities.storage.contacts import Contacts
@@ -13,6 +15,8 @@ from contracts.events import ContactFacts, ContactLookup
 from contracts.messages import GuestMessage, Route
 from tests.fakes.ai import FakeAI
 from tests.support import Guest, Stack, eventually
+from workflows.conversation import ConversationWorkflow
+from workflows.sandbox import Sandbox
 from workflows.turn import TurnTaker
 
 pytestmark = pytest.mark.usefixtures("working")
@@ -31,6 +35,24 @@ async def test_a_look_up_that_breaks_is_as_good_as_none(
     monkeypatch.setattr(Contacts, "facts", breaks)
     assert (await guest.ask("Hello?")).outcome == "answered"
     assert asked == [guest.contact_key]
+
+
+@pytest.mark.usefixtures("held_to_the_rules")
+async def test_a_look_up_that_takes_too_long_is_as_good_as_none_in_a_replay_too(
+    stack: Stack, guest: Guest, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was too slow the SDK raises an ActivityError, and in a replay of that what was its cause."""
+
+    async def stalls(contacts: Contacts, lookup: ContactLookup) -> ContactFacts:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(Contacts, "facts", stalls)
+    assert (await guest.ask("Hello?")).outcome == "answered"
+    replayer = Replayer(
+        workflows=[ConversationWorkflow], workflow_runner=Sandbox(), data_converter=stack.client.data_converter
+    )
+    await replayer.replay_workflow(await guest.handle.fetch_history())
 
 
 @pytest.mark.usefixtures("held_to_the_rules")

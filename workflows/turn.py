@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.turns import Turns
@@ -83,7 +83,7 @@ class TurnTaker:
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 summary=ClearText("Look up the contact"),
             )
-        except (ActivityError, ApplicationError):  # a local activity's own error comes bare
+        except FailureError:  # a local activity's own error comes bare, and so does its time-out in a replay
             facts = None  # too slow or broken is as good as away
         transitions.looked_up(record, facts, workflow.now())
         self._changed()
