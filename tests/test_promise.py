@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 
 from activities.channels.messages import sign
 from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY
+from embedded.supervisor import STEADY_SECONDS
 from tests.development import Dev, running
 from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import SECRET, FakeCallback
@@ -34,6 +36,8 @@ PROCESSES: dict[str, Callable[[Dev], psutil.Process]] = {
     "Redis": lambda dev: dev.server("redis-server"),
 }
 GUESTS = 6
+BETWEEN_KILLS = 8
+"""Messages that are acknowledged after one process is back and before the next is killed."""
 PAUSE_SECONDS = 0.2
 """How long a guest waits before writing again, and a sender before sending again what was not acknowledged."""
 
@@ -87,14 +91,13 @@ class Desk:
 
 
 async def test_the_promise_holds_though_each_process_is_killed(tmp_path: Path) -> None:
-    await _killing(tmp_path, rounds=1, messages_between=8)
+    await _killing(tmp_path, rounds=1)
 
 
-# So many messages that no process ends again within the 10 s after which `gateway dev` calls it steady.
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_the_promise_holds_though_processes_are_killed_thirty_times(tmp_path: Path) -> None:
-    await _killing(tmp_path, rounds=6, messages_between=40)
+    await _killing(tmp_path, rounds=6)
 
 
 @pytest.mark.long
@@ -105,12 +108,10 @@ async def test_the_promise_holds_though_the_kills_find_answers_and_sends_under_w
     ai.respond = lambda request: confident(request).model_copy(update={"response": "With pleasure"})
     async with serving(ai.app) as engine:
         slow = {"GATEWAY_AI__ENGINE": "http", "GATEWAY_AI__HTTP__URL": f"{engine}/answer"}
-        await _killing(tmp_path, rounds=6, messages_between=40, receiver_seconds=0.3, **slow)
+        await _killing(tmp_path, rounds=6, receiver_seconds=0.3, **slow)
 
 
-async def _killing(
-    folder: Path, *, rounds: int, messages_between: int, receiver_seconds: float = 0, **settings: str
-) -> None:
+async def _killing(folder: Path, *, rounds: int, receiver_seconds: float = 0, **settings: str) -> None:
     callback = FakeCallback()
     callback.seconds = receiver_seconds
     async with serving(callback.app) as receiver:
@@ -128,22 +129,34 @@ async def _killing(
             async with asyncio.TaskGroup() as guests:
                 for number in range(GUESTS):
                     guests.create_task(desk.writes(number))
-                await _kill_all(dev, desk, rounds, messages_between)
+                await _kill_all(dev, desk, rounds)
                 desk.over = True
             await _sign_in(http, await dev.until(r"sign in as +(\S+?)[,;]"))
             await _holds(http, desk.acknowledged, callback)
 
 
-async def _kill_all(dev: Dev, desk: Desk, rounds: int, messages_between: int) -> None:
+async def _kill_all(dev: Dev, desk: Desk, rounds: int) -> None:
     """Each process once a round, while guests write; the next one when the one before is back and has had work."""
+    back_at: dict[str, float] = {}
     for _ in range(rounds):
         for name, process in PROCESSES.items():
-            await _acknowledges(desk, messages_between)
+            await _acknowledges(desk, BETWEEN_KILLS)
+            await _is_steady(back_at.get(name))
             back = rf"{name} ended with code -\d+; started again\n"  # not -9 where a slow start was given up
             times = len(re.findall(back, dev.printed))
             process(dev).kill()
             await dev.until(back, times=times + 1)
-    await _acknowledges(desk, messages_between)
+            back_at[name] = time.monotonic()
+    await _acknowledges(desk, BETWEEN_KILLS)
+
+
+async def _is_steady(back_at: float | None) -> None:
+    """Waits until `gateway dev` has forgotten that a process ended before: it gives one up that keeps ending."""
+
+    async def look() -> bool:
+        return back_at is None or time.monotonic() - back_at > STEADY_SECONDS
+
+    await eventually(look, what="a steady process")
 
 
 async def _acknowledges(desk: Desk, more: int) -> None:
