@@ -15,7 +15,7 @@ from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsKnowledge, WritesKnowledge, find_conversation
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
-from contracts.base import NOT_BLANK, Model
+from contracts.base import Model, NotBlank
 from contracts.knowledge import (
     PHRASING_LENGTH,
     PHRASINGS,
@@ -76,7 +76,7 @@ class SavedReply(contracts.base.Body):
 
     conversation_id: Reference
     message_id: Annotated[Reference, Field(description="The reply.")]
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
+    title: Annotated[NotBlank, StringConstraints(max_length=200)]
     id: ArticleId | None = Field(default=None, description="Made from the title where it is left out.")
 
 

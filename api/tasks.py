@@ -28,7 +28,7 @@ from api.deps import (
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
-from contracts.base import NOT_BLANK, Timestamp
+from contracts.base import NotBlank, Timestamp
 from contracts.problems import (
     Forbidden,
     Invalid,
@@ -50,7 +50,7 @@ KEYED_TASKS: Final = UUID("8f0d5f0c-2a3f-4f57-9b6e-6c1f0e9a7d42")
 """Namespace of the task ids that are made from idempotency keys."""
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,17})"')
 
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
+Title = Annotated[NotBlank, StringConstraints(max_length=200)]
 Description = Annotated[str, Field(max_length=4096)]
 Reference = Annotated[str, Field(min_length=1, max_length=255)]
 """An id of something of ours; Temporal's visibility keeps no longer ones."""

@@ -20,7 +20,7 @@ from api.examples import ENDPOINT_WITH_SECRET
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.state import State
-from contracts.base import NOT_BLANK, Model
+from contracts.base import Model, NotBlank
 from contracts.problems import NotFound, StaleVersion, Unavailable
 from contracts.property_events import EventPattern
 from contracts.webhooks import DeliveryState, WebhookDelivery, WebhookEndpoint
@@ -30,7 +30,7 @@ ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The endpoint's version.", "schema": {"type": "string"}}}
 TEST_EVENT: Final = "webhook.test"
 
-Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048), NOT_BLANK]
+Url = Annotated[NotBlank, StringConstraints(max_length=2048)]
 Description = Annotated[str, Field(max_length=500)]
 EventTypes = Annotated[
     list[EventPattern],

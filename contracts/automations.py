@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from contracts.base import NOT_BLANK, Body, Model, Timestamp
+from contracts.base import Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
@@ -22,7 +22,7 @@ OWN_IDS: Final = "auto-"
 """What ids of tasks and messages begin with that automations make."""
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), NOT_BLANK]
+Word = Annotated[NotBlank, StringConstraints(max_length=100)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ActionOutcome = Literal["done", "refused", "failed"]
 
@@ -46,7 +46,7 @@ class Conditions(Body):
 class CreateTask(Body):
     type: Literal["create_task"]
     department: Department
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
+    title: Annotated[NotBlank, StringConstraints(max_length=200)]
     description: Annotated[str, Field(max_length=4096)] = ""
     priority: Priority = "normal"
     due_in: Annotated[
@@ -57,7 +57,7 @@ class CreateTask(Body):
 
 class NotifyStaff(Body):
     type: Literal["notify_staff"]
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), NOT_BLANK]
+    text: Annotated[NotBlank, StringConstraints(max_length=500)]
     audience: Audience = "everyone"
     staff_id: Annotated[Reference | None, Field(description="The one person whom it is for.")] = None
 

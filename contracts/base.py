@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -19,8 +19,12 @@ Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC; a value without a zone is taken as UTC."""
 
 
-NOT_BLANK = Field(json_schema_extra={"pattern": r"[^\s\x85]"})
-"""Tells in a schema what stripping and a least length of 1 come to."""
+NotBlank = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    Field(json_schema_extra={"pattern": r"[^\s\x85]"}),  # what stripping and a least length of 1 come to
+]
+"""Text that says something; what surrounds it is stripped."""
 
 
 class Model(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from contracts.base import NOT_BLANK, Model, Timestamp
+from contracts.base import Model, NotBlank, Timestamp
 
 ARTICLE_TEXT_LENGTH = 4_000
 PHRASING_LENGTH = 300
@@ -12,7 +12,7 @@ PHRASINGS = 200
 
 ArticleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
 Phrasings = Annotated[
-    list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=PHRASING_LENGTH), NOT_BLANK]],
+    list[Annotated[NotBlank, StringConstraints(max_length=PHRASING_LENGTH)]],
     Field(max_length=PHRASINGS),
 ]
 
@@ -23,13 +23,11 @@ class ArticleContent(Model):
     `names` are what the thing is called, `words` belong to it, `questions` are whole phrasings.
     """
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
+    title: Annotated[NotBlank, StringConstraints(max_length=200)]
     names: Phrasings = []
     words: Phrasings = []
     questions: Phrasings = []
-    text: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=ARTICLE_TEXT_LENGTH), NOT_BLANK
-    ]
+    text: Annotated[NotBlank, StringConstraints(max_length=ARTICLE_TEXT_LENGTH)]
 
 
 class NamedArticle(ArticleContent):

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from yaml import YAMLError
 
 from activities.ai.yaml_text import parse_yaml
-from contracts.base import NOT_BLANK
 from settings import Settings, SettingsError
 
 SHIPPED = Path(__file__).parent / "properties"
@@ -33,7 +32,7 @@ class Article(FrontMatter):
     """`text` is what a guest is told."""
 
     id: str
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), NOT_BLANK]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 def knowledge_folder(settings: Settings, property_id: str) -> Path | None:

@@ -19,7 +19,6 @@ from contracts.names import GUEST_CONTENT_LIMIT, contact_key_of
 ADAPTER: Final = "email"
 NAME_LIMIT: Final = 200
 SENDER_LIMIT: Final = 256
-"""Most characters of one mail that a conversation holds; the whole of a longer one is attached as a file."""
 SUBJECT_LIMIT: Final = 250
 _RECIPIENT: Final = re.compile(r"^(?:original-rcpt-to|removal-recipient):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 REFERENCES: Final = 10
@@ -122,7 +121,7 @@ def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
     files = mail.files
     if not content and not files:
         content = mail.header("subject")[:SUBJECT_LIMIT]
-    if len(content) > GUEST_CONTENT_LIMIT:
+    if len(content) > GUEST_CONTENT_LIMIT:  # the whole of it goes along as a file
         files = (*files, File("message.txt", "text/plain", content.encode()))
         content = content[:GUEST_CONTENT_LIMIT].rstrip() + " …"
     return content, files

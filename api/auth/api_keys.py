@@ -15,7 +15,7 @@ from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_
 from api.examples import MADE_API_KEY
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
-from contracts.base import NOT_BLANK, Timestamp
+from contracts.base import NotBlank, Timestamp
 from contracts.problems import Invalid, NotFound
 from contracts.staff import ApiKey
 
@@ -27,7 +27,7 @@ Scope = Annotated[Permission, WithJsonSchema({"type": "string", "enum": [*permis
 
 
 class NewApiKey(contracts.base.Body):
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), NOT_BLANK]
+    name: Annotated[NotBlank, StringConstraints(max_length=100)]
     properties: Properties
     scopes: Annotated[
         list[Scope] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")

@@ -14,7 +14,7 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import SIGNED_IN, WITH_BODY, problems
-from contracts.base import NOT_BLANK
+from contracts.base import NotBlank
 from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
 from contracts.staff import StaffMember, StaffRole
 
@@ -29,7 +29,7 @@ Email = Annotated[
     StringConstraints(min_length=3, max_length=320),
     Field(json_schema_extra={"pattern": r"^\s*[^\s@]+@\S+\s*$"}),
 ]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NOT_BLANK]
+Name = Annotated[NotBlank, StringConstraints(max_length=200)]
 Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
 Properties = Annotated[
     list[str],
