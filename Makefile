@@ -34,7 +34,7 @@ bench: .venv/ready
 
 # --target needs no virtual environment and no rights over the system's Python.
 .uv/bin/uv:
-	$(PYTHON) -m pip install --quiet --target .uv uv
+	$(PYTHON) -m pip install --quiet --root-user-action=ignore --target .uv uv
 
 .venv/ready: requirements-dev.txt pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv

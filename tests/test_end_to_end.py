@@ -1,11 +1,9 @@
 """The main job on real input: sockets and signed webhooks in, answers out, storage and metrics behind."""
 
 import asyncio
-import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 
@@ -13,13 +11,12 @@ import httpx
 import pytest
 
 import activities.ai
-from activities.channels.messages import sign
 from contracts.conversations import ConversationState
 from contracts.messages import Author
 from settings import Settings
 from tests.api import Api
 from tests.fakes.ai import FakeAI
-from tests.fakes.callback import SECRET, FakeCallback
+from tests.fakes.callback import FakeCallback, signed_message
 from tests.live import Client, is_message, of_type
 from tests.live import guest as visiting
 from tests.live import staff as watching
@@ -97,19 +94,8 @@ async def _next_answer(client: Client, count: int) -> None:
 
 
 async def _post(http: httpx.AsyncClient, hotel: str, sender: str, message_id: str, content: str) -> httpx.Response:
-    body = json.dumps(
-        {
-            "channelId": "desk",
-            "channelType": "sms",
-            "senderId": sender,
-            "content": content,
-            "metadata": {"messageId": message_id},
-            "timestamp": datetime.now(UTC).isoformat(),
-        }
-    ).encode()
-    return await http.post(
-        f"/webhooks/messages/{hotel}", content=body, headers={"X-Gateway-Signature": sign(body, SECRET)}
-    )
+    body, headers = signed_message(sender, message_id, content)
+    return await http.post(f"/webhooks/messages/{hotel}", content=body, headers=headers)
 
 
 async def _says_the_same_everywhere(stack: Stack, guest: Guest, inbound: list[str]) -> None:

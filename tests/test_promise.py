@@ -1,7 +1,6 @@
 """The promise: every acknowledged guest message is answered or handed to a person, once, in order, whatever crashes."""
 
 import asyncio
-import json
 import re
 import sys
 import time
@@ -9,19 +8,17 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from activities.channels.messages import sign
 from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY
 from embedded.supervisor import STEADY_SECONDS
 from tests.development import Dev, running
 from tests.fakes.ai import FakeAI, confident
-from tests.fakes.callback import SECRET, FakeCallback
+from tests.fakes.callback import SECRET, FakeCallback, signed_message
 from tests.fakes.server import serving
 from tests.questions import ASIDES, QUESTIONS
 from tests.support import eventually
@@ -68,16 +65,7 @@ class Desk:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _send(self, sender: str, message_id: str, content: str) -> None:
-        message = {
-            "channelId": "desk",
-            "channelType": "sms",
-            "senderId": sender,
-            "content": content,
-            "metadata": {"messageId": message_id},
-            "timestamp": datetime.now(UTC).isoformat(),
-        }
-        body = json.dumps(message).encode()
-        headers = {"X-Gateway-Signature": sign(body, SECRET)}
+        body, headers = signed_message(sender, message_id, content)
         while True:
             try:
                 answer = await self.http.post(f"/webhooks/messages/{DEMO_PROPERTY}", content=body, headers=headers)

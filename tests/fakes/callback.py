@@ -3,16 +3,33 @@
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from activities.channels.messages import sign
 from contracts.messages import OutboundMessage
 
 SECRET = "the callback's secret"
+
+
+def signed_message(sender: str, message_id: str, content: str) -> tuple[bytes, dict[str, str]]:
+    """A guest's message as such a program brings it: body and headers."""
+    message = {
+        "channelId": "desk",
+        "channelType": "sms",
+        "senderId": sender,
+        "content": content,
+        "metadata": {"messageId": message_id},
+        "timestamp": datetime.now(UTC).isoformat(),
+    }
+    body = json.dumps(message).encode()
+    return body, {"X-Gateway-Signature": sign(body, SECRET)}
 
 
 class FakeCallback:
