@@ -12,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from api.live.telling import Rendered
+from api.middleware import log_unexpected
 from contracts.frames import CloseCode
 from settings import Websocket
 
@@ -65,8 +66,8 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:
             pass
-        except Exception:
-            self.logger.exception("Exception in ASGI application")
+        except Exception as error:  # the application has ended; its socket must, too
+            log_unexpected(error)
         if not self._detached:
             self.send_500_response()  # does nothing where it was answered
             if self.close_timer is None:
