@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 from pydantic import ConfigDict, Field
 
 import contracts.base
@@ -10,7 +10,8 @@ from api.auth.permissions import require_property
 from api.auth.sessions import Session
 from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsAutomations, WritesAutomations, find_conversation
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.automations import (
     AssignTo,
@@ -26,7 +27,7 @@ from contracts.base import Model, Timestamp
 from contracts.problems import Invalid, NotFound, StaleVersion, Unavailable
 from contracts.property_events import EventPattern
 
-router = APIRouter(prefix="/automations", tags=["automations"], responses=SIGNED_IN)
+router = rest_router("/automations", "automations")
 VERSION: Final[dict[str, Any]] = {
     "ETag": {"description": "The version of the property's rules.", "schema": {"type": "string"}}
 }

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 from pydantic import Field
 
 import contracts.base
 from api.auth.sessions import Session
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.base import Timestamp
 from contracts.commands import Assign, ChangePolicy, Command, DecideAction, Snooze
@@ -25,12 +26,10 @@ from contracts.problems import (
 )
 from contracts.rules import PolicyChanges
 
-router = APIRouter(
-    prefix="/conversations/{conversation_id}",
-    tags=["conversations"],
-    responses=SIGNED_IN
-    | WITH_BODY
-    | problems(NotFound, HeldByOther, WrongState, Resolved, OutcomeUnknown, Unavailable),
+router = rest_router(
+    "/conversations/{conversation_id}",
+    "conversations",
+    SIGNED_IN | WITH_BODY | problems(NotFound, HeldByOther, WrongState, Resolved, OutcomeUnknown, Unavailable),
 )
 ActionId = Annotated[str, Field(max_length=256)]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from activities.storage.paging import MovingPosition, SeqPosition, TimePosition
@@ -10,13 +10,14 @@ from activities.storage.search import ConversationFilter
 from api.auth.permissions import require_property
 from api.deps import DEGRADED_HEADER, GatewayState, ReadsConversations, find_conversation
 from api.lists import Page, PageQuery, cursor_of, page_of_json
-from api.openapi import SIGNED_IN, problems
+from api.openapi import problems
+from api.routers import rest_router
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event
 from contracts.messages import ChannelType, Message
 from contracts.problems import NotFound, StorageAway, Unavailable
 
-router = APIRouter(prefix="/conversations", tags=["conversations"], responses=SIGNED_IN)
+router = rest_router("/conversations", "conversations")
 ONE = problems(NotFound, Unavailable)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -20,14 +20,15 @@ from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IfMatch, ManagesGuests, ReadsGuests, WritesGuests, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.guest_export import ExportedFile, GuestExport
 from contracts.guests import Autonomy, Erasure, Guest, GuestWithStays
 from contracts.names import contact_key_of, media_workflow_id, task_workflow_id, workflow_id
 from contracts.problems import GuestBusy, NotFound, StaleVersion, Unavailable, WrongState
 
-router = APIRouter(prefix="/guests", tags=["guests"], responses=SIGNED_IN)
+router = rest_router("/guests", "guests")
 ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The guest's version.", "schema": {"type": "string"}}}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 from pydantic import Field, StringConstraints
 
 import contracts.base
@@ -14,7 +14,8 @@ from api.auth.sessions import Session
 from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsKnowledge, WritesKnowledge, find_conversation
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from contracts.base import Model, NotBlank
 from contracts.knowledge import (
     PHRASING_LENGTH,
@@ -29,7 +30,7 @@ from contracts.knowledge import (
 )
 from contracts.problems import Invalid, NotFound, StaleVersion
 
-router = APIRouter(prefix="/knowledge/{property_id}", tags=["knowledge"], responses=SIGNED_IN)
+router = rest_router("/knowledge/{property_id}", "knowledge")
 ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The article's version.", "schema": {"type": "string"}}}
 IMPORT_LENGTH = 1_000_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_offline
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.middleware import Middleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from sqlalchemy.exc import SQLAlchemyError
@@ -76,7 +76,7 @@ from api.limits import Limit
 from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
 from api.middleware import BodyLimit, UnexpectedErrors
-from api.openapi import TAGS, DescribedAPI, operation_id
+from api.openapi import TAGS, DescribedAPI
 from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
@@ -145,17 +145,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @functools.cache
 def _routes() -> list[BaseRoute]:
     """What every application answers: FastAPI works it out once, at the first request, and takes its time."""
-    root = APIRouter(generate_unique_id_function=operation_id)
     # Routes are tried in this order, and what guests wait for comes first.
-    for router in (messages.router, whatsapp.router, twilio.router, email.router):
-        root.include_router(router, dependencies=[Depends(Public("what comes in is signed by its channel"))])
-    root.include_router(media.linked, dependencies=[Depends(Public("the link is signed"))])
-    root.include_router(chat_media.router, dependencies=[Depends(Public("the form holds the visitor's token"))])
-    root.include_router(sockets.router, dependencies=[Depends(Public("the first frame holds a token"))])
-    root.include_router(_rest())
-    root.include_router(operations.router, dependencies=[Depends(Public("for probes, which tell nothing of guests"))])
-    root.include_router(pages.router, dependencies=[Depends(Public("a page; what it shows it asks for itself"))])
-    return root.routes
+    guests_write = (messages.router, whatsapp.router, twilio.router, email.router, sockets.router)
+    desk = (conversations, openings, commands, sending, media, guests, tasks, notifications, auth)
+    administration = (quarantine, knowledge, reports, staff_routes, api_keys, webhook_endpoints, automations)
+    resources = (resource.router for resource in (*desk, *administration))
+    others = (media.linked, chat_media.router, operations.router, pages.router)
+    return [route for router in (*guests_write, *resources, *others) for route in router.routes]
 
 
 def _larger_bodies(settings: Settings) -> dict[str, int]:
@@ -167,15 +163,6 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
         f"{BASE}/media": files,
         chat_media.PREFIX: files,
     }
-
-
-def _rest() -> APIRouter:
-    base = APIRouter(prefix=BASE)
-    desk = (auth, conversations, openings, commands, sending, media, guests, tasks, notifications)
-    administration = (quarantine, knowledge, reports, staff_routes, api_keys, webhook_endpoints, automations)
-    for resource in (*desk, *administration):
-        base.include_router(resource.router)
-    return base
 
 
 def _serve_docs(app: FastAPI) -> None:

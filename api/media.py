@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile, status
+from fastapi import File, Form, Query, Response, UploadFile, status
 
 from activities.media.links import LINKED
 from activities.media.store import MediaAway, MediaFile, MediaGone
@@ -11,13 +11,14 @@ from activities.media.types import SHOWN, MediaRefused, is_among
 from api.auth.permissions import require_property
 from api.deps import GatewayState, ReadsConversations, WritesConversations
 from api.openapi import SIGNED_IN, Responses, problems
+from api.routers import public_router, rest_router
 from api.state import State
 from contracts.media import MEDIA_ID
 from contracts.messages import Attachment
 from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge
 
-router = APIRouter(prefix="/media", tags=["media"])
-linked = APIRouter(tags=["media"])
+router = rest_router("/media", "media", {})
+linked = public_router("the link is signed", tag="media")
 FORM_BYTES: Final = 100_000
 """What a form takes besides its file."""
 FILE: Final[Responses] = {

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from activities.storage.paging import TimePosition
 from api.auth.permissions import manages, require_property
 from api.deps import GatewayState, ReadsNotifications, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, problems
+from api.openapi import problems
+from api.routers import rest_router
 from contracts.events import Notification
 from contracts.problems import NotFound
 
-router = APIRouter(prefix="/notifications", tags=["notifications"], responses=SIGNED_IN)
+router = rest_router("/notifications", "notifications")
 
 
 class NotificationPage(Page[Notification]):

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, Response, status
+from fastapi import Body, Response, status
 from pydantic import ConfigDict, Field
 
 import contracts.base
@@ -12,6 +12,7 @@ from activities.storage.contacts import StoredContact
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.routers import rest_router
 from api.sending import ClientMessageId
 from api.state import State
 from contracts.commands import Opening
@@ -29,7 +30,7 @@ from contracts.problems import (
 )
 from settings import Settings
 
-router = APIRouter(prefix="/conversations", tags=["conversations"])
+router = rest_router("/conversations", "conversations", {})
 NEEDS_TEMPLATE: Final = frozenset({"whatsapp"})
 """Adapters that take free text only after the guest has written."""
 

@@ -5,18 +5,19 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final, Literal
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ConfigDict
 from temporalio.service import RPCError
 
 from activities.storage.redis_client import REDIS_AWAY
 from api.deps import GatewayState
+from api.routers import public_router
 from api.state import State
 from contracts.base import Model
 from contracts.problems import StorageAway
 
-router = APIRouter(tags=["operations"])
+router = public_router("for probes, which tell nothing of guests", tag="operations")
 PATIENCE_SECONDS: Final = 2.0
 
 METRIC: Final = 'gateway_messages_inbound_total{channel="sms",outcome="accepted",property="seaview"} 12.0\n'

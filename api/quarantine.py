@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 import activities.channels.twilio
@@ -13,13 +13,14 @@ from activities.storage.paging import TimePosition
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuarantine, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, problems
+from api.openapi import problems
+from api.routers import rest_router
 from api.state import State
 from api.webhooks import email, twilio, whatsapp
 from contracts.problems import Invalid, NotFound, Unavailable
 from contracts.quarantine import QuarantineItem
 
-router = APIRouter(prefix="/quarantine", tags=["quarantine"], responses=SIGNED_IN)
+router = rest_router("/quarantine", "quarantine")
 
 ReadAgain = Callable[[State, str, bytes, datetime], Awaitable[str | None]]
 READERS: Final[dict[str, ReadAgain]] = {

@@ -3,19 +3,20 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 import contracts.base
 from activities.storage.reports import ReportQuery
 from api.auth.permissions import require_property
 from api.deps import GatewayState, ReadsReports
-from api.openapi import SIGNED_IN, problems
+from api.openapi import problems
+from api.routers import rest_router
 from contracts.messages import ChannelType
 from contracts.problems import Invalid
 from contracts.reports import ConversationReport, Grouping
 
-router = APIRouter(prefix="/reports", tags=["reports"], responses=SIGNED_IN)
+router = rest_router("/reports", "reports")
 LONGEST: Final = timedelta(days=366)
 USUAL: Final = timedelta(days=29)
 """Before the last day, where no first day is given: thirty days in all."""

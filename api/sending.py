@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, status
+from fastapi import Body, status
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.commands import Redeliver, Reply
 from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message, Template
@@ -28,10 +29,10 @@ from contracts.problems import (
     WrongState,
 )
 
-router = APIRouter(
-    prefix="/conversations/{conversation_id}/messages",
-    tags=["conversations"],
-    responses=SIGNED_IN
+router = rest_router(
+    "/conversations/{conversation_id}/messages",
+    "conversations",
+    SIGNED_IN
     | problems(
         NotFound, HeldByOther, WrongState, Resolved, MissedMessages, OptedOut, WindowClosed, OutcomeUnknown, Unavailable
     ),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -26,7 +26,8 @@ from api.deps import (
     known_id,
 )
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.base import NotBlank, Timestamp
 from contracts.problems import (
@@ -43,7 +44,7 @@ from contracts.task_events import TaskPublication
 from contracts.tasks import ChangeTask, Department, Task, TaskFilter, TaskStatus, VersionedTask
 from contracts.tasks import TaskChanges as Change
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=SIGNED_IN)
+router = rest_router("/tasks", "tasks")
 ONE: Final = problems(NotFound, Unavailable)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The task's version.", "schema": {"type": "string"}}}
 KEYED_TASKS: Final = UUID("8f0d5f0c-2a3f-4f57-9b6e-6c1f0e9a7d42")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -18,14 +18,15 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsWebhooks, WritesWebhooks, keyed, known_id
 from api.examples import ENDPOINT_WITH_SECRET
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.base import Model, NotBlank
 from contracts.problems import NotFound, StaleVersion, Unavailable
 from contracts.property_events import EventPattern
 from contracts.webhooks import DeliveryState, WebhookDelivery, WebhookEndpoint
 
-router = APIRouter(prefix="/webhook-endpoints", tags=["webhook endpoints"], responses=SIGNED_IN)
+router = rest_router("/webhook-endpoints", "webhook endpoints")
 ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The endpoint's version.", "schema": {"type": "string"}}}
 TEST_EVENT: Final = "webhook.test"

@@ -1,11 +1,17 @@
 """What is left of conversations and tasks over REST while a server behind them is away."""
 
 import uuid
+from contextlib import suppress
 
 import pytest
-from sqlalchemy import text
+from redis.asyncio import Redis
+from sqlalchemy import make_url, text
 
+from activities.storage.conversations import StoredConversations
 from activities.storage.database import Database
+from activities.storage.log_writer import LiveStream
+from activities.storage.search import ConversationFilter
+from contracts.problems import StorageAway
 from settings import Settings
 from tests.api import Api, Person, answered, pages, problem, running_api
 from tests.fakes.ai import FakeAI
@@ -180,3 +186,28 @@ async def test_without_a_worker_a_task_is_accepted_and_a_change_is_of_unknown_ou
         reopened = await agent.http.patch(path, json={"status": "open"})
         assert (await agent.http.get(path)).json() == reopened.json()
         assert reopened.json()["status"] == "open"
+
+
+async def test_a_list_of_an_empty_database_and_over_a_lost_connection_is_storage_away_at_most(
+    settings: Settings, database: Database, hotel: str, redis: Redis
+) -> None:
+    """The statement of a list goes past SQLAlchemy to the driver; what the driver raises is understood all the same."""
+    name = f"empty_{uuid.uuid4().hex}"
+    async with database.read() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    url = make_url(str(settings.database.url)).set(database=name).render_as_string(hide_password=False)
+    empty = Database(settings.database.model_copy(update={"url": url}))
+    of_the_hotel = ConversationFilter([hotel])
+    try:
+        with pytest.raises(StorageAway, match="migrated"):
+            await StoredConversations(empty, LiveStream(redis)).list(of_the_hotel, limit=1, after=None)
+        async with database.driver() as driver:
+            lost = driver.get_server_pid()
+        async with empty.read() as connection:
+            await connection.execute(text("SELECT pg_terminate_backend(:lost)"), {"lost": lost})
+        stored = StoredConversations(database, LiveStream(redis))
+        with suppress(StorageAway):  # where the driver has not heard of it yet
+            await stored.list(of_the_hotel, limit=1, after=None)
+        assert (await stored.list(of_the_hotel, limit=1, after=None)).items == []
+    finally:
+        await empty.close()

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, func, insert, literal_column, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
+from sqlalchemy import Row, bindparam, func, insert, literal_column, or_, select, update
 from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, next_positions
 from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
 from activities.storage.search import LIMIT, ConversationFilter, Shape, asked, conditions, found, in_order
+from activities.storage.statements import Statement
 from activities.storage.tables import ConversationRow, LogRow, MessageRow, OutcomeRow
 from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
@@ -51,7 +52,7 @@ class StoredConversations:
         self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
     ) -> Slice[dict[str, Any], MovingPosition]:
         """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
-        async with self._database.search() if wanted.words is not None else self._database.read() as connection:
+        async with self._database.driver(plan_each=wanted.words is not None) as connection:
             rows, end = await _page(connection, wanted, limit, after)
         return Slice([_told(row) for row in rows], end)
 
@@ -210,12 +211,12 @@ class StoredConversations:
 
 
 async def _page(
-    connection: AsyncConnection, wanted: ConversationFilter, limit: int, after: MovingPosition | None
-) -> tuple[Sequence[Row[*tuple[Any, ...]]], MovingPosition | None]:
-    rows: Sequence[Row[*tuple[Any, ...]]] = []
+    connection: asyncpg.Connection, wanted: ConversationFilter, limit: int, after: MovingPosition | None
+) -> tuple[Sequence[asyncpg.Record], MovingPosition | None]:
+    rows: Sequence[asyncpg.Record] = []
     if after is None or not after.moved:
         shape, parameters = asked(wanted, limit=limit + 1, below=after)
-        rows = (await connection.execute(_detailed(shape), parameters)).all()
+        rows = await _detailed(shape).fetch(connection, parameters)
         top = after.top if after is not None else _place(rows[0]) if rows else None
         if len(rows) > limit and top is not None:
             last = _place(rows[limit - 1])
@@ -225,7 +226,7 @@ async def _page(
     start = TimePosition(at=after.at, id=after.id) if after.moved else after.top
     left = limit - len(rows)
     shape, parameters = asked(wanted, limit=left + 1, above=start, created_by=after.top_at)
-    late = (await connection.execute(_detailed(shape), parameters)).all()
+    late = await _detailed(shape).fetch(connection, parameters)
     page = [*rows, *late[:left]]
     if len(late) <= left:
         return page, None
@@ -233,25 +234,25 @@ async def _page(
     return page, MovingPosition(at=last.at, id=last.id, top_at=after.top_at, top_id=after.top_id, moved=True)
 
 
-def _place(row: Row[*tuple[Any, ...]]) -> TimePosition:
-    return TimePosition(at=row.last_activity_at, id=row.id)
+def _place(row: asyncpg.Record) -> TimePosition:
+    return TimePosition(at=row["last_activity_at"], id=row["id"])
 
 
 @lru_cache(maxsize=256)
-def _detailed(shape: Shape) -> Select[*tuple[Any, ...]]:
+def _detailed(shape: Shape) -> Statement:
     """The conversations of a page; what they are shown with is looked up for these alone."""
     shown = select(*_SHOWN)
     if shape.properties == 1 and not shape.words:  # read from one index as it stands: no places to find first
         order = in_order(shape, col(ConversationRow.last_activity_at), col(ConversationRow.id))
         wanted = shown.where(*conditions(shape, 0)).order_by(*order).limit(LIMIT)
-        return wanted.outerjoin(MessageRow, _LAST_MESSAGE)
+        return Statement.of(wanted.outerjoin(MessageRow, _LAST_MESSAGE))
     places = found(shape)
     order = in_order(shape, places.c.last_activity_at, places.c.id)
     those = shown.select_from(places).join(ConversationRow, col(ConversationRow.id) == places.c.id)
-    return those.outerjoin(MessageRow, _LAST_MESSAGE).order_by(*order)
+    return Statement.of(those.outerjoin(MessageRow, _LAST_MESSAGE).order_by(*order))
 
 
-def _told(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+def _told(row: asyncpg.Record) -> dict[str, Any]:
     """A conversation in JSON, as clients get it. To read a page into models and write it from them costs thrice."""
     _, _, snapshot, seq, last, state, reason = row
     if last is not None:

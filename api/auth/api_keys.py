@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
 import contracts.base
@@ -14,12 +14,13 @@ from api.auth.staff import Properties
 from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_id
 from api.examples import MADE_API_KEY
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from contracts.base import NotBlank, Timestamp
 from contracts.problems import Invalid, NotFound
 from contracts.staff import ApiKey
 
-router = APIRouter(prefix="/api-keys", tags=["api keys"], responses=SIGNED_IN)
+router = rest_router("/api-keys", "api keys")
 NOT_KEPT: Final = {"Cache-Control": "no-store"}
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response, status
+from fastapi import Body, Depends, Query, Request, Response, status
 from pydantic import ConfigDict, Field
 
 import contracts.base
@@ -14,13 +14,14 @@ from api.changes import Changes, unchanged
 from api.deps import GatewayState, SignedIn
 from api.examples import ACCESS, PROFILE
 from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.routers import rest_router
 from api.state import State
 from contracts.base import Model, Timestamp
 from contracts.events import NotificationKind
 from contracts.problems import BadCredentials, StorageAway, TooManyRequests, Unauthenticated
 from contracts.staff import Staff
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = rest_router("/auth", "auth", {})
 
 
 OldPassword = Annotated[str, Field(min_length=1, max_length=1024)]

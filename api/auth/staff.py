@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query, Response, status
+from fastapi import Body, Query, Response, status
 from pydantic import AfterValidator, Field, StringConstraints
 
 import contracts.base
@@ -13,12 +13,13 @@ from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import WITH_BODY, problems
+from api.routers import rest_router
 from contracts.base import NotBlank
 from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
 from contracts.staff import StaffMember, StaffRole
 
-router = APIRouter(prefix="/staff", tags=["staff"], responses=SIGNED_IN)
+router = rest_router("/staff", "staff")
 ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The person's version.", "schema": {"type": "string"}}}
 BY_OTHERS: Final = ("role", "properties", "disabled")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, File, Form, Path, Request, Response, UploadFile, status
+from fastapi import File, Form, Path, Request, Response, UploadFile, status
 
 from activities.media.store import MediaAway
 from activities.media.types import MediaRefused
@@ -11,10 +11,11 @@ from api.gate import HEADERS_KEY
 from api.live.sockets import may_open
 from api.live.visitors import VisitorTokens
 from api.openapi import problems
+from api.routers import public_router
 from contracts.messages import Attachment
 from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge, TooManyRequests, Unauthenticated
 
-router = APIRouter(tags=["media"])
+router = public_router("the form holds the visitor's token", tag="media")
 PREFIX: Final = "/chat/"
 
 

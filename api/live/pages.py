@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from api.deps import GatewayState
+from api.routers import public_router
 from contracts.problems import NotFound
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "console"
@@ -20,7 +20,7 @@ HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-router = APIRouter(include_in_schema=False)
+router = public_router("a page; what it shows it asks for itself", in_schema=False)
 
 
 @router.get("/")

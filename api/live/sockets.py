@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
@@ -14,10 +14,11 @@ from api.live.guest import serve_guest
 from api.live.protocol import protocol_of
 from api.live.staff import serve_staff
 from api.live.telling import Audience, Rendered
+from api.routers import public_router
 from api.state import State, state_of
 from contracts.frames import CloseCode
 
-router = APIRouter()
+router = public_router("the first frame holds a token")
 
 
 @router.websocket("/ws")

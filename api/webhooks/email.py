@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Annotated, Final, get_args
 
-from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi import Header, Query, Request, Response, status
 from pydantic import ConfigDict, Field
 
 from activities.channels.email import ADAPTER, Inbound, understand
@@ -26,6 +26,7 @@ from activities.channels.email_reading import File, Mail, Unreadable, read_mail
 from activities.media.types import MediaRefused
 from api.deps import GatewayState
 from api.openapi import problems
+from api.routers import SIGNED, public_router
 from api.state import State
 from contracts import quarantine
 from contracts.base import Model
@@ -37,7 +38,7 @@ from contracts.metrics import MESSAGES_INBOUND
 from contracts.problems import BadSignature, GatewayError, NotFound, TooLarge, Unavailable
 from settings import EmailChannel
 
-router = APIRouter(prefix="/webhooks/email", tags=["webhooks"])
+router = public_router(SIGNED, path="/webhooks/email", tag="webhooks")
 PREFIX: Final = "/webhooks/email/"
 BODY_LIMIT: Final = 40_000_000
 """Most bytes of a mail with its attachments as a provider encodes them; each of theirs is lower."""

@@ -3,18 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, status
+from fastapi import Header, Request, status
 from pydantic import ConfigDict, Field
 
 from activities.channels.messages import SIGNATURE_HEADER, parse, verify
 from api.deps import GatewayState
 from api.openapi import problems
+from api.routers import SIGNED, public_router
 from contracts.base import Model
 from contracts.messages import MessageId
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.problems import BadSignature, Invalid, NotFound, TooLarge, Unavailable
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = public_router(SIGNED, path="/webhooks", tag="webhooks")
 NOT_READ = "unknown"
 """The channel of what was refused before it was read."""
 EXAMPLE = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 
 from activities.channels.twilio import (
     ADAPTER,
@@ -18,13 +18,14 @@ from activities.channels.twilio import (
 )
 from api.deps import GatewayState
 from api.openapi import Responses, problems
+from api.routers import SIGNED, public_router
 from api.state import State
 from api.webhooks.intake import Arrived, Told, quarantine, take_in
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.problems import BadSignature, NotFound, StorageAway, TooLarge, Unavailable
 from contracts.quarantine import Unreadable
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = public_router(SIGNED, path="/webhooks", tag="webhooks")
 NOTHING_TO_SAY: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 RESPONSES: Final[Responses] = {
     200: {

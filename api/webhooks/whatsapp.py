@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from pydantic import SecretStr
 
 from activities.channels.whatsapp import ADAPTER, SIGNATURE_HEADER, Item, challenge, parse, verify
 from api.deps import GatewayState
 from api.openapi import problems
+from api.routers import SIGNED, public_router
 from api.state import State
 from api.webhooks.intake import Arrived, Told, quarantine, take_in
 from contracts.metrics import MESSAGES_INBOUND
@@ -16,7 +17,7 @@ from contracts.problems import BadSignature, Forbidden, NotFound, StorageAway, T
 from contracts.quarantine import Unreadable
 from settings import Settings
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = public_router(SIGNED, path="/webhooks", tag="webhooks")
 PREFIX: Final = "/webhooks/whatsapp/"
 BODY_LIMIT: Final = 4_000_000
 """Meta sends batches of up to 3 MB."""
