@@ -101,6 +101,21 @@ async def test_too_many_messages_are_refused(settings: Settings, hotel: str) -> 
     assert answers[-1]["payload"]["code"] == "too_many_requests"
 
 
+async def test_too_many_new_visitors_from_one_address_are_refused_and_known_ones_are_not(
+    settings: Settings, hotel: str
+) -> None:
+    settings.rate_limit.max_requests = 7
+    async with running_api(settings) as strict:
+        for _ in range(7):
+            async with guest(strict.url, hotel) as client:
+                token = _token(client)
+        async with opened(strict.url, f"/chat/{hotel}") as late:
+            await late.send("auth")
+            assert (await late.closed(), late.frames[-1]["payload"]["code"]) == (4429, "too_many_requests")
+        async with guest(strict.url, hotel, token) as known:
+            assert (await known.ask("send_message", {"content": "Hello"}))["type"] == "ack"
+
+
 # --- what may not come in --------------------------------------------------------------------------------------------
 
 

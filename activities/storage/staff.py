@@ -126,6 +126,15 @@ class StaffAccounts:
         except IntegrityError:
             raise _taken() from None
 
+    async def strengthen(self, account: Account, password_hash: str) -> None:
+        """Stores the same password under the hash of today, unless it has been changed meanwhile.
+
+        Nothing that anybody sees changes, so that the version and the sessions stay.
+        """
+        same = (col(StaffRow.id) == account.member.id) & (col(StaffRow.password_hash) == account.password_hash)
+        async with self._database.begin() as connection:
+            await connection.execute(update(StaffRow).where(same).values(password_hash=password_hash))
+
     async def note_session(self, account: Account, session_id: str, ends_at: datetime) -> bool:
         """Notes a session that somebody opens; False where their account has been changed since it was read."""
         same = select(col(StaffRow.id)).where(

@@ -145,8 +145,10 @@ class SignIn:
             account = await self._accounts.by_email(email)
             known = account is not None and not account.disabled
             password_hash = account.password_hash if account is not None and known else self._nobodys_hash
-            right = await asyncio.to_thread(PASSWORDS.verify, password, password_hash)
+            right, stronger = await asyncio.to_thread(PASSWORDS.verify_and_update, password, password_hash)
             if account is not None and known and right:
+                if stronger is not None:
+                    await self._accounts.strengthen(account, stronger)
                 return account
             await self._failures.count(email, address)
         raise BadCredentials("The e-mail address or the password is wrong")

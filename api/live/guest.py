@@ -23,13 +23,20 @@ from contracts.names import CONTENT_LIMIT
 from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 
-async def serve_guest(connection: Connection, state: State, property_id: str) -> "GuestSocket":
-    """Lets one visitor in. Raises Ended where there is no such property, or the visitor is not who they say."""
+async def serve_guest(connection: Connection, state: State, property_id: str, address: str) -> "GuestSocket":
+    """Lets one visitor in.
+
+    Raises Ended where there is no such property, where the visitor is not who they say, and where too many come new
+    from one address: each could begin a conversation.
+    """
     if property_id not in state.settings.properties:
         raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
     hello = await connection.receive_auth()
     tokens = VisitorTokens(state.tokens.keys)
     visitor = _visitor(state, tokens, hello, property_id)
+    if not visitor.known and (await state.requests.take(f"newcomers:{address}")).exceeded:
+        problem = TooManyRequests("Too many new visitors from this address; try again in a minute")
+        raise Ended(CloseCode.FULL, "too many new visitors", problem)
     socket = GuestSocket(connection, state, property_id, visitor)
     await socket.open(hello, tokens.sign(visitor, property_id))
     return socket

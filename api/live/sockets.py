@@ -29,7 +29,10 @@ async def staff(websocket: WebSocket) -> None:
 @router.websocket("/chat/{propertyId}")
 async def chat(websocket: WebSocket, property_id: Annotated[str, Path(alias="propertyId")]) -> None:
     own = state_of(websocket).settings.channels_of(property_id).webchat.allowed_origins
-    await _serve(websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id), own)
+    address = websocket.client.host if websocket.client else "unknown"
+    await _serve(
+        websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id, address), own
+    )
 
 
 async def _serve(
