@@ -92,9 +92,8 @@ async def story(
     await manager.http.patch(f"{GUESTS}/{conversation.guest_id}", json={"preferences": {"likes": liked}})
     await _learn(stack, hotel, conversation.conversation_id, question, asked)
     digits = guest.sender_id.lstrip("+")
-    for number in (digits, f"9{digits}"):
-        payload = f'{{"from": "{number}"}}'.encode()
-        await api.state.quarantine.keep(hotel, "messages", [Unreadable(reason="?", payload=payload)])
+    for payload in (f'{{"from": "{digits}"}}', f'{{"from": "9{digits}"}}', f"From=%2B{digits}&Body=Hello+again"):
+        await api.state.quarantine.keep(hotel, "messages", [Unreadable(reason="?", payload=payload.encode())])
     await stack.stored(await guest.conversation())
     await stack.stored(await other.conversation())
     return Story(
@@ -225,7 +224,7 @@ async def test_nothing_of_an_erased_guest_is_left(
         "conversations": 1,
         "tasks": 1,
         "files": 1,
-        "quarantine": 1,
+        "quarantine": 2,
     }
     assert counts["messages"] >= 5
 
@@ -292,7 +291,8 @@ async def test_all_that_is_held_is_exported(story: Story, stack: Stack, manager:
     assert [each["name"] for each in export["media"]] == [f"{story.said}.png"]
     assert [each["question"] for each in export["learned"]] == [question]
     quarantined = [each["payload"] for each in export["quarantine"]]
-    assert quarantined == [f'{{"from": "{story.guest.sender_id[1:]}"}}']
+    digits = story.guest.sender_id[1:]
+    assert quarantined == [f'{{"from": "{digits}"}}', f"From=%2B{digits}&Body=Hello+again"]
     assert export["notifications"]
 
 

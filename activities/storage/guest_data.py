@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from pydantic.alias_generators import to_camel
 from sqlalchemy import TextClause, text
@@ -118,8 +119,14 @@ async def _mentions(connection: AsyncConnection, property_id: str, addresses: Se
     whole = re.compile(
         rb"(?<![\w.+-])\+?(?:" + b"|".join(re.escape(each.encode()) for each in sorted(wanted)) + rb")(?![\w-])", re.I
     )
-    rows = await connection.execute(_QUARANTINE, {"property": property_id, "addresses": sorted(wanted)})
-    return sorted(row.id for row in rows if whole.search(row.payload))
+    written = {*wanted, *(quote(each, safe="") for each in wanted)}
+    rows = await connection.execute(_QUARANTINE, {"property": property_id, "addresses": sorted(written)})
+    return sorted(row.id for row in rows if any(whole.search(each) for each in (row.payload, _form(row.payload))))
+
+
+def _form(payload: bytes) -> bytes:
+    """A form as its sender meant it: `%2B351…` begins with a plus and not with a B."""
+    return unquote_to_bytes(payload.replace(b"+", b" "))
 
 
 # --- export --------------------------------------------------------------------------------------------------------
