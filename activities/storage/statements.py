@@ -28,6 +28,7 @@ class Statement:
         return cls(compiled.string, tuple(compiled.positiontup or ()), constants)
 
     async def fetch(self, connection: asyncpg.Connection, parameters: Mapping[str, object]) -> Sequence[asyncpg.Record]:
+        """All rows. Raises what the driver raises, which `Database.driver` understands."""
         given = {**self.constants, **parameters}
         rows: Sequence[asyncpg.Record] = await connection.fetch(self.text, *[given[name] for name in self.names])
         return rows
