@@ -82,6 +82,8 @@ class TemporalServer(Service):
             *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
             *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
             *(("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL") if self._file else ()),
+            # A conversation that goes on in a new run within a second of the last one would else wait that second.
+            *("--dynamic-config-value", 'history.workflowIdReuseMinimalInterval="0s"'),
             *("--namespace", self._namespace),
             *(part for each in attributes for part in ("--search-attribute", each)),
         ]

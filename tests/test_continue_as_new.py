@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
@@ -75,7 +76,6 @@ async def test_every_id_is_accounted_for_over_many_runs(stack: Stack, ai: FakeAI
         id=conversation.conversation_id,
     )
     assert [row["seq"] for row in log] == list(range(1, len(log) + 1))
-    runs = [
-        each.status async for each in stack.client.list_workflows(f"WorkflowId = '{workflow_id(guest.contact_key)}'")
-    ]
-    assert runs.count(WorkflowExecutionStatus.CONTINUED_AS_NEW) >= 10
+    runs = [each async for each in stack.client.list_workflows(f"WorkflowId = '{workflow_id(guest.contact_key)}'")]
+    assert sum(run.status is WorkflowExecutionStatus.CONTINUED_AS_NEW for run in runs) >= 10
+    assert {run.execution_time - run.start_time for run in runs if run.execution_time} == {timedelta(0)}, "none waited"
