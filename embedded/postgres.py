@@ -24,6 +24,10 @@ with warnings.catch_warnings(action="ignore"):  # of a runtime folder that is no
 from embedded.process import Process, StackError
 from embedded.service import START_SECONDS, Service, make_private, socket_folder
 
+ATTEMPTS, PAUSE_SECONDS = 50, 0.2
+STILL_ENDING = "pre-existing shared memory block"
+"""The sessions of a server that was killed outlive it for a moment, and hold its memory."""
+
 
 class PostgresServer(Service):
     """PostgreSQL with pgvector, on a unix socket only. Run by root, it runs as the user `pgserver`, as it must."""
@@ -50,6 +54,17 @@ class PostgresServer(Service):
         if not (self._data / "PG_VERSION").exists():
             raise StackError(f"{self._data} is not a PostgreSQL database; move it away to begin with an empty one")
         await self._end_leftover()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._spawn()
+            except StackError as error:
+                if attempt == ATTEMPTS or STILL_ENDING not in str(error):
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+    async def _spawn(self) -> None:
         await self.process.spawn(
             *(self._bin / "postgres", "-D", self._data, "-p", "5432", "-k", self._sockets),
             *("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=48MB"),

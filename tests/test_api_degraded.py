@@ -3,6 +3,7 @@
 import uuid
 from contextlib import suppress
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import make_url, text
@@ -211,3 +212,18 @@ async def test_a_list_of_an_empty_database_and_over_a_lost_connection_is_storage
         assert (await stored.list(of_the_hotel, limit=1, after=None)).items == []
     finally:
         await empty.close()
+
+
+async def test_a_connection_whose_driver_lost_track_is_not_used_again(database: Database) -> None:
+    """The server's last word may come at the moment at which the driver begins to speak."""
+
+    async def use(error: Exception | None = None) -> int:
+        async with database.driver() as driver:
+            if error is not None:
+                raise error
+            return int(driver.get_server_pid())
+
+    lost = await use()
+    with pytest.raises(StorageAway):
+        await use(asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"))
+    assert await use() != lost

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -54,6 +55,29 @@ async def test_postgres_keeps_what_was_committed_before_it_was_killed(postgres: 
     await postgres.start()
     assert postgres.url == url
     assert await query(postgres, "SELECT value FROM kept") == 42
+
+
+async def test_postgres_waits_for_sessions_that_outlive_their_killed_server(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    session = psutil.Process(connection.get_server_pid())
+    tried: list[bool] = []
+    spawn = postgres.process.spawn
+
+    async def counted(*arguments: Any, **options: Any) -> None:
+        tried.append(session.is_running())
+        if len(tried) == 3:
+            session.resume()  # it finds its server gone, and ends
+        await spawn(*arguments, **options)
+
+    session.suspend()
+    await postgres.kill()
+    monkeypatch.setattr(postgres.process, "spawn", counted)
+    await postgres.start()
+    assert tried[:3] == [True, True, True]
+    assert await query(postgres, "SELECT 1") == 1
+    connection.terminate()
 
 
 async def test_postgres_stops_cleanly_while_somebody_is_connected(postgres: PostgresServer) -> None:

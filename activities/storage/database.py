@@ -35,6 +35,7 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,  # too many connections, a full disk
     asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's last word came as the driver began to speak
 )
 
 
@@ -70,8 +71,12 @@ class Database:
         """
         with _away_is_told():
             pooled = await (self._searching if plan_each else self._engine).raw_connection()
+            driver: asyncpg.Connection = pooled.driver_connection
             try:
-                yield pooled.driver_connection
+                yield driver
+            except asyncpg.InternalClientError:
+                driver.terminate()  # the driver itself no longer knows what state it is in
+                raise
             finally:
                 await greenlet_spawn(pooled.close)
 
