@@ -11,15 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
 from sqlalchemy import text
 
 from activities.storage.database import Database
 from activities.storage.redis_client import open_redis
 from activities.storage.sessions import Sessions
-from activities.storage.staff import PASSWORDS
 from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, require_permission
 from api.auth.sessions import Session
 from api.auth.signing_in import Failures
@@ -51,22 +48,6 @@ async def test_signing_in_gives_a_token_that_works(api: Api, hotel: str) -> None
 async def test_an_email_is_one_in_any_case(api: Api, hotel: str) -> None:
     staff = await api.hire(hotel)
     assert (await api.login(f" {staff.email.upper()} ")).status_code == 200
-
-
-async def test_a_hash_of_weaker_times_is_made_anew_at_the_next_sign_in(api: Api, hotel: str) -> None:
-    staff = await api.hire(hotel)
-    weak = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=1024)]).hash(PASSWORD)
-    await _execute(api.state.database, "UPDATE staff SET password_hash = :weak WHERE id = :id", weak=weak, id=staff.id)
-    assert (await api.login(staff.email, "not the password")).status_code == 401
-    before = await api.state.staff.get(staff.id)
-    for _ in range(2):
-        assert (await api.login(staff.email)).status_code == 200
-    after = await api.state.staff.get(staff.id)
-    assert before is not None
-    assert after is not None
-    assert before.password_hash == weak, "who does not know the password changes nothing"
-    assert PASSWORDS.verify_and_update(PASSWORD, after.password_hash) == (True, None)
-    assert after.version == before.version
 
 
 async def test_wrong_password_and_unknown_email_are_refused_alike(api: Api, hotel: str) -> None:

@@ -121,7 +121,7 @@ async def _mentions(connection: AsyncConnection, property_id: str, addresses: Se
     )
     written = {*wanted, *(quote(each, safe="") for each in wanted)}
     rows = await connection.execute(_QUARANTINE, {"property": property_id, "addresses": sorted(written)})
-    return sorted(row.id for row in rows if any(whole.search(each) for each in (row.payload, _form(row.payload))))
+    return sorted(row.id for row in rows if whole.search(row.payload) or whole.search(_form(row.payload)))
 
 
 def _form(payload: bytes) -> bytes:

@@ -23,7 +23,7 @@ from contracts.names import CONTENT_LIMIT
 from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 
-async def serve_guest(connection: Connection, state: State, property_id: str, address: str) -> "GuestSocket":
+async def serve_guest(connection: Connection, state: State, property_id: str, caller: str) -> "GuestSocket":
     """Lets one visitor in.
 
     Raises Ended where there is no such property, where the visitor is not who they say, and where too many come new
@@ -34,9 +34,11 @@ async def serve_guest(connection: Connection, state: State, property_id: str, ad
     hello = await connection.receive_auth()
     tokens = VisitorTokens(state.tokens.keys)
     visitor = _visitor(state, tokens, hello, property_id)
-    if not visitor.known and (await state.requests.take(f"newcomers:{address}")).exceeded:
-        problem = TooManyRequests("Too many new visitors from this address; try again in a minute")
-        raise Ended(CloseCode.FULL, "too many new visitors", problem)
+    if not visitor.known:
+        quota = await state.requests.take(f"newcomers:{caller}")
+        if quota.exceeded:
+            problem = TooManyRequests(f"Too many new visitors from here; try again in {quota.reset_seconds} s")
+            raise Ended(CloseCode.FULL, "too many new visitors", problem)
     socket = GuestSocket(connection, state, property_id, visitor)
     await socket.open(hello, tokens.sign(visitor, property_id))
     return socket

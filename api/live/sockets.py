@@ -9,6 +9,7 @@ from fastapi import Path
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
+from api.gate import caller
 from api.live.connection import Connection, Ended, Served
 from api.live.guest import serve_guest
 from api.live.protocol import protocol_of
@@ -29,10 +30,8 @@ async def staff(websocket: WebSocket) -> None:
 @router.websocket("/chat/{propertyId}")
 async def chat(websocket: WebSocket, property_id: Annotated[str, Path(alias="propertyId")]) -> None:
     own = state_of(websocket).settings.channels_of(property_id).webchat.allowed_origins
-    address = websocket.client.host if websocket.client else "unknown"
-    await _serve(
-        websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id, address), own
-    )
+    who = caller(websocket)
+    await _serve(websocket, "guest", lambda connection, state: serve_guest(connection, state, property_id, who), own)
 
 
 async def _serve(
