@@ -65,7 +65,7 @@ class Database:
 
     @asynccontextmanager
     async def driver(self, *, plan_each: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """The driver's own connection, as `read`, for what must be quick: SQLAlchemy takes a tenth of a list's time.
+        """The driver's own connection for statements that must be quick, each by itself, in one round trip.
 
         `plan_each`: for statements whose plan depends on what they look for; each is planned for its own words.
         """

@@ -4,6 +4,7 @@ import json
 import logging
 from pathlib import Path
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -11,6 +12,7 @@ from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import queue_mails
+from activities.storage.statements import Statement
 from contracts.conversations import Conversation
 from contracts.events import Event, LogEntry, MessageDelivery, Publication, Published
 from contracts.messages import Author, DeliveryState, Message
@@ -21,6 +23,8 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 _PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
+_PUBLISH_AT_ONCE = Statement.of(_PUBLISH)
+"""The same by itself: one round trip, where a transaction takes three."""
 _MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
 _NO_REPORTS = frozenset({"webchat", "messages"})
 """Adapters whose other end reports nothing."""
@@ -48,7 +52,7 @@ class Publications:
             for moved in publication.deliveries:
                 await self.move_delivery(publication.conversation, moved)
             reported = await self._apply_reports(publication)
-        except (StorageAway, DBAPIError) as error:
+        except (StorageAway, DBAPIError, asyncpg.PostgresError) as error:
             # Read-only, full or away: the outbox keeps it, and what was sent must not be sent again for it.
             logger.warning("a publication is not stored: %s", _kind(error))
             untold = [event for event in publication.events if event.seq > publication.told]
@@ -109,49 +113,54 @@ class Publications:
         """Gives the position in the log of each event that was not stored before, by its `seq`."""
         try:
             return await self._insert(publication)
-        except IntegrityError:
+        except (IntegrityError, asyncpg.IntegrityConstraintViolationError):
             # Two publishers brought the very first batch at once; the loser finds it stored and passes over it.
             return await self._insert(publication)
 
     async def _insert(self, publication: Publication) -> dict[int, int]:
-        conversation = publication.conversation
-        at = publication.events[-1].at if publication.events else conversation.last_message_at
+        parameters = _parameters(publication)
+        notifications = {event.seq: event.notification for event in publication.events if event.notification}
+        if self._settings is None or not notifications:
+            async with self._database.driver() as driver:
+                return {row["seq"]: row["position"] for row in await _PUBLISH_AT_ONCE.fetch(driver, parameters)}
         async with self._database.begin() as connection:
-            rows = await connection.execute(
-                _PUBLISH,
-                {
-                    "conversation_id": conversation.conversation_id,
-                    "contact_key": publication.contact_key,
-                    "property_id": conversation.property_id,
-                    "guest_id": conversation.guest_id,
-                    "guest_name": conversation.guest_name,
-                    "channel_type": conversation.channel_type,
-                    "sender_id": publication.route.sender_id,
-                    "route": publication.route.model_dump_json(),
-                    "opted_out": publication.opted_out,
-                    "state": conversation.state.value,
-                    "assigned_to": conversation.assigned_to,
-                    "needs_review": conversation.needs_review,
-                    "seq": publication.events[-1].seq if publication.events else 0,
-                    "snapshot": conversation.model_dump_json(exclude_none=True),
-                    "created_at": conversation.created_at,
-                    "at": at or conversation.created_at,
-                    "events": json.dumps([_row(publication, event) for event in publication.events]),
-                    "outcomes": json.dumps([outcome.model_dump(mode="json") for outcome in publication.outcomes]),
-                },
-            )
-            positions = {row.seq: row.position for row in rows}
-            if self._settings is not None:
-                fresh = [
-                    each.notification for each in publication.events if each.notification and each.seq in positions
-                ]
-                await queue_mails(connection, self._settings, conversation.property_id, fresh)
-            return positions
+            positions = {row.seq: row.position for row in await connection.execute(_PUBLISH, parameters)}
+            fresh = [note for seq, note in notifications.items() if seq in positions]
+            await queue_mails(connection, self._settings, publication.conversation.property_id, fresh)
+        return positions
 
 
-def _kind(error: StorageAway | DBAPIError) -> str:
+def _parameters(publication: Publication) -> dict[str, object]:
+    """What `publish.sql` asks for."""
+    conversation = publication.conversation
+    at = publication.events[-1].at if publication.events else conversation.last_message_at
+    return {
+        "conversation_id": conversation.conversation_id,
+        "contact_key": publication.contact_key,
+        "property_id": conversation.property_id,
+        "guest_id": conversation.guest_id,
+        "guest_name": conversation.guest_name,
+        "channel_type": conversation.channel_type,
+        "sender_id": publication.route.sender_id,
+        "route": publication.route.model_dump_json(),
+        "opted_out": publication.opted_out,
+        "state": conversation.state.value,
+        "assigned_to": conversation.assigned_to,
+        "needs_review": conversation.needs_review,
+        "seq": publication.events[-1].seq if publication.events else 0,
+        "snapshot": conversation.model_dump_json(exclude_none=True),
+        "created_at": conversation.created_at,
+        "at": at or conversation.created_at,
+        "events": json.dumps([_row(publication, event) for event in publication.events]),
+        "outcomes": json.dumps([outcome.model_dump(mode="json") for outcome in publication.outcomes]),
+    }
+
+
+def _kind(error: StorageAway | DBAPIError | asyncpg.PostgresError) -> str:
     """The kind of an error; its words may hold a guest's."""
-    return str(getattr(error.orig, "sqlstate", None)) if isinstance(error, DBAPIError) else error.code
+    if isinstance(error, StorageAway):
+        return error.code
+    return str(getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None))
 
 
 def _row(publication: Publication, event: Event) -> dict[str, object]:

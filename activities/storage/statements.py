@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import asyncpg
-from sqlalchemy import Select
+from sqlalchemy import Select, TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 _DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
@@ -13,7 +13,7 @@ _DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A SELECT for the driver; to have SQLAlchemy carry it out takes a tenth longer for the page of a list."""
+    """A statement for the driver; to have SQLAlchemy carry it out takes longer, for the page of a list by a tenth."""
 
     text: str
     names: tuple[str, ...]
@@ -22,8 +22,8 @@ class Statement:
     """Those that it brings itself."""
 
     @classmethod
-    def of(cls, select: Select[*tuple[Any, ...]]) -> Self:
-        compiled = select.compile(dialect=_DIALECT)
+    def of(cls, statement: Select[*tuple[Any, ...]] | TextClause) -> Self:
+        compiled = statement.compile(dialect=_DIALECT)
         constants = {name: value for name, value in compiled.params.items() if value is not None}
         return cls(compiled.string, tuple(compiled.positiontup or ()), constants)
 
