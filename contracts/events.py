@@ -1,6 +1,6 @@
 """What a conversation publishes, and the activity that carries it."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from pydantic import ConfigDict
 
@@ -13,6 +13,7 @@ from contracts.tasks import Task
 
 SendResultKind = Literal["sent", "retry", "failed"]
 LogType = Literal["message", "conversation_update", "task_update", "notification", "typing", "presence"]
+LOG_TYPES: Final[tuple[LogType, ...]] = get_args(LogType)
 NotificationKind = Literal["ai_timeout", "delivery_failed", "sla", "escalation", "mention", "system"]
 Change = Literal[
     "started",

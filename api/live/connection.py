@@ -153,7 +153,7 @@ class Connection:
         self.send_rendered(render(frame), in_order=False)
 
     def send_rendered(self, frame: Rendered, *, in_order: bool) -> None:
-        if self.over or (self._sending is None and self._wire.write_now(frame)):
+        if self._closing is not None or (self._sending is None and self._wire.write_now(frame)):
             return
         if len(self._waiting) >= QUEUE:
             self.end(Ended(CloseCode.TOO_SLOW, "too slow; reconnect with your last cursor"))

@@ -74,9 +74,10 @@ class LiveProtocol(WebSocketsSansIOProtocol):
                 self.transport.close()
 
     def write_now(self, frame: Rendered) -> bool:
-        if self._over or not self.writable.is_set():
+        transport = self.transport
+        if self.close_sent or self.disconnected or transport.is_closing() or not self.writable.is_set():
             return False
-        self.transport.write(frame.wire)
+        transport.write(frame.wire)
         return True
 
     async def send_frame(self, frame: Rendered) -> None:

@@ -19,7 +19,7 @@ from api.live.typing_pace import TypingPace
 from api.sending import SendMessage, send_message
 from api.state import State
 from contracts.conversations import Conversation
-from contracts.events import LogEntry, Typing, Viewer
+from contracts.events import LOG_TYPES, LogEntry, Typing, Viewer
 from contracts.frames import ClientFrame, ClientPayload, CloseCode, ServerFrame, ServerPayload
 from contracts.messages import Author, ChannelType
 from contracts.names import contact_key_of
@@ -58,7 +58,7 @@ class StaffSocket:
         self._connection = connection
         self._state = state
         self._token = token
-        self._session = session
+        self._go_on_with(session)
         self._tails: dict[str, Tail] = {}
         self._subscriptions: dict[Key, Subscription] = {}
         self._last_told: Telling | None = None
@@ -82,11 +82,11 @@ class StaffSocket:
     def tell(self, telling: Telling) -> None:
         """Passes an entry on once, however many subscriptions want it, and nobody's own typing to themselves."""
         entry = telling.entry
-        if not may(self._session, NEEDED.get(entry.type, Permission.READ_CONVERSATIONS)):
+        if telling is self._last_told or entry.type not in self._told_types:
             return
         own = entry.typing is not None and entry.typing.author_id == self._session.staff.id
         frame = telling.frame("staff")
-        if telling is self._last_told or own or frame is None:
+        if own or frame is None:
             return
         self._last_told = telling
         self._connection.send_rendered(frame, in_order=entry.position is not None)
@@ -99,6 +99,12 @@ class StaffSocket:
 
     # --- the session -----------------------------------------------------------------------------------------------
 
+    def _go_on_with(self, session: Session) -> None:
+        self._session = session
+        self._told_types = tuple(
+            each for each in LOG_TYPES if may(session, NEEDED.get(each, Permission.READ_CONVERSATIONS))
+        )
+
     async def watch_session(self) -> None:
         """Closes the socket when the session ends, by signing out anywhere or by its time."""
         self._connection.at_end(self._state.sessions.watch(self._session.id, self._end_session))
@@ -107,7 +113,7 @@ class StaffSocket:
 
     async def _check_session(self) -> None:
         try:
-            self._session = await authenticate(self._state, self._token)
+            self._go_on_with(await authenticate(self._state, self._token))
         except Unauthenticated:
             self._end_session()
             return
@@ -128,7 +134,7 @@ class StaffSocket:
         """What a person does on the socket renews their session as a request does."""
         threshold = timedelta(seconds=self._state.settings.session.renewal_threshold)
         if self._session.expires_at - datetime.now(UTC) < threshold:
-            self._session = await authenticate(self._state, self._token)
+            self._go_on_with(await authenticate(self._state, self._token))
 
     # --- what the person says --------------------------------------------------------------------------------------
 

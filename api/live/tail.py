@@ -19,7 +19,7 @@ from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY, heed_cancellation
 from api.auth.permissions import manages
 from api.live.presence import REFRESH, Presence
-from api.live.telling import Audience, Rendered, Telling, render
+from api.live.telling import AUDIENCES, Audience, Rendered, Telling, render
 from api.live.viewing import Viewing
 from contracts.events import LogEntry, Typing, live_stream
 from contracts.frames import ServerFrame, ServerPayload
@@ -111,7 +111,7 @@ class Tail:
         self._count = 0
         self._written = 0
         self._told: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
-        self._listeners: defaultdict[str | None, set[Subscription]] = defaultdict(set)
+        self._listeners: defaultdict[str | None, dict[Subscription, None]] = defaultdict(dict)
         self._presence = presence
         self._viewing = Viewing()
         self._typing: dict[tuple[str | None, str, str | None], asyncio.TimerHandle] = {}
@@ -119,7 +119,7 @@ class Tail:
     def join(self, subscription: Subscription) -> None:
         """Tells the subscription everything after the position that it is given here."""
         subscription.start, subscription.joined = self.position, self._count
-        self._listeners[subscription.contact_key].add(subscription)
+        self._listeners[subscription.contact_key][subscription] = None
         if self.over:
             subscription.listener.abandon()
         elif not self.live:
@@ -127,7 +127,7 @@ class Tail:
 
     def leave(self, subscription: Subscription) -> None:
         listeners = self._listeners[subscription.contact_key]
-        listeners.discard(subscription)
+        listeners.pop(subscription, None)
         if not listeners:  # or a property would remember every guest who ever wrote
             del self._listeners[subscription.contact_key]
 
@@ -149,10 +149,14 @@ class Tail:
 
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
         """Whether the subscription was told of a stored entry before, when it was not stored yet."""
+        return self._told_unstored(entry, subscription.audience) > subscription.joined
+
+    def _told_unstored(self, entry: LogEntry, audience: Audience) -> int:
+        """When, by the count of what was told, a stored entry was told of as it was not stored yet; 0 for never."""
         if entry.seq is None or entry.repeats:
-            return False
+            return 0
         count, to_guests = self._told.get((entry.conversation_id, entry.seq), (0, False))
-        return count > subscription.joined and (to_guests or subscription.audience == "staff")
+        return count if to_guests or audience == "staff" else 0
 
     async def run(self) -> None:
         # The stream's end is read before the log's head, so that nothing falls between the two.
@@ -317,8 +321,10 @@ class Tail:
 
     def _tell_telling(self, telling: Telling) -> None:
         entry = telling.entry
+        # Asked once for all: what is done for each of many sockets is what an event takes to reach the last.
+        told: dict[Audience, int] = {each: self._told_unstored(entry, each) for each in AUDIENCES}
         for key in {entry.contact_key, None}:
             for subscription in tuple(self._listeners.get(key, ())):
-                if subscription.wants(entry) and not self.heard(subscription, entry):
+                if told[subscription.audience] <= subscription.joined and subscription.wants(entry):
                     subscription.listener.tell(telling)
                     self._written += 1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from websockets.frames import Frame, Opcode
 
@@ -14,6 +14,7 @@ from contracts.frames import Person, ServerFrame, ServerPayload
 from contracts.messages import Author
 
 Audience = Literal["staff", "guest"]
+AUDIENCES: Final[tuple[Audience, ...]] = get_args(Audience)
 
 
 @dataclass(frozen=True, slots=True)
