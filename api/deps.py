@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID, uuid5
 
-from fastapi import Depends, Header, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Header, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from api.auth.permissions import Permission, require_permission, require_property
 from api.auth.sessions import Session
@@ -17,10 +18,7 @@ from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated
 
 BEARER: Final = HTTPBearer(
-    scheme_name="accessToken",
-    bearerFormat="JWT",
-    description="The `accessToken` of a sign-in, or an API key (`gw_…`).",
-    auto_error=False,
+    bearerFormat="JWT", description="The `accessToken` of a sign-in, or an API key (`gw_…`)."
 )
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
@@ -37,14 +35,14 @@ GatewayState = Annotated[State, Depends(_state)]
 
 
 @dataclass(frozen=True, slots=True)
-class Allow:
-    """A route's permission: gives the caller's session, or refuses."""
+class Allow(SecurityBase):
+    """A route's permission: gives the caller's session, or refuses. In the OpenAPI document it is the bearer token."""
 
     permission: Permission
+    model = BEARER
+    scheme_name = "accessToken"
 
-    async def __call__(
-        self, request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
-    ) -> Session:
+    async def __call__(self, request: Request) -> Session:
         session: Session | None = request.scope.get(SESSION_KEY)
         if session is None:
             raise Unauthenticated("Sign in first")

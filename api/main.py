@@ -126,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans would quote what is searched for
         lifespan=lifespan,
         routes=_routes(),
         middleware=[

@@ -54,7 +54,7 @@ class StoredConversations:
         """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
         async with self._database.driver(plan_each=wanted.words is not None) as connection:
             rows, end = await _page(connection, wanted, limit, after)
-        return Slice([_told(row) for row in rows], end)
+        return Slice(_told(rows), end)
 
     async def messages(
         self, conversation_id: str, *, limit: int, after: SeqPosition | None
@@ -252,14 +252,17 @@ def _detailed(shape: Shape) -> Statement:
     return Statement.of(those.outerjoin(MessageRow, _LAST_MESSAGE).order_by(*order))
 
 
-def _told(row: asyncpg.Record) -> dict[str, Any]:
-    """A conversation in JSON, as clients get it. To read a page into models and write it from them costs thrice."""
-    _, _, snapshot, seq, last, state, reason = row
-    if last is not None:
-        last = {**_defaults(Message), **last}
-        if state is not None:
-            last["delivery"] = {"state": state, "reason": reason}
-    return {**_defaults(Conversation), **snapshot, "seq": seq, "lastMessage": last}
+def _told(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Conversations in JSON, as clients get them. To read a page into models and write it from them costs thrice."""
+    of_conversation, of_message = _defaults(Conversation), _defaults(Message)
+    told = []
+    for _, _, snapshot, seq, last, state, reason in rows:
+        if last is not None:
+            last = {**of_message, **last}
+            if state is not None:
+                last["delivery"] = {"state": state, "reason": reason}
+        told.append({**of_conversation, **snapshot, "seq": seq, "lastMessage": last})
+    return told
 
 
 @cache

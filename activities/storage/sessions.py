@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from cachetools import TLRUCache
 from redis.asyncio import Redis
 
 import settings as configuration
@@ -25,6 +26,7 @@ SINCE: Final = "gateway:sessions:since"
 """From when on Redis knows every session, in seconds; it is younger than a session when Redis lost its memory."""
 RECONNECT_SECONDS: Final = 1.0
 LISTEN_SECONDS: Final = 5.0
+KNOWN: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Sessions:
         self._renewal_threshold = timedelta(seconds=settings.renewal_threshold)
         self._fuse = Fuse()
         self._unsaid: dict[str, datetime] = {}
+        self._known: TLRUCache[str, datetime] = TLRUCache(maxsize=KNOWN, ttu=self._until_renewal)
+        """Until when a session lasts, for as long as it is not to be renewed: then Redis is asked for less."""
         self._watched: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     async def open(self, session_id: str, ends_at: datetime) -> Lease:
@@ -71,6 +75,9 @@ class Sessions:
             return None
         try:
             with self._fuse:
+                known = self._known.get(session_id)
+                if known is not None and await self._redis.get(_key(session_id)) == OPEN:
+                    return Lease(known)  # or longer, which only a renewal elsewhere could have made it
                 pipeline = self._redis.pipeline(transaction=False)
                 pipeline.get(_key(session_id))
                 pipeline.pttl(_key(session_id))
@@ -195,7 +202,12 @@ class Sessions:
     async def _renewed(self, session_id: str, left: timedelta, ends_at: datetime) -> Lease:
         if left < self._renewal_threshold and self._lasts(ends_at) > left:
             return await self.renew(session_id, ends_at)
-        return Lease(datetime.now(UTC) + left)
+        lease = Lease(datetime.now(UTC) + left)
+        self._known[session_id] = lease.expires_at
+        return lease
+
+    def _until_renewal(self, _session_id: str, expires_at: datetime, now: float) -> float:
+        return now + (expires_at - datetime.now(UTC) - self._renewal_threshold).total_seconds()
 
     async def _remembers(self, started_at: datetime) -> bool:
         """Whether Redis has known every session since then; if not, a missing one need not have ended."""
