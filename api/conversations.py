@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 from pydantic import Field
 
 from activities.storage.paging import MovingPosition, SeqPosition, TimePosition
@@ -11,6 +11,7 @@ from api.auth.permissions import require_property
 from api.deps import DEGRADED_HEADER, GatewayState, ReadsConversations, find_conversation
 from api.lists import Page, PageQuery, cursor_of, page_of_json
 from api.openapi import problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event
@@ -62,7 +63,7 @@ class EventQuery(PageQuery):
 async def list_conversations(
     session: ReadsConversations,
     state: GatewayState,
-    query: Annotated[ConversationQuery, Query()],
+    query: Annotated[ConversationQuery, Depends(QueryOf(ConversationQuery))],
     response: Response,
 ) -> ConversationPage | Response:
     """Conversations of your properties, the one with the newest activity first.
@@ -116,7 +117,7 @@ async def list_messages(
     session: ReadsConversations,
     state: GatewayState,
     conversation_id: str,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
     response: Response,
 ) -> MessagePage:
     """Messages and private notes in the order they were said. While storage is away, the newest 20 at the most."""
@@ -138,7 +139,7 @@ async def list_events(
     session: ReadsConversations,
     state: GatewayState,
     conversation_id: str,
-    query: Annotated[EventQuery, Query()],
+    query: Annotated[EventQuery, Depends(QueryOf(EventQuery))],
 ) -> EventPage:
     """Messages, changes and notifications in order of `seq`, those after `after`. Storage alone knows them."""
     await find_conversation(state, session, conversation_id)
@@ -152,7 +153,7 @@ async def list_outcomes(
     session: ReadsConversations,
     state: GatewayState,
     conversation_id: str,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
     response: Response,
 ) -> OutcomePage:
     """Each guest message ends in one outcome. While storage is away, the newest 50 at the most."""

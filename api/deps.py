@@ -17,9 +17,7 @@ from api.state import State, state_of
 from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated
 
-BEARER: Final = HTTPBearer(
-    bearerFormat="JWT", description="The `accessToken` of a sign-in, or an API key (`gw_…`)."
-)
+BEARER: Final = HTTPBearer(bearerFormat="JWT", description="The `accessToken` of a sign-in, or an API key (`gw_…`).")
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
 KEYED: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")

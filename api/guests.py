@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from fastapi import Body, Query, Response
+from fastapi import Body, Depends, Response
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -21,6 +21,7 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IfMatch, ManagesGuests, ReadsGuests, WritesGuests, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
 from contracts.guest_export import ExportedFile, GuestExport
@@ -64,7 +65,9 @@ class MergeBody(contracts.base.Body):
 
 
 @router.get("", summary="List guests")
-async def list_guests(session: ReadsGuests, state: GatewayState, query: Annotated[GuestQuery, Query()]) -> GuestPage:
+async def list_guests(
+    session: ReadsGuests, state: GatewayState, query: Annotated[GuestQuery, Depends(QueryOf(GuestQuery))]
+) -> GuestPage:
     """Guests of your properties, the newest first. Who is merged into another stands there."""
     properties = session.staff.properties
     if query.property is not None:

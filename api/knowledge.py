@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Body, Query, Response, status
+from fastapi import Body, Depends, Query, Response, status
 from pydantic import Field, StringConstraints
 
 import contracts.base
@@ -15,6 +15,7 @@ from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsKnowledge, WritesKnowledge, find_conversation
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.base import Model, NotBlank
 from contracts.knowledge import (
@@ -83,7 +84,10 @@ class SavedReply(contracts.base.Body):
 
 @router.get("/articles", summary="List articles")
 async def list_articles(
-    session: ReadsKnowledge, state: GatewayState, property_id: str, query: Annotated[PageQuery, Query()]
+    session: ReadsKnowledge,
+    state: GatewayState,
+    property_id: str,
+    query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
 ) -> ArticlePage:
     """The property's own articles by id. The demo hotel's shipped ones, which these go before, are not among them."""
     require_property(session.staff, property_id)

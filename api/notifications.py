@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends
 from pydantic import Field
 
 from activities.storage.paging import TimePosition
@@ -10,6 +10,7 @@ from api.auth.permissions import manages, require_property
 from api.deps import GatewayState, ReadsNotifications, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.events import Notification
 from contracts.problems import NotFound
@@ -27,7 +28,9 @@ class NotificationQuery(PageQuery):
 
 @router.get("", summary="List notifications")
 async def list_notifications(
-    session: ReadsNotifications, state: GatewayState, query: Annotated[NotificationQuery, Query()]
+    session: ReadsNotifications,
+    state: GatewayState,
+    query: Annotated[NotificationQuery, Depends(QueryOf(NotificationQuery))],
 ) -> NotificationPage:
     """Notifications of your properties, the newest first; `readAt` is when you read them."""
     page = await state.notifications.list(

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from api.errors import PROBLEM_TYPE
 from api.examples import EXAMPLES, PARAMETER_EXAMPLES
 from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
+from api.queries import QueryOf, parameters_of
 from contracts.messages import InboundMessage
 from contracts.problems import (
     Forbidden,
@@ -124,9 +125,25 @@ class DescribedAPI(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            complete(super().openapi())
+            document = super().openapi()
+            for route in self.routes:
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    _add_query(document, route)
+            complete(document)
         assert self.openapi_schema is not None
         return self.openapi_schema
+
+
+def _add_query(document: dict[str, Any], route: APIRoute) -> None:
+    """The parameters that a list reads by itself."""
+    calls = [dependency.call for dependency in route.dependant.dependencies]
+    for model in (call.model for call in calls if isinstance(call, QueryOf)):
+        parameters, schemas = parameters_of(model)
+        document["components"]["schemas"].update(schemas)
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["parameters"] = [*operation.get("parameters", ()), *parameters]
+            _merge(operation["responses"], problems(Invalid))
 
 
 def complete(described: dict[str, Any]) -> None:

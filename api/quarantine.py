@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import Query
+from fastapi import Depends
 from pydantic import Field
 
 import activities.channels.twilio
@@ -14,6 +14,7 @@ from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuarantine, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
 from api.webhooks import email, twilio, whatsapp
@@ -43,7 +44,7 @@ class QuarantineQuery(PageQuery):
 
 @router.get("", summary="List the quarantine")
 async def list_quarantine(
-    session: ReadsQuarantine, state: GatewayState, query: Annotated[QuarantineQuery, Query()]
+    session: ReadsQuarantine, state: GatewayState, query: Annotated[QuarantineQuery, Depends(QueryOf(QuarantineQuery))]
 ) -> QuarantinePage:
     """What came to your properties, signed, and could not be understood; the newest first."""
     properties = session.staff.properties

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID, uuid4, uuid5
 
-from fastapi import Body, Query, Response, status
+from fastapi import Body, Depends, Response, status
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -27,6 +27,7 @@ from api.deps import (
 )
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
 from contracts.base import NotBlank, Timestamp
@@ -114,7 +115,10 @@ class Found:
 
 @router.get("", summary="List tasks", responses=problems(Unavailable))
 async def list_tasks(
-    session: ReadsTasks, state: GatewayState, query: Annotated[TaskQuery, Query()], response: Response
+    session: ReadsTasks,
+    state: GatewayState,
+    query: Annotated[TaskQuery, Depends(QueryOf(TaskQuery))],
+    response: Response,
 ) -> TaskPage:
     """Tasks of your properties, the newest first.
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final
 from uuid import uuid4
 
-from fastapi import Body, Query, Response, status
+from fastapi import Body, Depends, Response, status
 from pydantic import ConfigDict, Field, StringConstraints
 
 import contracts.base
@@ -19,6 +19,7 @@ from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsWebhooks, Write
 from api.examples import ENDPOINT_WITH_SECRET
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
 from contracts.base import Model, NotBlank
@@ -107,7 +108,7 @@ NewEndpoint = Annotated[
 
 @router.get("", summary="List webhook endpoints")
 async def list_webhook_endpoints(
-    session: ReadsWebhooks, state: GatewayState, query: Annotated[EndpointQuery, Query()]
+    session: ReadsWebhooks, state: GatewayState, query: Annotated[EndpointQuery, Depends(QueryOf(EndpointQuery))]
 ) -> WebhookEndpointPage:
     """Endpoints of your properties, the newest first."""
     properties = session.staff.properties
@@ -225,7 +226,10 @@ async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, en
 
 @router.get("/{endpoint_id}/deliveries", summary="List what came of events", responses=ONE)
 async def list_webhook_deliveries(
-    session: ReadsWebhooks, state: GatewayState, endpoint_id: str, query: Annotated[DeliveryQuery, Query()]
+    session: ReadsWebhooks,
+    state: GatewayState,
+    endpoint_id: str,
+    query: Annotated[DeliveryQuery, Depends(QueryOf(DeliveryQuery))],
 ) -> WebhookDeliveryPage:
     """Events that were sent or are tried, the newest first, of the last 30 days."""
     await _find(state, session, endpoint_id)

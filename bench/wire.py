@@ -4,6 +4,48 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
+
+
+class _Kept(asyncio.Protocol):
+    """A connection that is kept open. It looks for the end of an answer and reads of it only the status."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._came = bytearray()
+        self._length: int | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+
+    def ask(self, request: bytes) -> asyncio.Future[int]:
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._came += data
+        if self._length is None and (end := self._came.find(b"\r\n\r\n")) >= 0:
+            head = self._came[:end].lower()
+            self._length = end + 4 + int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        if self._length is not None and len(self._came) >= self._length:
+            status = int(self._came.split(b" ", 2)[1])
+            self._came.clear()
+            self._length = None
+            self._answer.set_result(status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if not self._answer.done():
+            self._answer.set_exception(ConnectionError("the server closed the connection"))
+            self._answer.exception()  # nobody may be waiting
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
 
 class Connections:
@@ -11,31 +53,32 @@ class Connections:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[_Kept] = []
 
     async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> int:
-        """The status of the answer; its body is read and dropped."""
-        reader, writer = self._kept() or await asyncio.open_connection("127.0.0.1", self._port)
+        """The status of the answer; its body is read and dropped. Raises ConnectionError where none comes."""
         lines = [f"{method} {path} HTTP/1.1", "host: bench", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length:", 1)[1].split("\r\n", 1)[0])
-        await reader.readexactly(length)
-        self._idle.append((reader, writer))
-        return int(head.split(" ", 2)[1])
+        connection = self._kept() or await self._open()
+        status = await connection.ask("\r\n".join([*lines, "", ""]).encode() + body)
+        self._idle.append(connection)
+        return status
 
-    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _open(self) -> _Kept:
+        _, connection = await asyncio.get_running_loop().create_connection(_Kept, "127.0.0.1", self._port)
+        return connection
+
+    def _kept(self) -> _Kept | None:
         """A connection that the server has not closed meanwhile."""
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
-                return reader, writer
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
         return None
 
     def close(self) -> None:
-        for _, writer in self._idle:
-            writer.close()
+        for connection in self._idle:
+            connection.close()
 
 
 @asynccontextmanager

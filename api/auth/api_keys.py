@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
 
-from fastapi import Body, Query, Response, status
+from fastapi import Body, Depends, Response, status
 from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator
 
 import contracts.base
@@ -15,6 +15,7 @@ from api.deps import GatewayState, IdempotencyKey, ManagesApiKeys, keyed, known_
 from api.examples import MADE_API_KEY
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.base import NotBlank, Timestamp
 from contracts.problems import Invalid, NotFound
@@ -65,7 +66,7 @@ class ApiKeyPage(Page[ApiKey]):
 
 @router.get("", summary="List API keys")
 async def list_api_keys(
-    session: ManagesApiKeys, state: GatewayState, query: Annotated[PageQuery, Query()]
+    session: ManagesApiKeys, state: GatewayState, query: Annotated[PageQuery, Depends(QueryOf(PageQuery))]
 ) -> ApiKeyPage:
     """Keys that reach one of your properties, the newest first; revoked ones stay listed."""
     page = await state.api_keys.list(session.staff.properties, limit=query.limit, after=query.position(TimePosition))

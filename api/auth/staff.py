@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Body, Query, Response, status
+from fastapi import Body, Depends, Response, status
 from pydantic import AfterValidator, Field, StringConstraints
 
 import contracts.base
@@ -14,6 +14,7 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
+from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.base import NotBlank
 from contracts.problems import Forbidden, Invalid, NotFound, StaleVersion
@@ -66,7 +67,9 @@ class StaffQuery(PageQuery):
 
 
 @router.get("", summary="List staff")
-async def list_staff(session: ReadsStaff, state: GatewayState, query: Annotated[StaffQuery, Query()]) -> StaffPage:
+async def list_staff(
+    session: ReadsStaff, state: GatewayState, query: Annotated[StaffQuery, Depends(QueryOf(StaffQuery))]
+) -> StaffPage:
     """Who works at one of your properties, the newest first."""
     properties = session.staff.properties
     if query.property is not None:
