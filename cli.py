@@ -1,6 +1,7 @@
 """The `gateway` command. Each subcommand imports what it needs, so that `--help` is quick and the image stays small."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -80,6 +81,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     # Entered here and not by uvicorn, which would log a traceback about a setting that is missing.
     async with application.router.lifespan_context(application):
+        gc.freeze()  # what is loaded by now stays; to look through it for garbage stops all for a tenth of a second
         await uvicorn.Server(config).serve()
 
 
