@@ -129,6 +129,7 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
         tasks=[],
         notifications=[],
         quarantine=[],
+        spool=[],
         learned=[],
     ),
     "ConversationReport": ConversationReport(

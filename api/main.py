@@ -41,6 +41,7 @@ from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.reports import Reports
 from activities.storage.sessions import Sessions
+from activities.storage.spool import Spool
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
@@ -77,6 +78,7 @@ from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
 from api.middleware import BodyLimit, UnexpectedErrors
 from api.openapi import TAGS, DescribedAPI
+from api.reception import Reception
 from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
 from contracts.problems import StorageAway
@@ -204,6 +206,11 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         temporal = await connect(settings)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
+        conversations, media_orders = Conversations(temporal, settings), MediaOrders(temporal)
+        quarantine = Quarantine(database, live_stream, settings)
+        listening = Database(settings.database.model_copy(update={"pool_size": 1}))
+        stack.push_async_callback(listening.close)
+        reception = Reception(conversations, media_orders, Spool(database, listening), quarantine)
         staff = StaffAccounts(database)
         state = State(
             settings=settings,
@@ -212,7 +219,8 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             temporal=temporal,
             hub=hub,
             live_stream=live_stream,
-            conversations=Conversations(temporal, settings),
+            conversations=conversations,
+            reception=reception,
             stored=StoredConversations(database, live_stream),
             contacts=Contacts(database),
             guests=Guests(database),
@@ -224,7 +232,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             tasks=Tasks(database, live_stream, settings),
             running_tasks=RunningTasks(temporal, settings),
             notifications=Notifications(database),
-            quarantine=Quarantine(database, live_stream, settings),
+            quarantine=quarantine,
             reports=DeliveryReports(database, live_stream),
             figures=Reports(database),
             knowledge=Knowledge(database),
@@ -239,7 +247,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             publications=Publications(database, live_stream, settings),
             media=MediaStore(settings),
             links=MediaLinks(settings),
-            media_orders=MediaOrders(temporal),
+            media_orders=media_orders,
             webhook_endpoints=WebhookEndpoints(database),
             webhook_sender=webhook_sender,
             webhook_deliveries=WebhookDeliveries(temporal, settings.webhooks),
@@ -247,7 +255,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             automations=StoredAutomations(database),
             automation_runs=AutomationRuns(temporal, settings),
         )
-        background = [asyncio.create_task(_migrate(state)), asyncio.create_task(sessions.listen())]
+        background = [asyncio.create_task(work) for work in (_migrate(state), sessions.listen(), reception.run())]
         try:
             yield state
         finally:

@@ -10,6 +10,7 @@ from pydantic import Field
 import activities.channels.twilio
 import activities.channels.whatsapp
 from activities.storage.paging import TimePosition
+from api import reception
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuarantine, known_id
 from api.lists import Page, PageQuery, cursor_of
@@ -20,14 +21,22 @@ from api.state import State
 from api.webhooks import email, twilio, whatsapp
 from contracts.problems import Invalid, NotFound, Unavailable
 from contracts.quarantine import QuarantineItem
+from contracts.waiting import WAITING
 
 router = rest_router("/quarantine", "quarantine")
 
 ReadAgain = Callable[[State, str, bytes, datetime], Awaitable[str | None]]
+
+
+async def _hand_over_again(state: State, property_id: str, payload: bytes, at: datetime) -> None:
+    await state.reception.hand_over(WAITING.validate_json(payload))
+
+
 READERS: Final[dict[str, ReadAgain]] = {
     activities.channels.whatsapp.ADAPTER: whatsapp.read_again,
     activities.channels.twilio.ADAPTER: twilio.read_again,
     **email.READERS,
+    reception.ADAPTER: _hand_over_again,
 }
 """By adapter, what takes an item in again and tells why it still cannot be read."""
 

@@ -37,6 +37,7 @@ from api.auth.signing_in import SignIn
 from api.auth.tokens import Tokens
 from api.limits import Limit
 from api.live.hub import LiveHub
+from api.reception import Reception
 from settings import Settings
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations
@@ -56,6 +57,8 @@ class State:
     live_stream: LiveStream
     conversations: Conversations
     """The running conversations; what commands go to."""
+    reception: Reception
+    """Where what channels bring goes."""
     stored: StoredConversations
     """The projection of conversations; what lists and history come from."""
     contacts: Contacts

@@ -47,6 +47,8 @@ class GuestExport(Model):
     notifications: list[Stored]
     quarantine: list[Stored]
     """What came from one of the guest's addresses and nobody could read."""
+    spool: list[Stored]
+    """What came while Temporal was away, and waits to be handed over."""
     learned: list[Stored]
     """Questions of the guest that articles were made for."""
     media: list[ExportedFile] = []

@@ -22,3 +22,4 @@ AI_TOKENS = Counter("gateway_ai_tokens_total", "Tokens that language models read
 AI_COST = Counter("gateway_ai_cost_total", "Cost of language models, by the prices in settings", ["property"])
 AI_FAILURES = Counter("gateway_ai_failures_total", "Engines that gave no answer", ["property", "engine"])
 AI_HELD_BACK = Counter("gateway_ai_held_back_total", "Answers that staff must see first", ["property", "why"])
+SPOOLED = Gauge("gateway_spool_items", "What waits in PostgreSQL because Temporal was away as it came")

@@ -150,8 +150,10 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(api: Api, hotel
     assert (await _post(api, hotel, just_fits)).status_code == 202
 
 
-async def test_while_temporal_is_away_a_message_is_not_acknowledged(settings: Settings, hotel: str) -> None:
-    settings.temporal.address = "127.0.0.1:1"
+async def test_while_temporal_and_storage_are_away_a_message_is_not_acknowledged(
+    settings: Settings, hotel: str
+) -> None:
+    settings.temporal.address, settings.database.url = "127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_api(settings) as api:
         refused = await _post(api, hotel, json.dumps(_inbound()).encode())
         assert problem(refused) == (503, "unavailable")

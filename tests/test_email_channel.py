@@ -330,9 +330,9 @@ async def test_without_a_property_or_a_secret_there_is_nothing(settings: Setting
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_while_temporal_is_away_each_provider_is_told_to_try_again(
+async def test_while_temporal_and_storage_are_away_each_provider_is_told_to_try_again(
     smtp: FakeSmtp, settings: Settings, hotel: str, provider: str
 ) -> None:
-    settings.temporal.address = "127.0.0.1:1"
+    settings.temporal.address, settings.database.url = "127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_api(settings) as api:
         assert problem(await bring(api, hotel, mail_from(ANA), provider)) == (503, "unavailable")

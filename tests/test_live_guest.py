@@ -86,8 +86,9 @@ async def test_a_message_sent_again_is_acknowledged_again_and_handled_once(
     assert visitor.contents().count("Towels, please") == 1
 
 
-async def test_without_temporal_a_message_is_refused_for_now(settings: Settings, hotel: str) -> None:
+async def test_without_temporal_and_storage_a_message_is_refused_for_now(settings: Settings, hotel: str) -> None:
     settings.temporal.address = f"127.0.0.1:{free_port()}"
+    settings.database.url = "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_api(settings) as away, guest(away.url, hotel) as client:
         refusal = await client.ask("send_message", {"content": "Hello?"})
     assert (refusal["type"], refusal["payload"]["code"]) == ("error", "unavailable")

@@ -227,10 +227,10 @@ async def test_what_cannot_be_read_waits_in_quarantine(api: Api, stack: Stack, t
     assert {str(each["reason"]).split(":")[0] for each in kept} == {"From", "AccountSid", "MediaUrl0", "MessageStatus"}
 
 
-async def test_while_temporal_is_away_nothing_is_acknowledged(
+async def test_while_temporal_and_storage_are_away_nothing_is_acknowledged(
     settings: Settings, twilio: FakeTwilio, hotel: str
 ) -> None:
-    settings.temporal.address = "127.0.0.1:1"
+    settings.temporal.address, settings.database.url = "127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_api(settings) as api:
         refused = await post(api, f"/webhooks/twilio/{hotel}", sms(number(), "Hello"))
         assert problem(refused) == (503, "unavailable")

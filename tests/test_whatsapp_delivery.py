@@ -273,8 +273,10 @@ async def test_an_item_goes_to_the_property_that_has_its_number(
     assert len(kept) == 2
 
 
-async def test_while_temporal_is_away_nothing_is_acknowledged(settings: Settings, graph: FakeGraph, hotel: str) -> None:
-    settings.temporal.address = "127.0.0.1:1"
+async def test_while_temporal_and_storage_are_away_nothing_is_acknowledged(
+    settings: Settings, graph: FakeGraph, hotel: str
+) -> None:
+    settings.temporal.address, settings.database.url = "127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/nothing"
     async with running_api(settings) as api:
         refused = await post(api, hotel, notification(change(messages=[text(number(), "Hello")])))
         assert problem(refused) == (503, "unavailable")

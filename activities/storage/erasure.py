@@ -85,6 +85,7 @@ _STEPS: dict[str, TextClause] = {
         "UPDATE tasks SET title = :title, description = '', guest_id = NULL, conversation_id = NULL,"
         " updated_at = now(), version = version + 1 WHERE id = ANY(:tasks)"
     ),
+    "spool": text("DELETE FROM spool WHERE contact_key = ANY(:contacts)"),
     "quarantine": text("DELETE FROM quarantine WHERE id = ANY(:quarantine)"),
     "opt_outs": text(
         "INSERT INTO kept_opt_outs (contact_key) SELECT contact_key FROM contacts"

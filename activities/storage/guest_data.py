@@ -160,6 +160,7 @@ _PARTS: dict[str, TextClause] = {
     "quarantine": text(
         "SELECT id, adapter, reason, payload, at FROM quarantine WHERE id = ANY(:quarantine) ORDER BY at, id"
     ),
+    "spool": text("SELECT payload, at FROM spool WHERE contact_key = ANY(:contacts) ORDER BY position"),
     "learned": text(
         "SELECT knowledge_closed_gaps.*, messages.content AS question FROM knowledge_closed_gaps"
         " JOIN messages USING (conversation_id) WHERE messages.id = message_id"

@@ -3,7 +3,18 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnClause, DateTime, ForeignKey, Index, LargeBinary, literal_column, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnClause,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -280,6 +291,18 @@ class QuarantineRow(SQLModel, table=True):
     at: datetime = _moment()
     retried_at: datetime | None = _moment(nullable=True)
     handled_at: datetime | None = _moment(nullable=True)
+
+
+class SpoolRow(SQLModel, table=True):
+    """What came while Temporal was away; `payload` is a `contracts.waiting.Waiting`."""
+
+    __tablename__ = "spool"
+
+    position: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
+    id: str = Field(unique=True)
+    contact_key: str = Field(index=True)
+    payload: JsonObject = _json()
+    at: datetime = _moment()
 
 
 class KnowledgeRow(SQLModel, table=True):

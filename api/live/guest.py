@@ -190,10 +190,10 @@ class GuestSocket:
             received_at=now,
         )
         answers = self._answers
-        await self._state.conversations.receive(self._property_id, "webchat", message)
+        reached = await self._state.reception.receive(self._property_id, "webchat", message)
         MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
         self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
-        if answers == self._answers and not self._with_staff:
+        if reached and answers == self._answers and not self._with_staff:
             self._show_thinking()
 
     def _show_thinking(self) -> None:

@@ -217,10 +217,11 @@ async def _take(state: State, property_id: str, inbound: Inbound) -> None:
             at=datetime.now(UTC),
         )
         if await state.reports.record(property_id, ADAPTER, told):
-            await state.conversations.delivery_failed(
+            await state.reception.delivery_failed(
+                property_id,
                 DeliveryFailure(
                     conversation_id=about.conversation_id, message_id=about.message_id, reason=inbound.kind.value
-                )
+                ),
             )
     if inbound.message is not None:
         await _receive(state, property_id, inbound, inbound.message)
@@ -240,7 +241,7 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
             "suppressed": LOOP if looping else message.suppressed,
         }
     )
-    await state.conversations.receive(property_id, ADAPTER, message, contact_key=contact_key)
+    await state.reception.receive(property_id, ADAPTER, message, contact_key=contact_key)
     if counted and not looping:
         await state.mails.take(contact_key)
 

@@ -13,8 +13,6 @@ from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.quarantine import Unreadable
 
-FETCHED: Final = frozenset({"whatsapp", "twilio"})
-"""Adapters whose files stay with the provider until we fetch them."""
 AT_ONCE: Final = 16
 """How many senders' messages, or reports, of one webhook are on their way at once."""
 
@@ -55,10 +53,7 @@ async def quarantine(state: State, property_id: str, adapter: str, items: Sequen
 
 async def _in_order(state: State, messages: list[Arrived]) -> None:
     for each in messages:
-        message = each.message
-        if message.route.adapter in FETCHED:
-            message = await state.media_orders.take_over(each.property_id, message)
-        await state.conversations.receive(each.property_id, each.channel_type, message)
+        await state.reception.receive(each.property_id, each.channel_type, each.message)
         MESSAGES_INBOUND.labels(each.channel_type, each.property_id, "accepted").inc()
 
 
@@ -67,8 +62,9 @@ async def _keep(state: State, told: Told) -> None:
     report = told.report
     if await state.reports.record(told.property_id, told.channel_type, report):
         reason = report.reason or "the provider did not say why"
-        await state.conversations.delivery_failed(
-            DeliveryFailure(conversation_id=report.conversation_id, message_id=report.message_id, reason=reason)
+        await state.reception.delivery_failed(
+            told.property_id,
+            DeliveryFailure(conversation_id=report.conversation_id, message_id=report.message_id, reason=reason),
         )
 
 

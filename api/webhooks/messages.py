@@ -76,6 +76,6 @@ async def receive_message(
     except (BadSignature, Invalid):
         MESSAGES_INBOUND.labels(NOT_READ, property_id, "refused").inc()
         raise
-    await state.conversations.receive(property_id, channel_type, message)
+    await state.reception.receive(property_id, channel_type, message)
     MESSAGES_INBOUND.labels(channel_type, property_id, "accepted").inc()
     return Accepted(message_id=message.id)

@@ -1,0 +1,251 @@
+"""While Temporal is away what channels bring waits in PostgreSQL, and goes on in its order when Temporal is back."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from activities.storage.database import Database
+from contracts.commands import DeliveryFailure
+from contracts.media import own_media_id
+from contracts.messages import Attachment, Author, DeliveryState, GuestMessage, Route
+from contracts.problems import Unavailable
+from embedded import TemporalServer
+from settings import Settings
+from tests.api import Api, problem, running_api
+from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback, signed_message
+from tests.support import Guest, Stack, eventually, reply, workers
+from workflows.client import Conversations, connect
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+async def nothing_waits(database: Database) -> AsyncIterator[None]:
+    """Nor is anything left to tests that come after."""
+    yield
+    async with database.begin() as connection:
+        await connection.execute(text("DELETE FROM spool"))
+
+
+@pytest.fixture
+def without_temporal(settings: Settings, hotel: str) -> Settings:
+    """Of a process that does not reach Temporal."""
+    away = settings.model_copy(deep=True)
+    away.temporal.address = NOWHERE
+    return away
+
+
+async def _post(api: Api, hotel: str, sender: str, message_id: str, content: str) -> httpx.Response:
+    body, headers = signed_message(sender, message_id, content)
+    return await api.http.post(f"/webhooks/messages/{hotel}", content=body, headers=headers)
+
+
+def _message(sender: str, content: str, *, adapter: str = "webchat", files: int = 0) -> GuestMessage:
+    now = datetime.now(UTC)
+    theirs = Attachment(id="x", name="room.png", content_type="image/png", url="https://provider.test/x")
+    return GuestMessage(
+        id=uuid.uuid4().hex,
+        route=Route(adapter=adapter, channel_id="x", sender_id=sender),
+        content=content,
+        attachments=[theirs] * files,
+        sent_at=now,
+        received_at=now,
+    )
+
+
+async def _waiting(stack: Stack) -> int:
+    return len(await stack.rows("SELECT id FROM spool"))
+
+
+async def _left(stack: Stack, count: int) -> None:
+    async def look() -> bool:
+        return await _waiting(stack) == count
+
+    await eventually(look, what=f"{count} to wait, and no more")
+
+
+async def _said(guest: Guest) -> list[str]:
+    return [each.content for each in await guest.messages() if each.author is Author.GUEST]
+
+
+@asynccontextmanager
+async def nobody_hands_over(database: Database) -> AsyncIterator[None]:
+    """As while another process does."""
+    async with database.begin() as connection:
+        got = await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('gateway_spool'))"))
+        assert got.rowcount == 1
+        yield
+
+
+async def test_messages_are_taken_and_answered_in_their_order_when_temporal_is_back(
+    without_temporal: Settings, stack: Stack, ai: FakeAI, callback: FakeCallback, hotel: str
+) -> None:
+    async with running_api(without_temporal) as away:
+        for number in (1, 2, 2, 3):  # one comes twice
+            answer = await _post(away, hotel, "guest-1", f"m-{number}", f"Question {number}?")
+            assert (answer.status_code, answer.json()) == (202, {"messageId": f"m-{number}"})
+        assert await _waiting(stack) == 3
+    guest = stack.guest(adapter="messages", channel_type="sms", sender_id="guest-1")
+    async with workers(stack.settings, stack.client), running_api(stack.settings) as back:
+        await _left(stack, 0)
+        assert (await _post(back, hotel, "guest-1", "m-4", "Question 4?")).status_code == 202
+        for number in range(1, 5):
+            assert (await guest.outcome(f"m-{number}")).outcome == "answered"
+        assert await _said(guest) == [f"Question {number}?" for number in range(1, 5)]
+
+
+async def test_what_comes_while_something_waits_is_put_behind_it(
+    without_temporal: Settings, stack: Stack, database: Database, hotel: str
+) -> None:
+    first, second, later = (_message("ana", words) for words in ("First", "Second", "Later"))
+    guest = stack.guest(sender_id="ana")
+    async with running_api(stack.settings) as here:
+        async with nobody_hands_over(database), running_api(without_temporal) as away:
+            assert not await away.state.reception.receive(hotel, "webchat", first)
+
+            async def has_heard() -> bool:
+                return not await here.state.reception.receive(hotel, "webchat", _message("others", "Hello"))
+
+            await eventually(has_heard, what="this process to hear that something waits")
+            assert not await here.state.reception.receive(hotel, "webchat", second)
+            assert await _waiting(stack) == 3
+        await _left(stack, 0)
+
+        async def goes_straight() -> bool:
+            return await here.state.reception.receive(hotel, "webchat", later)
+
+        await eventually(goes_straight, what="messages to go straight to their conversations again")
+    async with workers(stack.settings, stack.client):
+        await guest.outcome(later.id)
+        assert await _said(guest) == ["First", "Second", "Later"]
+
+
+async def test_with_postgresql_away_as_well_nothing_is_acknowledged(without_temporal: Settings, hotel: str) -> None:
+    without_temporal.database.url = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with running_api(without_temporal) as away:
+        refused = await _post(away, hotel, "guest-1", "m-1", "Hello?")
+        assert problem(refused) == (503, "unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+
+
+async def test_a_report_of_failure_waits_too(without_temporal: Settings, stack: Stack, ai: FakeAI, hotel: str) -> None:
+    guest = stack.guest()
+    async with workers(stack.settings, stack.client):
+        await guest.ask("Hello?")
+        conversation = await guest.conversation()
+        sent = await stack.conversations.reply(reply(conversation, "Good evening"))
+        failure = DeliveryFailure(
+            conversation_id=conversation.conversation_id, message_id=sent.id, reason="the number is gone"
+        )
+        async with running_api(without_temporal) as away:
+            await away.state.reception.delivery_failed(hotel, failure)
+            assert await _waiting(stack) == 1
+        async with running_api(stack.settings):
+
+            async def failed() -> bool:
+                states = {each.id: each.delivery.state for each in await guest.messages()}
+                return states[sent.id] is DeliveryState.FAILED
+
+            await eventually(failed, what="the conversation to know")
+
+
+async def test_files_are_ordered_when_their_message_is_handed_over(
+    without_temporal: Settings, stack: Stack, hotel: str
+) -> None:
+    message = _message("351910000001", "Look", adapter="whatsapp", files=1)
+    async with running_api(without_temporal) as away:
+        assert not await away.state.reception.receive(hotel, "whatsapp", message)
+    async with workers(stack.settings, stack.client), running_api(stack.settings):
+        guest = stack.guest(adapter="whatsapp", channel_type="whatsapp", sender_id="351910000001")
+        await _left(stack, 0)
+        await guest.outcome(message.id)
+        [said] = [each for each in await guest.messages() if each.author is Author.GUEST]
+        assert [own_media_id(each.url) is not None for each in said.attachments] == [True]
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_one_that_cannot_be_handed_over_holds_up_nobody_else(
+    without_temporal: Settings, stack: Stack, hotel: str, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    """A fault of ours becomes a matter of staff; where Temporal refuses, it is tried again."""
+    bad, also_bad, good = _message("ana", "One"), _message("ana", "Two"), _message("ben", "Three")
+    async with running_api(without_temporal) as away:
+        for each in (bad, also_bad, good):
+            await away.state.reception.receive(hotel, "webchat", each)
+    as_it_is, broken = Conversations.receive, True
+
+    async def receive(
+        self: Conversations, property_id: str, channel_type: str, message: GuestMessage, **key: str
+    ) -> None:
+        if broken and message.id == bad.id:
+            raise ZeroDivisionError if lasting else Unavailable("too large, say")
+        await as_it_is(self, property_id, channel_type, message, **key)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Conversations, "receive", receive)
+    ana, ben = (stack.guest(sender_id=sender) for sender in ("ana", "ben"))
+    async with workers(stack.settings, stack.client), running_api(stack.settings) as back:
+        await _left(stack, 0 if lasting else 2)
+        await ben.outcome(good.id)
+        if lasting:
+            await ana.outcome(also_bad.id)
+            person = await back.person(hotel, role="manager")
+            [kept] = (await person.http.get("/api/v1/quarantine", params={"property": hotel})).json()["items"]
+            assert (kept["adapter"], kept["reason"]) == (
+                "spool",
+                "No conversation could be given this: ZeroDivisionError",
+            )
+            broken = False
+            retried = (await person.http.post(f"/api/v1/quarantine/{kept['id']}/retry")).json()
+            assert retried["handledAt"] is not None
+            await ana.outcome(bad.id)
+        else:
+            assert await _waiting(stack) == 2, "the second does not go before the first"
+            broken = False
+            await _left(stack, 0)
+            await ana.outcome(also_bad.id)
+            assert await _said(ana) == ["One", "Two"]
+
+
+async def test_a_message_whose_process_died_as_it_was_handed_over_is_handled_once(
+    without_temporal: Settings, stack: Stack, database: Database, ai: FakeAI, hotel: str
+) -> None:
+    message = _message("ana", "Is there a pool?")
+    async with running_api(without_temporal) as away:
+        await away.state.reception.receive(hotel, "webchat", message)
+    guest = stack.guest(sender_id="ana")
+    async with workers(stack.settings, stack.client):
+        await stack.conversations.receive(hotel, "webchat", message)  # and then it died
+        await guest.outcome(message.id)
+        async with running_api(stack.settings):
+            await _left(stack, 0)
+        assert await _said(guest) == ["Is there a pool?"]
+        assert len(ai.requests) == 1
+
+
+async def test_a_server_of_temporals_that_is_killed_and_comes_back(
+    settings: Settings, tmp_path: Path, database: Database, ai: FakeAI, callback: FakeCallback, hotel: str
+) -> None:
+    """The same processes go on; nobody starts anything but Temporal anew."""
+    async with TemporalServer(tmp_path / "temporal") as temporal:
+        settings.temporal.address = temporal.address
+        client = await connect(settings, lazy=False)
+        stack = Stack(settings, client, Conversations(client, settings), hotel, database)
+        guest = stack.guest(adapter="messages", channel_type="sms", sender_id="guest-1")
+        async with workers(settings, client), running_api(settings) as api:
+            assert (await _post(api, hotel, "guest-1", "m-0", "Question 0?")).status_code == 202
+            await guest.outcome("m-0")
+            await temporal.kill()
+            for number in range(1, 6):
+                assert (await _post(api, hotel, "guest-1", f"m-{number}", f"Question {number}?")).status_code == 202
+            assert await _waiting(stack) == 5
+            await temporal.start()
+            for number in range(1, 6):
+                assert (await guest.outcome(f"m-{number}")).outcome == "answered"
+            assert await _said(guest) == [f"Question {number}?" for number in range(6)]
