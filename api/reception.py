@@ -19,6 +19,7 @@ from contracts.metrics import SPOOLED
 from contracts.problems import StorageAway, Unavailable
 from contracts.quarantine import Unreadable
 from contracts.waiting import Waiting, WaitingFailure, WaitingMessage
+from workflows.calls import GoneError
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 
@@ -76,11 +77,14 @@ class Reception:
             await self._conversations.delivery_failed(waiting.failure)
             return
         message = waiting.message
-        if message.route.adapter in FETCHED:
-            message = await self._media_orders.take_over(waiting.property_id, message)
-        await self._conversations.receive(
-            waiting.property_id, waiting.channel_type, message, contact_key=waiting.contact_key
-        )
+        try:
+            if message.route.adapter in FETCHED:
+                message = await self._media_orders.take_over(waiting.property_id, message)
+            await self._conversations.receive(
+                waiting.property_id, waiting.channel_type, message, contact_key=waiting.contact_key
+            )
+        except GoneError as error:  # only its namespace can be missing where a workflow is begun
+            raise Unavailable("Temporal does not know its namespace; try again shortly") from error
 
     async def run(self) -> None:
         """Hands over what waits, the oldest first, until it is cancelled."""

@@ -11,16 +11,18 @@ import pytest
 from sqlalchemy import text
 
 from activities.storage.database import Database
+from activities.storage.spool import Spool
 from contracts.commands import DeliveryFailure
 from contracts.media import own_media_id
 from contracts.messages import Attachment, Author, DeliveryState, GuestMessage, Route
 from contracts.problems import Unavailable
-from embedded import TemporalServer
+from contracts.waiting import WaitingMessage
+from embedded import PostgresServer, TemporalServer
 from settings import Settings
 from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback, signed_message
-from tests.support import Guest, Stack, eventually, reply, workers
+from tests.support import Guest, Stack, command, eventually, reply, workers
 from workflows.client import Conversations, connect
 
 NOWHERE = "127.0.0.1:1"
@@ -249,3 +251,72 @@ async def test_a_server_of_temporals_that_is_killed_and_comes_back(
             for number in range(1, 6):
                 assert (await guest.outcome(f"m-{number}")).outcome == "answered"
             assert await _said(guest) == [f"Question {number}?" for number in range(6)]
+
+
+async def test_what_waits_of_a_guest_is_exported_and_erased(
+    working: None, stack: Stack, database: Database, api: Api, hotel: str
+) -> None:
+    guest = stack.guest(adapter="messages", channel_type="sms", sender_id="+15550001111")
+    await guest.ask("Hello?")
+    await stack.conversations.resolve(command(await guest.conversation()))
+    await stack.stored(conversation := await guest.conversation())
+    manager = await api.person(hotel, role="manager")
+    path = f"/api/v1/guests/{conversation.guest_id}"
+    message = _message(guest.sender_id, "I lost my umbrella", adapter="messages")
+    waiting = WaitingMessage(property_id=hotel, channel_type="sms", contact_key=guest.contact_key, message=message)
+    async with nobody_hands_over(database):
+        await Spool(database, database).add(waiting)
+        [kept] = (await manager.http.post(f"{path}/export")).json()["spool"]
+        assert kept["payload"]["message"]["content"] == "I lost my umbrella"
+        erased = await manager.http.delete(path)
+        assert erased.status_code == 200, erased.text
+        assert await _waiting(stack) == 0
+
+
+async def test_what_a_newer_release_put_there_is_left_to_it_and_holds_up_nobody_else(
+    without_temporal: Settings, stack: Stack, database: Database, hotel: str
+) -> None:
+    ana, ben = (stack.guest(sender_id=sender) for sender in ("ana", "ben"))
+    async with database.begin() as connection:
+        row = "INSERT INTO spool (id, contact_key, payload, at) VALUES ('x', :key, '{\"kind\": \"tomorrow\"}', now())"
+        await connection.execute(text(row), {"key": ana.contact_key})
+    async with running_api(without_temporal) as away:
+        for sender in ("ana", "ben"):
+            await away.state.reception.receive(hotel, "webchat", _message(sender, "Hello?"))
+    async with workers(stack.settings, stack.client), running_api(stack.settings):
+        await _left(stack, 2)
+        assert await _said(ben) == ["Hello?"]
+        rows = await stack.rows("SELECT DISTINCT contact_key FROM spool")
+        assert rows == [{"contact_key": ana.contact_key}], "her message goes after what came before it"
+
+
+async def test_a_process_with_a_namespace_that_is_not_there_loses_nothing(stack: Stack, hotel: str) -> None:
+    wrong = stack.settings.model_copy(deep=True)
+    wrong.temporal.namespace = "nowhere"
+    async with running_api(wrong) as away:
+        assert not await away.state.reception.receive(hotel, "webchat", _message("ana", "Hello?"))
+    async with workers(stack.settings, stack.client), running_api(stack.settings):
+        await _left(stack, 0)
+        assert await _said(stack.guest(sender_id="ana")) == ["Hello?"]
+
+
+async def test_a_storage_that_only_reads_is_as_good_as_away(
+    tmp_path: Path, without_temporal: Settings, hotel: str
+) -> None:
+    async with PostgresServer(tmp_path) as server:
+        without_temporal.database.url = server.url
+        database = Database(without_temporal.database)
+        await database.migrate()
+        async with running_api(without_temporal) as away:
+            await _only_reads(database, away, "on")
+            assert problem(await _post(away, hotel, "guest-1", "m-1", "Hello?")) == (503, "unavailable")
+            await _only_reads(database, away, "off")
+            assert (await _post(away, hotel, "guest-1", "m-1", "Hello?")).status_code == 202
+        await database.close()
+
+
+async def _only_reads(database: Database, api: Api, setting: str) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("SET TRANSACTION READ WRITE"))
+        await connection.execute(text(f"ALTER DATABASE postgres SET default_transaction_read_only = {setting}"))
+    await api.state.database.close()  # it takes connections anew
