@@ -239,9 +239,16 @@ def _by_conversation(seen: list[Happened]) -> dict[str, list[int]]:
 
 
 async def _everybody_reads(
-    hotel: Hotel, database: Database, redis: RedisServer, *, sockets: int, events: int, restart: bool
+    hotel: Hotel,
+    database: Database,
+    redis: RedisServer,
+    *,
+    sockets: int,
+    events: int,
+    restart: bool,
+    seconds: float = 0,
 ) -> None:
-    """Half of the events before Redis goes and while it is away, where it does, and half after."""
+    """Half of the events before Redis goes and while it is away, where it does, half after; spread over `seconds`."""
     guests = [hotel.guest(number) for number in range(sockets * 6 // 10)]
     staff = [hotel.of_conversation(number) for number in range(sockets * 3 // 10)]
     desks = [hotel.of_property(number) for number in range(sockets // 20)]
@@ -249,9 +256,12 @@ async def _everybody_reads(
     each = events // CONVERSATIONS // 4
     hotel.ends.update({story.id: story.seq + 4 * each for story in hotel.stories})
 
-    async def write(times: int) -> None:
-        for _ in range(times):
-            await asyncio.gather(*(hotel.write(story, each) for story in hotel.stories))
+    at_once = 1 if seconds else each
+
+    async def write(quarters: int) -> None:
+        for _ in range(quarters * each // at_once):
+            await asyncio.gather(*(hotel.write(story, at_once) for story in hotel.stories))
+            await asyncio.sleep(seconds * at_once / (4 * each))
 
     async def write_all() -> None:
         await write(1)
@@ -296,4 +306,4 @@ async def test_sockets_that_break_miss_nothing(
 async def test_two_hundred_sockets_that_break_miss_nothing_of_two_thousand_events(
     busy: Hotel, database: Database, own_redis: RedisServer, restart: bool
 ) -> None:
-    await _everybody_reads(busy, database, own_redis, sockets=200, events=2000, restart=restart)
+    await _everybody_reads(busy, database, own_redis, sockets=200, events=2000, restart=restart, seconds=60)
