@@ -256,6 +256,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             automation_runs=AutomationRuns(temporal, settings),
         )
         background = [asyncio.create_task(work) for work in (_migrate(state), sessions.listen(), reception.run())]
+        await reception.first_look()
         try:
             yield state
         finally:

@@ -1,46 +1,58 @@
 """Where what channels bring becomes durable: in its conversation, or in the spool while Temporal is away.
 
-What waits goes first. As long as anything does, all that comes is put behind it, so that a guest's messages keep their
-order; and nobody waits for a Temporal that does not answer but the first who find that out.
+What waits goes first: as long as anything does, all that comes is put behind it, so that a guest's messages keep their
+order, and nobody waits for a Temporal that does not answer but the first who find that out. Of what another process put
+there a process hears a moment later; only within that moment may a guest's next message go before it.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+import time
 from contextlib import suppress
+from enum import Enum, auto
 from typing import Final
 
 from activities.storage.quarantine import Quarantine
-from activities.storage.spool import Spool
+from activities.storage.redis_client import heed_cancellation
+from activities.storage.spool import Spool, Watch
 from api.middleware import log_unexpected
+from api.spool_round import Round
 from contracts.commands import DeliveryFailure
 from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import SPOOLED
-from contracts.problems import StorageAway, Unavailable
-from contracts.quarantine import Unreadable
+from contracts.problems import StorageAway, Unavailable, Unreachable
 from contracts.waiting import Waiting, WaitingFailure, WaitingMessage
-from workflows.calls import GoneError
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 
 FETCHED: Final = frozenset({"whatsapp", "twilio"})
 """Adapters whose files stay with the provider until we fetch them."""
-ADAPTER: Final = "spool"
-"""Under which quarantine keeps what no conversation could be given."""
-AT_ONCE: Final = 16
-"""How many contacts are given what waits for them at once."""
-AWAY_AFTER: Final = 3
-"""Temporal is away if so many contacts in turn cannot be given theirs, and none could."""
+HAND_OVER_SECONDS: Final = 15.0
+"""After which Temporal is away; to connect to one that says nothing has no limit of its own."""
+PUT_SECONDS: Final = 2.0
+"""After which PostgreSQL is away, where a guest's message waits for it."""
 PAUSE_SECONDS: Final = 0.5
 """Between tries while something waits and cannot be handed over."""
+FIRST_LOOK_SECONDS: Final = 0.5
+"""How long a process that starts does not serve yet."""
 LOOK_SECONDS: Final = 5.0
-"""Between looks while nothing waits, lest one were not told."""
-FIRST_LOOK_SECONDS: Final = 1.0
-"""How long a process that has just started waits to learn whether something waits."""
+"""Between looks while nothing waits."""
+TURN_SECONDS: Final = 30.0
+"""How long a process waits for its turn to hand over; one takes a second or two."""
+
+
+class Spooling(Enum):
+    """What a process knows of the spool."""
+
+    UNKNOWN = auto()
+    EMPTY = auto()
+    WAITING = auto()
 
 
 class Reception:
-    """Takes guests' messages and reports of failure. Raises Unavailable while Temporal and PostgreSQL are away both."""
+    """Takes guests' messages and reports of failure. Raises Unavailable while Temporal and the spool are away.
+
+    `run` hands over what waits, and knows whether anything does; without it all goes by way of the spool.
+    """
 
     def __init__(
         self, conversations: Conversations, media_orders: MediaOrders, spool: Spool, quarantine: Quarantine
@@ -49,11 +61,13 @@ class Reception:
         self._media_orders = media_orders
         self._spool = spool
         self._quarantine = quarantine
-        self._waiting = False
-        self._looked = asyncio.Event()
+        self._known = Spooling.UNKNOWN
+        self._added = 0
+        """How often something was: what is found meanwhile may be older."""
         self._news = asyncio.Event()
-        self._told = 0
-        """How often something was said to wait: what is found meanwhile may be older."""
+        self._looked = asyncio.Event()
+        self._no_storage_until = 0.0
+        self._no_turn_since: float | None = None
 
     async def receive(
         self, property_id: str, channel_type: ChannelType, message: GuestMessage, contact_key: str | None = None
@@ -73,102 +87,111 @@ class Reception:
 
     async def hand_over(self, waiting: Waiting) -> None:
         """Gives a conversation what came for it, begun if need be. Raises Unavailable while Temporal is away."""
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._give(waiting)
+        except TimeoutError:
+            raise Unreachable("Temporal does not answer; try again shortly") from None
+
+    async def _give(self, waiting: Waiting) -> None:
         if isinstance(waiting, WaitingFailure):
             await self._conversations.delivery_failed(waiting.failure)
             return
         message = waiting.message
+        if message.route.adapter in FETCHED:
+            message = await self._media_orders.take_over(waiting.property_id, message)
+        await self._conversations.receive(
+            waiting.property_id, waiting.channel_type, message, contact_key=waiting.contact_key
+        )
+
+    async def _take(self, waiting: Waiting) -> bool:
+        if self._known is not Spooling.EMPTY and await self._is_put(waiting):
+            return False
+        if self._known is Spooling.WAITING:
+            raise Unavailable("What came before this waits in a storage that is away; try again shortly")
         try:
-            if message.route.adapter in FETCHED:
-                message = await self._media_orders.take_over(waiting.property_id, message)
-            await self._conversations.receive(
-                waiting.property_id, waiting.channel_type, message, contact_key=waiting.contact_key
-            )
-        except GoneError as error:  # only its namespace can be missing where a workflow is begun
-            raise Unavailable("Temporal does not know its namespace; try again shortly") from error
+            await self.hand_over(waiting)
+        except Unavailable:
+            if not await self._is_put(waiting):
+                raise
+            return False
+        return True
+
+    async def _is_put(self, waiting: Waiting) -> bool:
+        """Whether it is in the spool now. A storage that was away a moment ago is not waited for."""
+        if time.monotonic() < self._no_storage_until:
+            return False
+        try:
+            async with asyncio.timeout(PUT_SECONDS):
+                await self._spool.add(waiting)
+        except (StorageAway, TimeoutError):
+            self._no_storage_until = time.monotonic() + PUT_SECONDS
+            return False
+        self._note_added()
+        return True
+
+    # --- what waits ------------------------------------------------------------------------------------------------
+
+    async def first_look(self) -> None:
+        """Waits until it is known whether anything waits, or cannot be, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await self._looked.wait()
 
     async def run(self) -> None:
         """Hands over what waits, the oldest first, until it is cancelled."""
         while True:
-            with suppress(StorageAway):  # it is tried again
-                async with self._spool.heard(self._note) as has_ended:
-                    while not has_ended():
-                        await self._look()
-            self._looked.set()  # as far as anybody can
+            try:
+                async with self._spool.watch(added=self._note_added, lost=self._note_lost) as watch:
+                    while not watch.over:
+                        await self._look(watch)
+            except StorageAway:
+                pass  # it is tried again
+            except Exception as error:  # or nothing would ever be handed over
+                log_unexpected(error)
+            heed_cancellation()
+            self._note_lost()
+            self._looked.set()
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _take(self, waiting: Waiting) -> bool:
-        if not self._looked.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LOOK_SECONDS):
-                    await self._looked.wait()
-        if self._waiting:
-            with suppress(StorageAway):  # then Temporal may be back
-                await self._spool.add(waiting)
-                return False
-        try:
-            await self.hand_over(waiting)
-        except Unavailable as away:
-            try:
-                await self._spool.add(waiting)
-            except StorageAway:
-                raise away from None
-            self._note()
-            return False
-        return True
-
-    def _note(self) -> None:
-        """Something waits."""
-        self._told += 1
-        self._waiting = True
+    def _note_added(self) -> None:
+        self._added += 1
+        self._known = Spooling.WAITING
         self._news.set()
 
-    async def _look(self) -> None:
-        told = self._told
+    def _note_lost(self) -> None:
+        if self._known is Spooling.EMPTY:
+            self._known = Spooling.UNKNOWN
+        self._news.set()
+
+    async def _look(self, watch: Watch) -> None:
+        added = self._added
         self._news.clear()
-        left = await self._spool.drain(self._hand_all_over)
-        SPOOLED.set(left.count)
-        if self._told == told:
-            self._waiting = left.count > 0
+        moved = await self._hand_over_all(watch)
+        left = await self._spool.count()
+        SPOOLED.set(left)
+        if self._added == added and not watch.over:
+            self._known = Spooling.WAITING if left else Spooling.EMPTY
         self._looked.set()
-        if left.count and not left.moved:
-            await asyncio.sleep(PAUSE_SECONDS)
-        elif not left.count:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._news.wait()
+        if left and moved:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_SECONDS if left else LOOK_SECONDS):
+                await self._news.wait()
 
-    async def _hand_all_over(self, waiting: Sequence[Waiting]) -> list[str]:
-        """The ids of those that were. Each contact's go in their order, and none after one that could not be."""
-        by_contact: defaultdict[str, list[Waiting]] = defaultdict(list)
-        for each in waiting:
-            by_contact[each.contact_key].append(each)
-        gone: list[str] = []
-        refused = 0
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def hand_over_in_order(of_one: list[Waiting]) -> None:
-            nonlocal refused
-            async with gate:
-                for each in of_one:
-                    is_away = refused >= AWAY_AFTER and not gone
-                    if is_away or not await self._hand_one_over(each):
-                        refused += 1
-                        return
-                    gone.append(each.id)
-
-        await asyncio.gather(*(hand_over_in_order(each) for each in by_contact.values()))
-        return gone
-
-    async def _hand_one_over(self, waiting: Waiting) -> bool:
-        """False while Temporal is away. What it cannot be given for another reason is staff's to see."""
+    async def _hand_over_all(self, watch: Watch) -> bool:
+        """One round, unless another process is at it; whether anything was handed over."""
+        mine = await watch.take_turn()
         try:
-            await self.hand_over(waiting)
-        except Unavailable:
-            return False
-        except Exception as error:  # it must hold up nobody else
-            log_unexpected(error)
-            reason = f"No conversation could be given this: {type(error).__name__}"
-            await self._quarantine.keep(
-                waiting.property_id, ADAPTER, [Unreadable(waiting.model_dump_json().encode(), reason)]
-            )
-        return True
+            if not (mine or self._waits_too_long()):
+                return False
+            self._no_turn_since = None
+            return await Round(self._spool, self._quarantine, self.hand_over).go()
+        finally:
+            if mine and not watch.over:
+                await watch.end_turn()
+
+    def _waits_too_long(self) -> bool:
+        """A process that hangs in its turn is not waited for: that two go round at once harms no order."""
+        self._no_turn_since = self._no_turn_since or time.monotonic()
+        return time.monotonic() - self._no_turn_since > TURN_SECONDS

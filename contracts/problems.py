@@ -141,6 +141,10 @@ class Unavailable(GatewayError):
     status, code, title = 503, "unavailable", "Not available right now"
 
 
+class Unreachable(Unavailable):
+    """What we depend on is away for everybody, and not only for this request."""
+
+
 class OutcomeUnknown(GatewayError):
     """No worker answered in time: the command may still happen. Repeat it with `clientMessageId` to be sure."""
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -21,6 +22,7 @@ from contracts.problems import (
     Resolved,
     StaleVersion,
     Unavailable,
+    Unreachable,
     WindowClosed,
     WrongState,
 )
@@ -33,6 +35,16 @@ QUERY_SECONDS = 10
 
 AGAIN = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED})
 """What Temporal answers a command that goes through a moment later."""
+_UNREACHABLE = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.NOT_FOUND,  # of the namespace
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.UNAUTHENTICATED,
+    }
+)
 _REFUSALS: dict[str, type[GatewayError]] = {
     error.code: error
     for error in (
@@ -65,13 +77,18 @@ async def reaching_temporal(call: Awaitable[T], *, again: frozenset[RPCStatusCod
     try:
         return await call
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if error.status is RPCStatusCode.NOT_FOUND and not _lacks_namespace(error):
             raise GoneError from error
         if error.status in again:
             raise AgainError from error
-        raise Unavailable(f"Temporal does not answer ({error.status.name}); try again shortly") from error
+        kind = Unreachable if error.status in _UNREACHABLE else Unavailable
+        raise kind(f"Temporal does not answer ({error.status.name}); try again shortly") from error
     except RuntimeError as error:  # a lazy client that cannot connect
-        raise Unavailable("Temporal cannot be reached; try again shortly") from error
+        raise Unreachable("Temporal cannot be reached; try again shortly") from error
+
+
+def _lacks_namespace(error: RPCError) -> bool:
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
 
 
 async def until_answered(send: Callable[[], Awaitable[T]]) -> T:

@@ -11,6 +11,7 @@ import orjson
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -70,7 +71,10 @@ class Database:
         `plan_each`: for statements whose plan depends on what they look for; each is planned for its own words.
         """
         with _away_is_told():
-            pooled = await (self._searching if plan_each else self._engine).raw_connection()
+            try:
+                pooled = await (self._searching if plan_each else self._engine).raw_connection()
+            except AsyncAdapt_asyncpg_dbapi.Error as error:  # of a connection that is refused
+                raise StorageAway("PostgreSQL lets nobody in; try again shortly") from error
             driver: asyncpg.Connection = pooled.driver_connection
             try:
                 yield driver

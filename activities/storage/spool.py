@@ -1,59 +1,71 @@
 """What came while Temporal was away, in the order in which it came, until its conversation has it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
 from pydantic import ValidationError
-from sqlalchemy import delete, func, select, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.statements import Statement
-from activities.storage.tables import SpoolRow
 from contracts.problems import StorageAway
 from contracts.waiting import WAITING, Waiting
 
-HandOver = Callable[[Sequence[Waiting]], Awaitable[Sequence[str]]]
-"""Gives conversations what waited for them; gives the ids of what it could give."""
-
 BATCH: Final = 200
-"""Most items that are handed over in one transaction."""
 CHANNEL: Final = "gateway_spool"
-"""Where PostgreSQL tells every process that something waits."""
+"""Where PostgreSQL tells every process that something was added."""
 
-_ADD: Final = Statement.of(
-    text(
-        """
-        WITH added AS (
-            INSERT INTO spool (id, contact_key, payload, at) VALUES (:id, :contact_key, CAST(:payload AS jsonb), :at)
-            ON CONFLICT (id) DO NOTHING
-        )
-        SELECT pg_notify('gateway_spool', '')
-        """
-    )
+_ADD: Final = """
+WITH added AS (
+    INSERT INTO spool (id, contact_key, payload, at) VALUES ($1, $2, CAST($3 AS jsonb), $4) ON CONFLICT (id) DO NOTHING
 )
-_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('gateway_spool'))")
-"""One process hands over at a time; two would bring a guest's messages out of their order."""
+SELECT pg_notify('gateway_spool', '')
+"""
+_OLDEST: Final = """
+SELECT position, id, contact_key, payload FROM spool
+WHERE position > $1 AND contact_key <> ALL($2) ORDER BY position LIMIT $3
+"""
+_TAKE_TURN: Final = "SELECT pg_try_advisory_lock(hashtext('gateway_spool'))"
+_END_TURN: Final = "SELECT pg_advisory_unlock(hashtext('gateway_spool'))"
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What still waits. `moved`: something was handed over, so that it is worth while to go on at once."""
+class Spooled:
+    """One item. `waiting` is None where a newer release put it there, which alone can read it."""
 
-    count: int
-    moved: bool = False
+    position: int
+    id: str
+    contact_key: str
+    waiting: Waiting | None
+
+
+class Watch:
+    """The connection by which a process hears what others add, and says that it hands over now."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def over(self) -> bool:
+        """The connection is lost, and with it what would have been heard."""
+        return bool(self._connection.is_closed())
+
+    async def take_turn(self) -> bool:
+        """Whether nobody else hands over. That two do harms no order: each goes by it, and repeats are dropped."""
+        with _unusable_is_away():
+            return bool(await self._connection.fetchval(_TAKE_TURN))
+
+    async def end_turn(self) -> None:
+        with _unusable_is_away():
+            await self._connection.execute(_END_TURN)
 
 
 class Spool:
     """The spool of all properties. Every method raises StorageAway while PostgreSQL is away, full or only reads.
 
-    `listening` has a connection of its own, which one process listens on for as long as it runs.
+    `listening` is for the one connection of `watch`.
     """
 
     def __init__(self, database: Database, listening: Database) -> None:
@@ -62,59 +74,59 @@ class Spool:
 
     async def add(self, waiting: Waiting) -> None:
         """Puts something at the end, once however often it comes."""
-        values = {
-            "id": waiting.id,
-            "contact_key": waiting.contact_key,
-            "payload": waiting.model_dump_json(),
-            "at": datetime.now(UTC),
-        }
-        try:
-            async with self._database.driver() as connection:
-                await _ADD.fetch(connection, values)
-        except asyncpg.PostgresError as error:
-            raise StorageAway("PostgreSQL takes nothing in; try again shortly") from error
+        with _unusable_is_away():
+            async with self._database.driver() as driver:
+                payload, now = waiting.model_dump_json(), datetime.now(UTC)
+                await driver.execute(_ADD, waiting.id, waiting.contact_key, payload, now)
+
+    async def oldest(self, *, after: int, but: Collection[str]) -> list[Spooled]:
+        """The first of what stands behind a position, but nothing of some contacts."""
+        with _unusable_is_away():
+            async with self._database.driver() as driver:
+                rows = await driver.fetch(_OLDEST, after, list(but), BATCH)
+        return [Spooled(row["position"], row["id"], row["contact_key"], _read(row["payload"])) for row in rows]
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        with _unusable_is_away():
+            async with self._database.driver() as driver:
+                await driver.execute("DELETE FROM spool WHERE id = ANY($1)", list(ids))
+
+    async def count(self) -> int:
+        with _unusable_is_away():
+            async with self._database.driver() as driver:
+                return int(await driver.fetchval("SELECT count(*) FROM spool"))
 
     @asynccontextmanager
-    async def heard(self, then: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
-        """Calls `then` whenever something was added, in whatever process. What is given says whether that has ended."""
-        async with self._listening.driver() as connection:
+    async def watch(self, *, added: Callable[[], None], lost: Callable[[], None]) -> AsyncIterator[Watch]:
+        """Calls `added` whenever something was, in whatever process, and `lost` if that can be heard no more."""
+        with _unusable_is_away():
+            async with self._listening.driver() as connection:
 
-            def hear(*_: object) -> None:
-                then()
+                def hear(*_: object) -> None:
+                    added()
 
-            await connection.add_listener(CHANNEL, hear)
-            try:
-                yield connection.is_closed
-            finally:
-                await connection.remove_listener(CHANNEL, hear)
+                def lose(*_: object) -> None:
+                    lost()
 
-    async def drain(self, hand_over: HandOver) -> Left:
-        """Gives `hand_over` the oldest items and forgets those whose ids it gives back, unless another process does.
-
-        A process that dies in between leaves them to be handed over again, under the same ids.
-        """
-        try:
-            async with self._database.begin() as connection:
-                mine = (await connection.execute(_LOCK)).scalar_one()
-                gone = await _drain(connection, hand_over) if mine else ()
-                count = (await connection.execute(select(func.count()).select_from(SpoolRow))).scalar_one()
-        except DBAPIError as error:
-            raise StorageAway("PostgreSQL changes nothing; try again shortly") from error
-        return Left(count, moved=bool(gone))
+                connection.add_termination_listener(lose)
+                await connection.add_listener(CHANNEL, hear)
+                try:
+                    yield Watch(connection)
+                finally:
+                    connection.remove_termination_listener(lose)
+                    await connection.remove_listener(CHANNEL, hear)
 
 
-async def _drain(connection: AsyncConnection, hand_over: HandOver) -> Sequence[str]:
-    oldest = select(col(SpoolRow.contact_key), col(SpoolRow.payload)).order_by(col(SpoolRow.position)).limit(BATCH)
-    waiting: list[Waiting] = []
-    kept: set[str] = set()
-    for row in await connection.execute(oldest):
-        if row.contact_key in kept:
-            continue
-        try:
-            waiting.append(WAITING.validate_python(row.payload))
-        except ValidationError:  # a newer api's, which hands it over, and what comes after it
-            kept.add(row.contact_key)
-    gone = await hand_over(waiting) if waiting else ()
-    if gone:
-        await connection.execute(delete(SpoolRow).where(col(SpoolRow.id).in_(gone)))
-    return gone
+def _read(payload: object) -> Waiting | None:
+    try:
+        return WAITING.validate_python(payload)
+    except ValidationError:
+        return None
+
+
+@contextmanager
+def _unusable_is_away() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise StorageAway("PostgreSQL cannot be used; try again shortly") from error

@@ -1,0 +1,98 @@
+"""One round through the spool: what waits is given to its conversations, each contact's in its order."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Final
+
+from activities.storage.quarantine import Quarantine
+from activities.storage.spool import Spool, Spooled
+from api.middleware import log_unexpected
+from contracts.problems import StorageAway, Unavailable, Unreachable
+from contracts.quarantine import Unreadable
+from contracts.unexpected import kinds_of
+from contracts.waiting import Waiting
+
+ADAPTER: Final = "spool"
+"""Under which quarantine keeps what no conversation could be given."""
+AT_ONCE: Final = 16
+"""How many contacts are given what waits for them at once."""
+
+logger = logging.getLogger("gateway.api")
+
+
+class Came(Enum):
+    """What came of giving a conversation what waited for it."""
+
+    DONE = auto()
+    REFUSED = auto()
+    AWAY = auto()
+
+
+class Round:
+    """`give` gives a conversation what waited for it, and raises Unavailable where Temporal does not take it."""
+
+    def __init__(self, spool: Spool, quarantine: Quarantine, give: Callable[[Waiting], Awaitable[None]]) -> None:
+        self._spool = spool
+        self._quarantine = quarantine
+        self._give = give
+        self._refused: set[str] = set()
+        self._away = False
+
+    async def go(self) -> bool:
+        """Goes on until a batch has brought something, or everything was tried; whether anything was given."""
+        position = 0
+        while not self._away and (batch := await self._spool.oldest(after=position, but=self._refused)):
+            position = batch[-1].position
+            gone = await self._give_batch(batch)
+            if gone:
+                await self._spool.forget(gone)
+                return True
+        return False
+
+    async def _give_batch(self, batch: list[Spooled]) -> list[str]:
+        by_contact: defaultdict[str, list[Spooled]] = defaultdict(list)
+        for each in batch:
+            by_contact[each.contact_key].append(each)
+        gone: list[str] = []
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def in_order(contact_key: str) -> None:
+            async with gate:
+                for each in by_contact[contact_key]:
+                    came = Came.AWAY if self._away else await self._give_one(each)
+                    if came is not Came.DONE:  # nothing of this contact goes before what was refused
+                        self._refused.add(contact_key)
+                        self._away = self._away or came is Came.AWAY
+                        return
+                    gone.append(each.id)
+
+        await asyncio.gather(*(in_order(each) for each in by_contact))
+        return gone
+
+    async def _give_one(self, spooled: Spooled) -> Came:
+        """What a conversation cannot be given through a fault of ours is staff's to see."""
+        if spooled.waiting is None:
+            logger.warning("what waits for contact %s is a newer release's", spooled.contact_key)
+            return Came.REFUSED
+        try:
+            await self._give(spooled.waiting)
+        except Unreachable:
+            return Came.AWAY
+        except Unavailable as error:
+            logger.warning("Temporal refuses what waits for contact %s: %s", spooled.contact_key, error.detail)
+            return Came.REFUSED
+        except Exception as error:  # it must hold up nobody else
+            log_unexpected(error)
+            return await self._put_aside(spooled.waiting, kinds_of(error))
+        return Came.DONE
+
+    async def _put_aside(self, waiting: Waiting, kinds: str) -> Came:
+        item = Unreadable(waiting.model_dump_json().encode(), f"No conversation could be given this: {kinds}")
+        try:
+            await self._quarantine.keep(waiting.property_id, ADAPTER, [item])
+        except StorageAway:
+            return Came.REFUSED
+        return Came.DONE
