@@ -32,9 +32,10 @@ class Health(Model):
 
 
 class Readiness(Model):
-    """Ready are we with Temporal and a migrated PostgreSQL; without Redis we are only slower.
+    """Ready are we with Temporal or PostgreSQL: either takes what guests write. PostgreSQL has to be migrated, too.
 
-    `hotelSystem` is optional: without it profiles of guests have no stays. It is left out where there is none.
+    What is away is so for every process alike: to send requests elsewhere would help nobody. Without Redis we are only
+    slower. `hotelSystem` is optional: without it profiles of guests have no stays. It is left out where there is none.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"temporal": "ok", "postgres": "ok", "redis": "away"}]})
@@ -57,10 +58,11 @@ async def health() -> Health:
     response_model_exclude_none=True,
 )
 async def readiness(state: GatewayState, response: Response) -> Readiness:
-    temporal, postgres, redis, hotel = await asyncio.gather(
+    temporal, reached, redis, hotel = await asyncio.gather(
         _reached(_temporal(state)), _reached(_postgres(state)), _reached(_redis(state)), _hotel(state)
     )
-    if temporal == "away" or postgres == "away":
+    postgres: Dependency = "ok" if reached == "ok" and state.migrated.is_set() else "away"
+    if postgres == "away" and (reached == "ok" or temporal == "away"):
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Readiness(temporal=temporal, postgres=postgres, redis=redis, hotel_system=hotel)
 
@@ -92,7 +94,7 @@ async def _temporal(state: State) -> bool:
 
 async def _postgres(state: State) -> bool:
     await state.database.ping()
-    return state.migrated.is_set()
+    return True
 
 
 async def _redis(state: State) -> bool:

@@ -37,9 +37,9 @@ async def test_it_starts_while_all_are_away_and_heals(settings: Settings, tmp_pa
     settings.database.url, settings.redis.url = postgres.url, redis.url
     async with running_api(settings) as api:
         assert (await api.http.get("/healthz")).status_code == 200
-        unready = await api.http.get("/readyz")
-        assert unready.status_code == 503
-        assert unready.json() == {"temporal": "ok", "postgres": "away", "redis": "away"}
+        ready_for_guests = await api.http.get("/readyz")
+        assert ready_for_guests.status_code == 200
+        assert ready_for_guests.json() == {"temporal": "ok", "postgres": "away", "redis": "away"}
         assert problem(await api.login("agent@seaview.demo")) == (503, "storage_away")
         person = await api.person(hotel)
         assert problem(await person.http.get("/api/v1/guests")) == (503, "storage_away")
@@ -64,11 +64,32 @@ async def test_it_starts_while_all_are_away_and_heals(settings: Settings, tmp_pa
             await eventually(back, what="tasks to be back")
 
 
-async def test_it_is_not_ready_without_temporal(settings: Settings) -> None:
+async def test_without_temporal_it_is_ready_for_what_guests_write(settings: Settings) -> None:
     settings.temporal.address = "127.0.0.1:1"
     async with running_api(settings) as api:
+
+        async def ready() -> bool:
+            response = await api.http.get("/readyz")
+            return (response.status_code, response.json()["temporal"]) == (200, "away")
+
+        await eventually(ready, what="the api to be ready")
+
+
+async def test_it_is_not_ready_without_temporal_and_postgresql(settings: Settings) -> None:
+    settings.temporal.address, settings.database.url = "127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/nothing"
+    async with running_api(settings) as api:
         response = await api.http.get("/readyz")
-        assert (response.status_code, response.json()["temporal"]) == (503, "away")
+        assert response.status_code == 503
+        assert response.json() == {"temporal": "away", "postgres": "away", "redis": "ok"}
+
+
+async def test_it_is_not_ready_before_its_schema_is(settings: Settings, tmp_path: Path) -> None:
+    async with PostgresServer(tmp_path) as postgres:
+        settings.database.url = postgres.url
+        async with running_api(settings) as api:
+            api.state.migrated.clear()
+            response = await api.http.get("/readyz")
+            assert (response.status_code, response.json()["postgres"]) == (503, "away")
 
 
 async def test_metrics_are_told_to_prometheus(api: Api) -> None:
