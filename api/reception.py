@@ -1,8 +1,7 @@
 """Where what channels bring becomes durable: in its conversation, or in the spool while Temporal is away.
 
 What waits goes first: as long as anything does, all that comes is put behind it, so that a guest's messages keep their
-order, and nobody waits for a Temporal that does not answer but the first who find that out. Of what another process put
-there a process hears a moment later; only within that moment may a guest's next message go before it.
+order, and nobody waits for a Temporal that does not answer but the first who find that out.
 """
 
 import asyncio
@@ -30,6 +29,8 @@ HAND_OVER_SECONDS: Final = 15.0
 """After which Temporal is away; to connect to one that says nothing has no limit of its own."""
 PUT_SECONDS: Final = 2.0
 """After which PostgreSQL is away, where a guest's message waits for it."""
+HEARD_SECONDS: Final = 0.03
+"""Within which every process has heard of what one of them put there; it is a few milliseconds."""
 PAUSE_SECONDS: Final = 0.5
 """Between tries while something waits and cannot be handed over."""
 FIRST_LOOK_SECONDS: Final = 0.5
@@ -128,6 +129,8 @@ class Reception:
             self._no_storage_until = time.monotonic() + PUT_SECONDS
             return False
         self._note_added()
+        # The guest's next message may come to any process, but not before this one is acknowledged.
+        await asyncio.sleep(HEARD_SECONDS)
         return True
 
     # --- what waits ------------------------------------------------------------------------------------------------
