@@ -69,6 +69,9 @@ from workflows.webhook_delivery import WebhookDeliveryWorkflow
 GRACE = timedelta(seconds=30)
 """How long running activities may go on after a stop was asked for."""
 READY = "worker ready"
+STICKY = timedelta(seconds=5)
+"""How long a conversation waits for the worker that knows it before another may go on with it. By default a guest would
+wait twice as long where that worker has ended; with much less, a rush would have conversations read anew."""
 WORKFLOW_TASKS, WORKFLOW_POLLS = 8, 2
 """How many workflow tasks one process holds, and asks for, at once. One core runs them, so that more are not done
 sooner; but they crowd Temporal, and guests' messages wait there to be acknowledged: at 50 a second, measured, twice as
@@ -233,6 +236,7 @@ def build_worker(client: Client, queue: TaskQueue, activities: Activities, chann
         graceful_shutdown_timeout=GRACE,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_concurrent_workflow_task_polls=WORKFLOW_POLLS,
+        sticky_queue_schedule_to_start_timeout=STICKY,
         max_task_queue_activities_per_second=paced.max_per_second if paced else None,
         max_concurrent_activities=paced.max_concurrent if paced else None,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
