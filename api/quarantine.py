@@ -10,7 +10,7 @@ from pydantic import Field
 import activities.channels.twilio
 import activities.channels.whatsapp
 from activities.storage.paging import TimePosition
-from api import spool_round
+from api import spool_rounds
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, ReadsQuarantine, RetriesQuarantine, known_id
 from api.lists import Page, PageQuery, cursor_of
@@ -36,7 +36,7 @@ READERS: Final[dict[str, ReadAgain]] = {
     activities.channels.whatsapp.ADAPTER: whatsapp.read_again,
     activities.channels.twilio.ADAPTER: twilio.read_again,
     **email.READERS,
-    spool_round.ADAPTER: _hand_over_again,
+    spool_rounds.ADAPTER: _hand_over_again,
 }
 """By adapter, what takes an item in again and tells why it still cannot be read."""
 

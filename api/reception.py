@@ -14,7 +14,7 @@ from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import heed_cancellation
 from activities.storage.spool import Spool, Watch
 from api.middleware import log_unexpected
-from api.spool_round import Round
+from api.spool_rounds import Rounds
 from contracts.commands import DeliveryFailure
 from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import SPOOLED
@@ -61,7 +61,7 @@ class Reception:
         self._conversations = conversations
         self._media_orders = media_orders
         self._spool = spool
-        self._quarantine = quarantine
+        self._rounds = Rounds(spool, quarantine, self.hand_over)
         self._known = Spooling.UNKNOWN
         self._added = 0
         """How often something was: what is found meanwhile may be older."""
@@ -189,7 +189,7 @@ class Reception:
             if not (mine or self._waits_too_long()):
                 return False
             self._no_turn_since = None
-            return await Round(self._spool, self._quarantine, self.hand_over).go()
+            return await self._rounds.go()
         finally:
             if mine and not watch.over:
                 await watch.end_turn()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -142,6 +143,14 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     database = Database(settings.database)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def spool_of_its_own(database: Database) -> AsyncIterator[None]:
+    """Nothing is left in the spool to tests that come after: their processes would hand it over."""
+    yield
+    async with database.begin() as connection:
+        await connection.execute(text("DELETE FROM spool"))
 
 
 @pytest.fixture

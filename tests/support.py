@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ import worker
 from activities.storage.database import Database
 from contracts.commands import Actor, Command, Reply
 from contracts.conversations import Conversation, Outcome
-from contracts.messages import ChannelType, GuestMessage, Message, Route
+from contracts.messages import Attachment, ChannelType, GuestMessage, Message, Route
 from contracts.names import TaskQueue, workflow_id
 from settings import Settings
 from tests.fakes.ai import FakeAI
@@ -93,13 +93,8 @@ class Guest:
         return self.stack.client.get_workflow_handle_for(ConversationWorkflow.run, workflow_id(self.contact_key))
 
     async def write(self, content: str, *, message_id: str | None = None, sent_at: datetime | None = None) -> str:
-        now = datetime.now(UTC)
-        message = GuestMessage(
-            id=message_id or uuid.uuid4().hex,
-            route=Route(adapter=self.adapter, channel_id=self.stack.hotel, sender_id=self.sender_id),
-            content=content,
-            sent_at=sent_at or now,
-            received_at=now,
+        message = guest_message(
+            self.sender_id, content, adapter=self.adapter, channel_id=self.stack.hotel, id=message_id, sent_at=sent_at
         )
         await self.stack.conversations.receive(self.stack.hotel, self.channel_type, message)
         return message.id
@@ -158,6 +153,28 @@ class Stack:
             return rows[0]["seq"] == conversation.seq
 
         await eventually(look, what="the projection to catch up")
+
+
+def guest_message(
+    sender_id: str,
+    content: str,
+    *,
+    adapter: str = "webchat",
+    channel_id: str = "x",
+    attachments: Sequence[Attachment] = (),
+    id: str | None = None,
+    sent_at: datetime | None = None,
+) -> GuestMessage:
+    """A guest's message as its channel brings it now."""
+    now = datetime.now(UTC)
+    return GuestMessage(
+        id=id or uuid.uuid4().hex,
+        route=Route(adapter=adapter, channel_id=channel_id, sender_id=sender_id),
+        content=content,
+        attachments=list(attachments),
+        sent_at=sent_at or now,
+        received_at=now,
+    )
 
 
 async def asked(ai: FakeAI, count: int) -> None:

@@ -1,11 +1,9 @@
 """Several processes share the spool, and what becomes of one, or of PostgreSQL, costs no guest their order."""
 
 import asyncio
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,27 +18,15 @@ from activities.storage.redis_client import open_redis
 from activities.storage.spool import Spool
 from api.reception import Reception
 from contracts.commands import DeliveryFailure
-from contracts.messages import GuestMessage, Route
+from contracts.messages import GuestMessage
 from contracts.problems import Unavailable, Unreachable
 from embedded import PostgresServer
 from settings import Settings
-from tests.support import Stack, eventually
+from tests.support import Stack, eventually, guest_message
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 
-
-@pytest.fixture(autouse=True)
-async def nothing_waits(database: Database) -> AsyncIterator[None]:
-    """Nor is anything left to tests that come after."""
-    yield
-    async with database.begin() as connection:
-        await connection.execute(text("DELETE FROM spool"))
-
-
-def _message(sender: str, content: str) -> GuestMessage:
-    now = datetime.now(UTC)
-    route = Route(adapter="webchat", channel_id="x", sender_id=sender)
-    return GuestMessage(id=uuid.uuid4().hex, route=route, content=content, sent_at=now, received_at=now)
+pytestmark = pytest.mark.usefixtures("spool_of_its_own")
 
 
 class Given:
@@ -103,7 +89,7 @@ async def test_a_process_that_starts_with_much_to_hand_over_lets_nothing_overtak
     given.away = True
     async with process(settings, given, hands_over=False) as before:
         for number in range(30):
-            await before.receive(hotel, "webchat", _message("ana", str(number)))
+            await before.receive(hotel, "webchat", guest_message("ana", str(number)))
     slow = asyncio.Event()
     as_it_is = given.receive
 
@@ -113,7 +99,7 @@ async def test_a_process_that_starts_with_much_to_hand_over_lets_nothing_overtak
 
     given.away, given.receive = False, receive  # type: ignore[method-assign]
     async with process(settings, given) as after:
-        assert not await after.receive(hotel, "webchat", _message("ana", "30"))
+        assert not await after.receive(hotel, "webchat", guest_message("ana", "30"))
         slow.set()
         await _given(given, "ana", [str(number) for number in range(31)])
 
@@ -130,9 +116,9 @@ async def test_a_process_that_hears_nothing_more_lets_nothing_overtake(
                 text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {listeners}")
             )
             assert ended.rowcount >= 1
-        assert not await there.receive(hotel, "webchat", _message("ana", "1"))
+        assert not await there.receive(hotel, "webchat", guest_message("ana", "1"))
         for number in range(2, 30):
-            await here.receive(hotel, "webchat", _message("ana", str(number)))
+            await here.receive(hotel, "webchat", guest_message("ana", str(number)))
         await _given(given, "ana", [str(number) for number in range(1, 30)])
 
 
@@ -144,7 +130,7 @@ async def test_a_process_that_hangs_in_its_turn_is_not_waited_for(
     given.away = True
     async with process(settings, given, hands_over=False) as before:
         for number in range(3):
-            await before.receive(hotel, "webchat", _message("ana", str(number)))
+            await before.receive(hotel, "webchat", guest_message("ana", str(number)))
     given.away = False
     async with database.begin() as hanging:
         await hanging.execute(text("SELECT pg_advisory_xact_lock(hashtext('gateway_spool'))"))
@@ -159,8 +145,8 @@ async def test_contacts_that_are_refused_hold_up_nobody_else_however_many(
     given.refuses, given.away = lambda contact: contact.startswith("bad"), True
     async with process(settings, given, hands_over=False) as before:
         for number in range(250):  # more than a batch
-            await before.receive(hotel, "webchat", _message(f"bad-{number % 20}", str(number)))
-        await before.receive(hotel, "webchat", _message("ana", "Hello?"))
+            await before.receive(hotel, "webchat", guest_message(f"bad-{number % 20}", str(number)))
+        await before.receive(hotel, "webchat", guest_message("ana", "Hello?"))
     given.away = False
     async with process(settings, given):
         await _given(given, "ana", ["Hello?"])
@@ -178,17 +164,19 @@ async def test_what_waits_in_a_storage_that_went_away_is_not_overtaken(
         await database.close()
         async with process(settings, given) as here:
             given.away = True
-            assert not await here.receive(hotel, "webchat", _message("ana", "1"))
+            assert not await here.receive(hotel, "webchat", guest_message("ana", "1"))
             await server.kill()
             given.away = False
             with pytest.raises(Unavailable):
-                await here.receive(hotel, "webchat", _message("ana", "2"))
+                await here.receive(hotel, "webchat", guest_message("ana", "2"))
             await server.start()
             await _given(given, "ana", ["1"])
-            await here.receive(hotel, "webchat", _message("ana", "2"))
+            await here.receive(hotel, "webchat", guest_message("ana", "2"))
             await _given(given, "ana", ["1", "2"])
             await server.kill()
-            assert await here.receive(hotel, "webchat", _message("ana", "3")), "nothing waits that it could overtake"
+            assert await here.receive(hotel, "webchat", guest_message("ana", "3")), (
+                "nothing waits that it could overtake"
+            )
 
 
 async def test_a_database_that_is_not_there_yet_is_waited_for(settings: Settings, tmp_path: Path, hotel: str) -> None:
@@ -197,7 +185,7 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(settings: Settings
         assert server.url.count("/postgres?") == 1
         settings.database.url = server.url.replace("/postgres?", "/later?")
         async with process(settings, given) as here:
-            assert await here.receive(hotel, "webchat", _message("ana", "1"))
+            assert await here.receive(hotel, "webchat", guest_message("ana", "1"))
             connection = await asyncpg.connect(server.url)
             await connection.execute("CREATE DATABASE later")
             await connection.close()
@@ -208,7 +196,7 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(settings: Settings
 
             async def is_kept() -> bool:
                 with suppress(Unavailable):
-                    return not await here.receive(hotel, "webchat", _message("ana", "2"))
+                    return not await here.receive(hotel, "webchat", guest_message("ana", "2"))
                 return False
 
             await eventually(is_kept, what="the database to be used")

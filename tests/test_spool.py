@@ -1,9 +1,7 @@
 """While Temporal is away what channels bring waits in PostgreSQL, and goes on in its order when Temporal is back."""
 
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -14,7 +12,7 @@ from activities.storage.database import Database
 from activities.storage.spool import Spool
 from contracts.commands import DeliveryFailure
 from contracts.media import own_media_id
-from contracts.messages import Attachment, Author, DeliveryState, GuestMessage, Route
+from contracts.messages import Attachment, Author, DeliveryState, GuestMessage
 from contracts.problems import Unavailable
 from contracts.waiting import WaitingMessage
 from embedded import PostgresServer, TemporalServer
@@ -22,18 +20,14 @@ from settings import Settings
 from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback, signed_message
-from tests.support import Guest, Stack, command, eventually, reply, workers
+from tests.support import Guest, Stack, command, eventually, guest_message, reply, workers
 from workflows.client import Conversations, connect
 
 NOWHERE = "127.0.0.1:1"
+PHOTO = Attachment(id="x", name="room.png", content_type="image/png", url="https://provider.test/x")
 
 
-@pytest.fixture(autouse=True)
-async def nothing_waits(database: Database) -> AsyncIterator[None]:
-    """Nor is anything left to tests that come after."""
-    yield
-    async with database.begin() as connection:
-        await connection.execute(text("DELETE FROM spool"))
+pytestmark = pytest.mark.usefixtures("spool_of_its_own")
 
 
 @pytest.fixture
@@ -47,19 +41,6 @@ def without_temporal(settings: Settings, hotel: str) -> Settings:
 async def _post(api: Api, hotel: str, sender: str, message_id: str, content: str) -> httpx.Response:
     body, headers = signed_message(sender, message_id, content)
     return await api.http.post(f"/webhooks/messages/{hotel}", content=body, headers=headers)
-
-
-def _message(sender: str, content: str, *, adapter: str = "webchat", files: int = 0) -> GuestMessage:
-    now = datetime.now(UTC)
-    theirs = Attachment(id="x", name="room.png", content_type="image/png", url="https://provider.test/x")
-    return GuestMessage(
-        id=uuid.uuid4().hex,
-        route=Route(adapter=adapter, channel_id="x", sender_id=sender),
-        content=content,
-        attachments=[theirs] * files,
-        sent_at=now,
-        received_at=now,
-    )
 
 
 async def _waiting(stack: Stack) -> int:
@@ -106,14 +87,14 @@ async def test_messages_are_taken_and_answered_in_their_order_when_temporal_is_b
 async def test_what_comes_while_something_waits_is_put_behind_it(
     without_temporal: Settings, stack: Stack, database: Database, hotel: str
 ) -> None:
-    first, second, later = (_message("ana", words) for words in ("First", "Second", "Later"))
+    first, second, later = (guest_message("ana", words) for words in ("First", "Second", "Later"))
     guest = stack.guest(sender_id="ana")
     async with running_api(stack.settings) as here:
         async with nobody_hands_over(database), running_api(without_temporal) as away:
             assert not await away.state.reception.receive(hotel, "webchat", first)
 
             async def has_heard() -> bool:
-                return not await here.state.reception.receive(hotel, "webchat", _message("others", "Hello"))
+                return not await here.state.reception.receive(hotel, "webchat", guest_message("others", "Hello"))
 
             await eventually(has_heard, what="this process to hear that something waits")
             assert not await here.state.reception.receive(hotel, "webchat", second)
@@ -161,7 +142,7 @@ async def test_a_report_of_failure_waits_too(without_temporal: Settings, stack: 
 async def test_files_are_ordered_when_their_message_is_handed_over(
     without_temporal: Settings, stack: Stack, hotel: str
 ) -> None:
-    message = _message("351910000001", "Look", adapter="whatsapp", files=1)
+    message = guest_message("351910000001", "Look", adapter="whatsapp", attachments=[PHOTO])
     async with running_api(without_temporal) as away:
         assert not await away.state.reception.receive(hotel, "whatsapp", message)
     async with workers(stack.settings, stack.client), running_api(stack.settings):
@@ -177,7 +158,7 @@ async def test_one_that_cannot_be_handed_over_holds_up_nobody_else(
     without_temporal: Settings, stack: Stack, hotel: str, monkeypatch: pytest.MonkeyPatch, lasting: bool
 ) -> None:
     """A fault of ours becomes a matter of staff; where Temporal refuses, it is tried again."""
-    bad, also_bad, good = _message("ana", "One"), _message("ana", "Two"), _message("ben", "Three")
+    bad, also_bad, good = guest_message("ana", "One"), guest_message("ana", "Two"), guest_message("ben", "Three")
     async with running_api(without_temporal) as away:
         for each in (bad, also_bad, good):
             await away.state.reception.receive(hotel, "webchat", each)
@@ -220,7 +201,7 @@ async def test_one_that_cannot_be_handed_over_holds_up_nobody_else(
 async def test_a_message_whose_process_died_as_it_was_handed_over_is_handled_once(
     without_temporal: Settings, stack: Stack, database: Database, ai: FakeAI, hotel: str
 ) -> None:
-    message = _message("ana", "Is there a pool?")
+    message = guest_message("ana", "Is there a pool?")
     async with running_api(without_temporal) as away:
         await away.state.reception.receive(hotel, "webchat", message)
     guest = stack.guest(sender_id="ana")
@@ -264,7 +245,7 @@ async def test_what_waits_of_a_guest_is_exported_and_erased(
     await stack.stored(conversation := await guest.conversation())
     manager = await api.person(hotel, role="manager")
     path = f"/api/v1/guests/{conversation.guest_id}"
-    message = _message(guest.sender_id, "I lost my umbrella", adapter="messages")
+    message = guest_message(guest.sender_id, "I lost my umbrella", adapter="messages")
     waiting = WaitingMessage(property_id=hotel, channel_type="sms", contact_key=guest.contact_key, message=message)
     async with nobody_hands_over(database):
         await Spool(database, database).add(waiting)
@@ -284,7 +265,7 @@ async def test_what_a_newer_release_put_there_is_left_to_it_and_holds_up_nobody_
         await connection.execute(text(row), {"key": ana.contact_key})
     async with running_api(without_temporal) as away:
         for sender in ("ana", "ben"):
-            await away.state.reception.receive(hotel, "webchat", _message(sender, "Hello?"))
+            await away.state.reception.receive(hotel, "webchat", guest_message(sender, "Hello?"))
     async with workers(stack.settings, stack.client), running_api(stack.settings):
         await _left(stack, 2)
         assert await _said(ben) == ["Hello?"]
@@ -296,7 +277,7 @@ async def test_a_process_with_a_namespace_that_is_not_there_loses_nothing(stack:
     wrong = stack.settings.model_copy(deep=True)
     wrong.temporal.namespace = "nowhere"
     async with running_api(wrong) as away:
-        assert not await away.state.reception.receive(hotel, "webchat", _message("ana", "Hello?"))
+        assert not await away.state.reception.receive(hotel, "webchat", guest_message("ana", "Hello?"))
         key = stack.guest(sender_id="ana").contact_key
         failure = DeliveryFailure(conversation_id=f"{key}-00000000", message_id="m-1", reason="the number is gone")
         await away.state.reception.delivery_failed(hotel, failure)

@@ -71,10 +71,7 @@ class Database:
         `plan_each`: for statements whose plan depends on what they look for; each is planned for its own words.
         """
         with _away_is_told():
-            try:
-                pooled = await (self._searching if plan_each else self._engine).raw_connection()
-            except AsyncAdapt_asyncpg_dbapi.Error as error:  # of a connection that is refused
-                raise StorageAway("PostgreSQL lets nobody in; try again shortly") from error
+            pooled = await (self._searching if plan_each else self._engine).raw_connection()
             driver: asyncpg.Connection = pooled.driver_connection
             try:
                 yield driver
@@ -151,7 +148,8 @@ class _away_is_told:
         lost = isinstance(error, DBAPIError) and (
             error.connection_invalidated or isinstance(error.orig, _AWAY) or isinstance(_driver_error(error), _AWAY)
         )
-        if lost or isinstance(error, _AWAY):
+        refused = isinstance(error, AsyncAdapt_asyncpg_dbapi.Error)  # a connection, for what comes later is wrapped
+        if lost or refused or isinstance(error, _AWAY):
             raise StorageAway("PostgreSQL does not answer; try again shortly") from error
         own = _driver_error(error) if isinstance(error, ProgrammingError) else error
         if isinstance(own, asyncpg.UndefinedTableError):

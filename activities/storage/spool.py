@@ -15,20 +15,20 @@ from contracts.waiting import WAITING, Waiting
 
 BATCH: Final = 200
 CHANNEL: Final = "gateway_spool"
-"""Where PostgreSQL tells every process that something was added."""
+"""Where PostgreSQL tells every process that something was added; the lock of who hands over has the same name."""
 
 _ADD: Final = """
 WITH added AS (
     INSERT INTO spool (id, contact_key, payload, at) VALUES ($1, $2, CAST($3 AS jsonb), $4) ON CONFLICT (id) DO NOTHING
 )
-SELECT pg_notify('gateway_spool', '')
+SELECT pg_notify($5, '')
 """
 _OLDEST: Final = """
 SELECT position, id, contact_key, payload FROM spool
 WHERE position > $1 AND contact_key <> ALL($2) ORDER BY position LIMIT $3
 """
-_TAKE_TURN: Final = "SELECT pg_try_advisory_lock(hashtext('gateway_spool'))"
-_END_TURN: Final = "SELECT pg_advisory_unlock(hashtext('gateway_spool'))"
+_TAKE_TURN: Final = "SELECT pg_try_advisory_lock(hashtext($1))"
+_END_TURN: Final = "SELECT pg_advisory_unlock(hashtext($1))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Watch:
     async def take_turn(self) -> bool:
         """Whether nobody else hands over. That two do harms no order: each goes by it, and repeats are dropped."""
         with _unusable_is_away():
-            return bool(await self._connection.fetchval(_TAKE_TURN))
+            return bool(await self._connection.fetchval(_TAKE_TURN, CHANNEL))
 
     async def end_turn(self) -> None:
         with _unusable_is_away():
-            await self._connection.execute(_END_TURN)
+            await self._connection.execute(_END_TURN, CHANNEL)
 
 
 class Spool:
@@ -77,7 +77,7 @@ class Spool:
         with _unusable_is_away():
             async with self._database.driver() as driver:
                 payload, now = waiting.model_dump_json(), datetime.now(UTC)
-                await driver.execute(_ADD, waiting.id, waiting.contact_key, payload, now)
+                await driver.execute(_ADD, waiting.id, waiting.contact_key, payload, now, CHANNEL)
 
     async def oldest(self, *, after: int, but: Collection[str]) -> list[Spooled]:
         """The first of what stands behind a position, but nothing of some contacts."""

@@ -111,7 +111,7 @@ class Tail:
         self._count = 0
         self._written = 0
         self._told: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
-        self._listeners: defaultdict[str | None, dict[Subscription, None]] = defaultdict(dict)
+        self._listeners: defaultdict[str | None, set[Subscription]] = defaultdict(set)
         self._presence = presence
         self._viewing = Viewing()
         self._typing: dict[tuple[str | None, str, str | None], asyncio.TimerHandle] = {}
@@ -119,7 +119,7 @@ class Tail:
     def join(self, subscription: Subscription) -> None:
         """Tells the subscription everything after the position that it is given here."""
         subscription.start, subscription.joined = self.position, self._count
-        self._listeners[subscription.contact_key][subscription] = None
+        self._listeners[subscription.contact_key].add(subscription)
         if self.over:
             subscription.listener.abandon()
         elif not self.live:
@@ -127,7 +127,7 @@ class Tail:
 
     def leave(self, subscription: Subscription) -> None:
         listeners = self._listeners[subscription.contact_key]
-        listeners.pop(subscription, None)
+        listeners.discard(subscription)
         if not listeners:  # or a property would remember every guest who ever wrote
             del self._listeners[subscription.contact_key]
 

@@ -1,4 +1,4 @@
-"""One round through the spool: what waits is given to its conversations, each contact's in its order."""
+"""Rounds through the spool: what waits is given to its conversations, each contact's in its order."""
 
 import asyncio
 import logging
@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Final
+
+from cachetools import TTLCache
 
 from activities.storage.quarantine import Quarantine
 from activities.storage.spool import Spool, Spooled
@@ -20,6 +22,10 @@ ADAPTER: Final = "spool"
 AT_ONCE: Final = 16
 """How many contacts are given what waits for them at once."""
 
+WARNED: Final = 4096
+WARN_SECONDS: Final = 600.0
+"""How long nothing more is logged of a contact: rounds follow one another in half a second."""
+
 logger = logging.getLogger("gateway.api")
 
 
@@ -31,7 +37,7 @@ class Came(Enum):
     AWAY = auto()
 
 
-class Round:
+class Rounds:
     """`give` gives a conversation what waited for it, and raises Unavailable where Temporal does not take it."""
 
     def __init__(self, spool: Spool, quarantine: Quarantine, give: Callable[[Waiting], Awaitable[None]]) -> None:
@@ -40,10 +46,11 @@ class Round:
         self._give = give
         self._refused: set[str] = set()
         self._away = False
+        self._warned: TTLCache[str, None] = TTLCache(maxsize=WARNED, ttl=WARN_SECONDS)
 
     async def go(self) -> bool:
-        """Goes on until a batch has brought something, or everything was tried; whether anything was given."""
-        position = 0
+        """One round: until a batch has brought something, or everything was tried. Whether anything was given."""
+        position, self._refused, self._away = 0, set(), False
         while not self._away and (batch := await self._spool.oldest(after=position, but=self._refused)):
             position = batch[-1].position
             gone = await self._give_batch(batch)
@@ -75,19 +82,24 @@ class Round:
     async def _give_one(self, spooled: Spooled) -> Came:
         """What a conversation cannot be given through a fault of ours is staff's to see."""
         if spooled.waiting is None:
-            logger.warning("what waits for contact %s is a newer release's", spooled.contact_key)
+            self._warn(spooled.contact_key, "it is a newer release's")
             return Came.REFUSED
         try:
             await self._give(spooled.waiting)
         except Unreachable:
             return Came.AWAY
         except Unavailable as error:
-            logger.warning("Temporal refuses what waits for contact %s: %s", spooled.contact_key, error.detail)
+            self._warn(spooled.contact_key, error.detail)
             return Came.REFUSED
         except Exception as error:  # it must hold up nobody else
             log_unexpected(error)
             return await self._put_aside(spooled.waiting, kinds_of(error))
         return Came.DONE
+
+    def _warn(self, contact_key: str, why: str) -> None:
+        if contact_key not in self._warned:
+            self._warned[contact_key] = None
+            logger.warning("what waits for contact %s cannot be handed over: %s", contact_key, why)
 
     async def _put_aside(self, waiting: Waiting, kinds: str) -> Came:
         item = Unreadable(waiting.model_dump_json().encode(), f"No conversation could be given this: {kinds}")
