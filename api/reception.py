@@ -5,6 +5,7 @@ order, and nobody waits for a Temporal that does not answer but the first who fi
 """
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from enum import Enum, auto
@@ -40,6 +41,8 @@ LOOK_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 30.0
 """How long a process waits for its turn to hand over; one takes a second or two."""
 
+logger = logging.getLogger("gateway.api")
+
 
 class Spooling(Enum):
     """What a process knows of the spool."""
@@ -69,6 +72,7 @@ class Reception:
         self._looked = asyncio.Event()
         self._no_storage_until = 0.0
         self._no_turn_since: float | None = None
+        self._has_waited = False
 
     async def receive(
         self, property_id: str, channel_type: ChannelType, message: GuestMessage, contact_key: str | None = None
@@ -172,7 +176,7 @@ class Reception:
         self._news.clear()
         moved = await self._hand_over_all(watch)
         left = await self._spool.count()
-        SPOOLED.set(left)
+        self._tell(left)
         if self._added == added and not watch.over:
             self._known = Spooling.WAITING if left else Spooling.EMPTY
         self._looked.set()
@@ -181,6 +185,16 @@ class Reception:
         with suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_SECONDS if left else LOOK_SECONDS):
                 await self._news.wait()
+
+    def _tell(self, left: int) -> None:
+        """By the metric always, in the log when something begins to wait and when nothing does any more."""
+        SPOOLED.set(left)
+        if bool(left) != self._has_waited:
+            self._has_waited = bool(left)
+            if left:
+                logger.warning("what channels bring waits in the spool: %s", left)
+            else:
+                logger.warning("nothing waits in the spool any more")
 
     async def _hand_over_all(self, watch: Watch) -> bool:
         """One round, unless another process is at it; whether anything was handed over."""

@@ -36,6 +36,7 @@ class Given:
         self.of: defaultdict[str, list[str]] = defaultdict(list)
         self.refuses: Callable[[str], bool] = lambda contact: False
         self.away = False
+        self.tried = asyncio.Event()
 
     def contact_key(self, property_id: str, channel_type: str, sender_id: str) -> str:
         return sender_id
@@ -44,6 +45,7 @@ class Given:
         if self.away:
             raise Unreachable("away")
         if self.refuses(contact_key):
+            self.tried.set()
             raise Unavailable("too large, say")
         if message.content not in self.of[contact_key]:  # as a conversation drops repeats
             self.of[contact_key].append(message.content)
@@ -139,7 +141,7 @@ async def test_a_process_that_hangs_in_its_turn_is_not_waited_for(
 
 
 async def test_contacts_that_are_refused_hold_up_nobody_else_however_many(
-    settings: Settings, stack: Stack, hotel: str
+    settings: Settings, stack: Stack, hotel: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = Given()
     given.refuses, given.away = lambda contact: contact.startswith("bad"), True
@@ -151,6 +153,11 @@ async def test_contacts_that_are_refused_hold_up_nobody_else_however_many(
     async with process(settings, given):
         await _given(given, "ana", ["Hello?"])
         assert len(await stack.rows("SELECT id FROM spool")) == 250
+        given.tried.clear()
+        await given.tried.wait()  # another round
+    refused = [each for each in caplog.messages if each.startswith("what waits for contact bad-")]
+    assert len(refused) == len(set(refused)) == 20, "each is told once, however often it is tried"
+    assert caplog.messages.count("what channels bring waits in the spool: 250") == 1
 
 
 async def test_what_waits_in_a_storage_that_went_away_is_not_overtaken(
