@@ -174,6 +174,7 @@ class Reception:
     async def _look(self, watch: Watch) -> None:
         added = self._added
         self._news.clear()
+        self._tell(await self._spool.count())  # before a round, which takes as long as Temporal says nothing
         moved = await self._hand_over_all(watch)
         left = await self._spool.count()
         self._tell(left)
