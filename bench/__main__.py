@@ -228,14 +228,15 @@ async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, 
 
 
 async def measure() -> AsyncIterator[list[Line]]:
-    """Each group of figures as soon as it is known."""
+    """Each group of figures as soon as it is known, and none beside timers that another has left to the server."""
+    async with stack() as bench, product(bench, "embedded") as running:
+        yield await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
+    async with stack() as bench:
+        yield await sockets_against_bare(bench.environment)
     async with stack() as bench:
         yield await answers_against_activities(bench.client)
         for engine, name in (("embedded", "fast engine"), ("http", "slow engine")):
             yield await _against_bare(bench, engine, name)
-        async with product(bench, "embedded") as running:
-            yield await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
-        yield await sockets_against_bare(bench.environment)
 
 
 async def _against_bare(bench: Stack, engine: str, name: str) -> list[Line]:
