@@ -199,6 +199,7 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
     async with serving(fake.app) as url:
         settings.channels.messages.callback_url = f"{url}/callback"
         yield fake
+        fake.let_go()
 
 
 @pytest.fixture

@@ -304,6 +304,51 @@ async def test_a_channel_that_refuses_for_good_gives_the_guest_to_staff(
     assert len(callback.attempts) == 1
 
 
+async def _writes_while_an_answer_leaves(guest: Guest, callback: FakeCallback) -> list[str]:
+    """A question whose answer is held by the receiver, and another that the conversation has taken in."""
+    callback.hold()
+    written = [await guest.write("When is breakfast?")]
+
+    async def arrived() -> bool:
+        return bool(callback.received)
+
+    await eventually(arrived, what="the first answer at the callback")
+    written.append(await guest.write("And dinner?"))
+    await guest.reaches(lambda each: each.message_count == 3, "the second question to be taken in")
+    return written
+
+
+async def test_a_guest_who_writes_while_an_answer_leaves_is_answered_behind_it(
+    working: None, stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    written = await _writes_while_an_answer_leaves(guest, callback)
+    assert len(ai.requests) == 1
+    callback.let_go()
+    outcomes = [await guest.outcome(each) for each in written]
+    assert [each.outcome for each in outcomes] == ["answered", "answered"]
+    await stack.stored(await guest.conversation())
+    scheduled = [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for event in (await guest.handle.fetch_history()).events
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+    assert scheduled == ["answer", "deliver_and_publish"] * 2  # and none that publishes the second question alone
+    assert [each.in_reply_to for each in callback.received.values()] == [[each] for each in written]
+
+
+async def test_who_takes_over_while_an_answer_leaves_has_what_was_written_meanwhile(
+    working: None, stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    written = await _writes_while_an_answer_leaves(guest, callback)
+    await stack.conversations.claim(command(await guest.conversation()))
+    callback.let_go()
+    assert (await guest.outcome(written[1])).outcome == "handed"
+    await stack.stored(await guest.conversation())
+    assert len(ai.requests) == len(callback.attempts) == 1
+
+
 async def test_many_commands_at_once_keep_one_order(working: None, stack: Stack, guest: Guest) -> None:
     await guest.ask("Hello?")
     conversation = await guest.conversation()

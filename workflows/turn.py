@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
 
 LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
 ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
+ASKS_BEHIND_A_DELIVERY = "asks-behind-a-delivery"
 RESTARTS_OF_A_TURN = promises.ANSWERS_AT_MOST - 1
 """How often a newer message may make a running answer stale; then the guest gets what there is."""
 
@@ -54,6 +55,7 @@ class TurnTaker:
         self._restarts = 0
         while self.has_work:
             await self._debounce()
+            await self._let_delivery_end()
             arrivals = list(self._record.queue)
             # A person may have taken over while we waited; every await below is followed by the same question.
             if not arrivals or not self.has_work:
@@ -94,6 +96,13 @@ class TurnTaker:
             await wait(lambda: not self.has_work, left, "Debounce")
             if not self.has_work:
                 return
+
+    async def _let_delivery_end(self) -> None:
+        """A guest who writes while the last answer leaves: only one batch is in flight, so that what they wrote would
+        be published by itself behind it, and the new answer wait for that. Behind it, it goes along with the question.
+        """
+        if self._drain.is_flying and self.has_work and workflow.patched(ASKS_BEHIND_A_DELIVERY):
+            await workflow.wait_condition(lambda: not (self._drain.is_flying and self.has_work))
 
     async def _is_done(self, arrivals: list[Arrival]) -> bool:
         """Asks and decides; False where a newer message made the answer stale."""

@@ -33,7 +33,10 @@ def signed_message(sender: str, message_id: str, content: str) -> tuple[bytes, d
 
 
 class FakeCallback:
-    """`attempts` is all that came in; `received` has each message once, by its id, as a receiver should keep it."""
+    """`attempts` is all that came in; `received` has each message once, by its id, as a receiver should keep it.
+
+    `hold` holds what it says until `let_go`.
+    """
 
     def __init__(self) -> None:
         self.attempts: list[OutboundMessage] = []
@@ -41,7 +44,15 @@ class FakeCallback:
         self.seconds = 0.0
         """How long it takes to say that it has a message, after it has it."""
         self.status: Callable[[OutboundMessage], int] = lambda message: 200
+        self.open = asyncio.Event()
+        self.open.set()
         self.app = Starlette(routes=[Route("/callback", self._take, methods=["POST"])])
+
+    def hold(self) -> None:
+        self.open.clear()
+
+    def let_go(self) -> None:
+        self.open.set()
 
     async def _take(self, request: Request) -> Response:
         body = await request.body()
@@ -52,5 +63,6 @@ class FakeCallback:
         status = self.status(message)
         if status == 200:
             self.received.setdefault(message.message_id, message)
+        await self.open.wait()
         await asyncio.sleep(self.seconds)
         return Response(status_code=status)
