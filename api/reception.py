@@ -26,8 +26,10 @@ from workflows.media_client import MediaOrders
 
 FETCHED: Final = frozenset({"whatsapp", "twilio"})
 """Adapters whose files stay with the provider until we fetch them."""
+FIRST_TRY_SECONDS: Final = 4.0
+"""After which Temporal is away for who waits to be acknowledged: networks wait 10 to 15 s, and Twilio comes once."""
 HAND_OVER_SECONDS: Final = 15.0
-"""After which Temporal is away; to connect to one that says nothing has no limit of its own."""
+"""The same for what waits in the spool; to connect to a Temporal that says nothing has no limit of its own."""
 PUT_SECONDS: Final = 2.0
 """After which PostgreSQL is away, where a guest's message waits for it."""
 HEARD_SECONDS: Final = 0.03
@@ -90,10 +92,13 @@ class Reception:
         """Makes durable that a message of ours did not arrive."""
         await self._take(WaitingFailure(property_id=property_id, failure=failure))
 
-    async def hand_over(self, waiting: Waiting) -> None:
-        """Gives a conversation what came for it, begun if need be. Raises Unavailable while Temporal is away."""
+    async def hand_over(self, waiting: Waiting, *, within: float = HAND_OVER_SECONDS) -> None:
+        """Gives a conversation what came for it, begun if need be. Raises Unavailable while Temporal is away.
+
+        One that did not answer `within` so many seconds may have it all the same: a conversation drops repeats.
+        """
         try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
+            async with asyncio.timeout(within):
                 await self._give(waiting)
         except TimeoutError:
             raise Unreachable("Temporal does not answer; try again shortly") from None
@@ -115,7 +120,7 @@ class Reception:
         if self._known is Spooling.WAITING:
             raise Unavailable("What came before this waits in a storage that is away; try again shortly")
         try:
-            await self.hand_over(waiting)
+            await self.hand_over(waiting, within=FIRST_TRY_SECONDS)
         except Unavailable:
             if not await self._is_put(waiting):
                 raise

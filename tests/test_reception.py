@@ -16,7 +16,7 @@ from activities.storage.log_writer import LiveStream
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.spool import Spool
-from api.reception import Reception
+from api.reception import HAND_OVER_SECONDS, Reception
 from contracts.commands import DeliveryFailure
 from contracts.messages import GuestMessage
 from contracts.problems import Unavailable, Unreachable
@@ -122,6 +122,26 @@ async def test_a_process_that_hears_nothing_more_lets_nothing_overtake(
         for number in range(2, 30):
             await here.receive(hotel, "webchat", guest_message("ana", str(number)))
         await _given(given, "ana", [str(number) for number in range(1, 30)])
+
+
+async def test_a_temporal_that_hangs_is_not_waited_for_by_who_wants_to_be_acknowledged(
+    settings: Settings, stack: Stack, hotel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.reception.FIRST_TRY_SECONDS", 0.1)
+    given, answers = Given(), asyncio.Event()
+    as_it_is = given.receive
+
+    async def receive(*arguments: Any, **named: Any) -> None:
+        await answers.wait()
+        await as_it_is(*arguments, **named)
+
+    given.receive = receive  # type: ignore[method-assign]
+    async with process(settings, given) as reception:
+        async with asyncio.timeout(HAND_OVER_SECONDS / 2):
+            for number in range(3):
+                assert not await reception.receive(hotel, "webchat", guest_message("ana", str(number)))
+        answers.set()
+        await _given(given, "ana", ["0", "1", "2"])
 
 
 async def test_a_process_that_hangs_in_its_turn_is_not_waited_for(
