@@ -30,12 +30,15 @@ from activities.channels.port import Channel
 from activities.channels.twilio_sender import Twilio
 from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
+from activities.hotel.guest_stays import GuestStays
+from activities.hotel.http import open_hotel
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaStore
 from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
+from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
@@ -124,9 +127,11 @@ async def dependencies(settings: Settings, client: Client, engine: Engine | None
     webhooks, endpoints = WebhookSender(settings.webhooks), WebhookEndpoints(database)
     tasks, notices = Tasks(database, live, settings), Notices(database, live, settings)
     channels = build_channels(settings, DeliveryReports(database, live), files)
+    hotel = open_hotel(settings.integration.http)
+    stays = GuestStays(hotel, Guests(database)) if hotel is not None else None
     try:
         yield Activities(
-            turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database)),
+            turns=Turns(engine, channels, Publications(database, live, settings), Contacts(database), stays),
             tasks=TaskPublishing(tasks),
             media=MediaFetching(channels, files),
             webhooks=WebhookSending(
@@ -151,6 +156,8 @@ async def dependencies(settings: Settings, client: Client, engine: Engine | None
         for channel in channels.values():
             await channel.close()
         await engine.close()
+        if hotel is not None:
+            await hotel.close()
         await redis.aclose()
         await database.close()
 

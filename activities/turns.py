@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.ai.port import EngineError
 from activities.channels.port import ShowsTyping
+from contracts.ai import AIResponse
 from contracts.conversations import Conversation
 from contracts.events import (
     Answer,
@@ -30,6 +31,7 @@ from contracts.events import (
     SendResult,
     Summarise,
 )
+from contracts.guests import GuestContact, Stay, is_vip
 from contracts.messages import Delivery, DeliveryState
 from contracts.metrics import MESSAGES_OUTBOUND, MESSAGES_ROUTED, ROUTING_LATENCY
 from contracts.problems import StorageAway
@@ -37,6 +39,7 @@ from contracts.problems import StorageAway
 if TYPE_CHECKING:
     from activities.ai.port import Engine
     from activities.channels.port import Channels
+    from activities.hotel.guest_stays import GuestStays
     from activities.storage.contacts import Contacts
     from activities.storage.publications import Publications
 
@@ -52,12 +55,18 @@ T = TypeVar("T")
 
 class Turns:
     def __init__(
-        self, engine: "Engine", channels: "Channels", publications: "Publications", contacts: "Contacts"
+        self,
+        engine: "Engine",
+        channels: "Channels",
+        publications: "Publications",
+        contacts: "Contacts",
+        stays: "GuestStays | None" = None,
     ) -> None:
         self._engine = engine
         self._channels = channels
         self._publications = publications
         self._contacts = contacts
+        self._stays = stays
         self._showing: set[asyncio.Task[None]] = set()
 
     @activity.defn
@@ -74,20 +83,39 @@ class Turns:
         context = ask.request.context
         labels = (context.channel_type, context.property_id)
         async with _heartbeats():
-            asking = asyncio.create_task(self._engine.answer(ask.request, turn_id=ask.turn_id))
+            asking = asyncio.create_task(self._ask(ask))
             try:
                 quick, _ = await asyncio.wait([asking], timeout=HEAD_START_SECONDS)
                 if not quick:
                     self._show_typing(ask)
                 published = None if quick else await self._publish(ask.publication)
-                response = await asking
+                response, vip = await asking
             except EngineError as error:
                 MESSAGES_ROUTED.labels(*labels, "failed").inc()
                 raise ApplicationError(str(error), type="engine", non_retryable=not error.retryable) from error
             finally:
                 asking.cancel()
         MESSAGES_ROUTED.labels(*labels, "answered").inc()
-        return Answer(response=response, published=published)
+        return Answer(response=response, published=published, vip=vip)
+
+    async def _ask(self, ask: Ask) -> tuple[AIResponse, bool | None]:
+        """The engine's answer, and whether the hotel's system calls the guest a VIP, if it says anything."""
+        request, stays = ask.request, await self._stays_of(ask)
+        if stays is not None:
+            profile = request.guest_profile.model_copy(update={"stays": stays})
+            request = request.model_copy(update={"guest_profile": profile})
+        return await self._engine.answer(request, turn_id=ask.turn_id), None if stays is None else is_vip(stays)
+
+    async def _stays_of(self, ask: Ask) -> list[Stay] | None:
+        if self._stays is None:
+            return None
+        contact, context = None, ask.request.context
+        if ask.publication is not None:
+            sender_id = ask.publication.route.sender_id
+            contact = GuestContact(
+                property_id=context.property_id, channel_type=context.channel_type, sender_id=sender_id
+            )
+        return await self._stays.of(ask.request.guest_profile.id, contact)
 
     def _show_typing(self, ask: Ask) -> None:
         """Lets the guest see that an answer is on its way, beside all else and whether or not it works."""

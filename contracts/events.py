@@ -162,8 +162,11 @@ class Ask(Model):
 
 
 class Answer(Model):
+    """`vip` is what the hotel's system says of the guest; None where there is none, or it says nothing."""
+
     response: AIResponse
     published: Published | None = None
+    vip: bool | None = None
 
 
 class ContactLookup(Model):

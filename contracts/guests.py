@@ -1,5 +1,6 @@
 """Guests, their contacts and stays."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
@@ -18,6 +19,11 @@ class Stay(Model):
     departure: date
     status: Literal["booked", "in_house", "departed", "cancelled"] = "booked"
     vip: bool = False
+
+
+def is_vip(stays: Sequence[Stay]) -> bool:
+    """Whether the hotel's system calls a guest a VIP who is there, or is to come."""
+    return any(stay.vip and stay.status in ("booked", "in_house") for stay in stays)
 
 
 class GuestContact(Model):

@@ -91,7 +91,7 @@ class ConversationPolicy(Model):
     autonomy: Autonomy = "auto"
     """The most that the AI may do for any guest; a guest's own setting may only lower it."""
     vip_autonomy: Autonomy = "draft"
-    """The same for a guest whose preferences say `vip`."""
+    """The same for a VIP: by the guest's preferences, or by a stay in the hotel's system."""
     repeats_to_escalate: int = Field(default=2, ge=1)
     """Answered so often, the same question is a person's when it comes again."""
     approvals: dict[ActionType, Approval] = {

@@ -11,10 +11,12 @@ from activities.hotel.port import HotelAwayError
 from contracts.guests import GuestContact
 from settings import HttpIntegration, Settings
 from tests.api import Api, running_api
+from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback
 from tests.fakes.hotel import TOKEN, FakeHotel
 from tests.fakes.server import serving
 from tests.guests import add_guest
-from tests.support import eventually
+from tests.support import Guest, Stack, command, eventually, workers
 
 ADDRESS = "+351900000777"
 CONTACT = GuestContact(property_id="seaview", channel_type="sms", sender_id=ADDRESS)
@@ -135,6 +137,59 @@ async def test_profiles_come_without_stays_while_it_is_away(
 
         await eventually(ready, what="the api to be ready without the hotel's system")
         assert (await api.http.get("/readyz")).json()["hotelSystem"] == "away"
+
+
+def _texting(stack: Stack) -> Guest:
+    return stack.guest(adapter="messages", channel_type="sms", sender_id=ADDRESS)
+
+
+async def test_the_ai_is_told_who_stays_from_the_first_message_on(
+    integration: HttpIntegration, fake: FakeHotel, working: None, stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    fake.stays[ADDRESS] = [EARLIER, STAY | {"vip": False}]
+    guest = _texting(stack)
+    assert (await guest.ask("When is breakfast?")).outcome == "answered"
+    assert (await guest.ask("And in my room?")).outcome == "answered"
+    told = [[(stay.id, stay.room) for stay in request.guest_profile.stays] for request in ai.requests]
+    assert told == [[("R-1", "204"), ("R-0", None)]] * 2
+    assert [(each.property_id, each.contacts[0].sender_id) for each in fake.asked] == [(stack.hotel, ADDRESS)]
+
+
+async def test_the_ai_only_drafts_for_whom_the_hotels_system_calls_a_vip(
+    integration: HttpIntegration, working: None, stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    guest = _texting(stack)
+    outcome = await guest.ask("When is breakfast?")
+    assert (outcome.outcome, outcome.reason) == ("handed", "A person checks the AI's words for this guest")
+    draft = (await guest.conversation()).draft
+    assert draft is not None
+    assert draft.content == "Answer to When is breakfast?"
+
+
+async def test_where_vips_are_for_people_the_ai_is_not_asked_again(
+    integration: HttpIntegration, working: None, stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    stack.settings.properties[stack.hotel].vip_autonomy = "off"
+    guest = _texting(stack)
+    await guest.ask("When is breakfast?")
+    await stack.conversations.return_to_ai(command(await guest.conversation()))
+    again = await guest.ask("And dinner?")
+    assert (again.outcome, again.reason) == ("handed", "People, not the AI, answer this guest")
+    assert len(ai.requests) == 1
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["it fails", "it hangs"])
+async def test_an_answer_does_not_need_the_hotels_system(
+    integration: HttpIntegration, fake: FakeHotel, stack: Stack, ai: FakeAI, callback: FakeCallback, hangs: bool
+) -> None:
+    if hangs:
+        fake.hold()
+        integration.timeout = 50
+    else:
+        fake.status = 500
+    async with workers(stack.settings, stack.client):
+        assert (await _texting(stack).ask("When is breakfast?")).outcome == "answered"
+    assert ai.requests[0].guest_profile.stays == []
 
 
 async def test_without_one_a_guest_says_so(api: Api, hotel: str) -> None:

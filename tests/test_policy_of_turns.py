@@ -83,6 +83,10 @@ def test_autonomy(hotel: Autonomy, guest: Autonomy, preferences: dict[str, str],
     assert policy.autonomy(ConversationPolicy(autonomy=hotel), profile) == expected
 
 
+def test_the_hotels_system_may_call_a_guest_a_vip() -> None:
+    assert policy.autonomy(ConversationPolicy(), GuestProfile(id="g"), vip=True) == "draft"
+
+
 def test_a_guest_without_the_ai_is_a_persons() -> None:
     arrivals = arrived(a_record(), a_message())
     decision = policy.before_asking(RULES, arrivals, NOW, autonomy="off")

@@ -193,11 +193,11 @@ class Fallback:
 TurnDecision = Handover | Answered | Fallback
 
 
-def autonomy(rules: ConversationPolicy, profile: GuestProfile) -> Autonomy:
+def autonomy(rules: ConversationPolicy, profile: GuestProfile, *, vip: bool = False) -> Autonomy:
     """What the AI may do for this guest: the least of what the hotel, the guest's standing and the guest's own
-    setting allow."""
+    setting allow. `vip` is what the hotel's system says, the guest's preferences may say it as well."""
     allowed = [rules.autonomy, profile.autonomy]
-    if profile.preferences.get("vip", "").lower() in ("true", "yes", "1"):
+    if vip or profile.preferences.get("vip", "").lower() in ("true", "yes", "1"):
         allowed.append(rules.vip_autonomy)
     return min(allowed, key=_AUTONOMY.index)
 

@@ -81,6 +81,8 @@ class Record(Model):
     steps: list[Action] = []
     """Actions that are decided on and not carried out yet."""
     opted_out: bool = False
+    vip: bool = False
+    """The hotel's system said so when the AI was asked last."""
     figures: Figures = Figures()
     summary_due: bool = False
     """It was handed over or resolved, and has no summary yet; a single message is read sooner than its summary."""
@@ -309,8 +311,7 @@ class Record(Model):
         self.wait_ends()
 
     def wait_ends(self) -> None:
-        self.wait = None
-        self.conversation.response_due_at = None
+        self.wait = self.conversation.response_due_at = None
 
     def prioritise(self, priority: Priority, now: datetime, by: str | None = None, reason: str | None = None) -> None:
         """How soon a person should answer; a promise that runs is reckoned anew."""
@@ -330,10 +331,8 @@ class Record(Model):
         self.active_since = now
         conversation = self.conversation
         conversation.state = ConversationState.ACTIVE
-        conversation.assigned_to = None
-        conversation.escalation = None
+        conversation.assigned_to = conversation.escalation = conversation.draft = None
         conversation.resolved_at = conversation.resolution = None
-        conversation.draft = None
         conversation.priority = "normal"
         conversation.snoozed_until = None
         self.failures, self.summary_due, self.asking.due, self.told_of_breach = 0, False, False, False

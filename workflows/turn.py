@@ -108,7 +108,7 @@ class TurnTaker:
         """Asks and decides; False where a newer message made the answer stale."""
         record = self._record
         reply_id = str(workflow.uuid4())
-        autonomy = policy.autonomy(record.policy, record.profile)
+        autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
         decision: policy.TurnDecision | None = policy.before_asking(
             record.policy, arrivals, workflow.now(), autonomy=autonomy, answered=record.answered_questions
         )
@@ -118,6 +118,9 @@ class TurnTaker:
             )
             if answer is None:
                 return False
+            if isinstance(answer, Answer) and answer.vip is not None:
+                record.vip = answer.vip
+                autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
             if not self._owns(arrivals):
                 if isinstance(answer, Answer) and record.state is ConversationState.ESCALATED:
                     transitions.keep_as_draft(record, answer.response, reply_id, workflow.now())
