@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 
 from contracts.conversations import ConversationState
 from contracts.rules import SurveyRules
-from tests.replay.store import converter, kept, load, scenes
+from tests.replay.store import EARLIER, HISTORIES, converter, kept, load, scenes
 from workflows import surveys, transitions
 from workflows.automation import AutomationWorkflow
 from workflows.conversation import ConversationWorkflow
@@ -35,13 +35,13 @@ async def _replay(path: Path) -> None:
     await replayer.replay_workflow(load(path))
 
 
-@pytest.mark.parametrize("path", kept(), ids=lambda path: path.name.partition(".")[0])
+@pytest.mark.parametrize("path", kept(), ids=lambda path: f"{path.parent.name}-{path.name.partition('.')[0]}")
 async def test_a_stored_history_is_replayed(path: Path) -> None:
     await _replay(path)
 
 
 def test_every_scene_is_stored() -> None:
-    stored = {path.name.partition(".")[0].partition("-")[0] for path in kept()}
+    stored = {path.name.partition(".")[0].partition("-")[0] for path in kept(HISTORIES)}
     assert set(scenes()) - stored == set(), AGAIN
     assert sum(path.stat().st_size for path in kept()) < 1_000_000
 
@@ -71,19 +71,29 @@ def _changed_look_up(monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any])
     monkeypatch.setattr(TurnTaker, "_look_up", look_up)
 
 
-def _a_first_run() -> Path:
-    return next(path for path in kept() if path.name.startswith("quick_answers"))
+def _from_before() -> Path:
+    """It was asked while an answer was leaving, and resolved before guests were asked for a rating."""
+    return EARLIER / "quick_answers_and_a_summary.json.gz"
 
 
 async def test_a_change_of_commands_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     _changed_look_up(monkeypatch, _pauses)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_a_first_run())
+        await _replay(_from_before())
 
 
 async def test_a_gated_change_is_none_to_who_began_before(monkeypatch: pytest.MonkeyPatch) -> None:
     _changed_look_up(monkeypatch, _pauses_if_new)
-    await _replay(_a_first_run())
+    await _replay(_from_before())
+
+
+async def test_who_was_asked_while_an_answer_left_is_asked_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ungated(self: TurnTaker) -> None:
+        await workflow.wait_condition(lambda: not self._drain.is_flying)
+
+    monkeypatch.setattr(TurnTaker, "_let_delivery_end", ungated)
+    with pytest.raises(workflow.NondeterminismError):
+        await _replay(_from_before())
 
 
 async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +104,7 @@ async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(TurnTaker, "_look_up", nothing)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_a_first_run())
+        await _replay(_from_before())
 
 
 def _asks(record: Record, now: datetime) -> bool:
@@ -105,7 +115,7 @@ def _asks(record: Record, now: datetime) -> bool:
 
 async def test_what_was_resolved_before_guests_were_asked_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "is_due", _asks)
-    await _replay(_a_first_run())
+    await _replay(_from_before())
 
     def ungated(self: FollowUp) -> None:
         transitions.ask_for_rating(self._record, workflow.now())
@@ -113,4 +123,4 @@ async def test_what_was_resolved_before_guests_were_asked_asks_nobody(monkeypatc
 
     monkeypatch.setattr(FollowUp, "_ask_for_rating", ungated)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_a_first_run())
+        await _replay(_from_before())

@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.store import HISTORIES, kept
+from tests.replay.store import HISTORIES, SCENES, kept
 
 
 def main(names: list[str]) -> int:
     if not names:
-        for path in kept():
+        for path in kept(HISTORIES):
             path.unlink()
     chosen = ["-k", " or ".join(names)] if names else []
-    scenes = Path(__file__).with_name("scenes.py")
-    failed = pytest.main([str(scenes), "--quiet", "--durations=3", *chosen])
-    size = sum(path.stat().st_size for path in kept())
-    sys.stdout.write(f"{len(kept())} histories, {size / 1024:.0f} KiB, in {HISTORIES.relative_to(Path.cwd())}\n")
+    failed = pytest.main([*map(str, SCENES), "--quiet", "--durations=3", *chosen])
+    size = sum(path.stat().st_size for path in kept(HISTORIES))
+    sys.stdout.write(
+        f"{len(kept(HISTORIES))} histories, {size / 1024:.0f} KiB, in {HISTORIES.relative_to(Path.cwd())}\n"
+    )
     return int(failed)
 
 

@@ -1,97 +1,39 @@
-"""Every kind of conversation and task, played once on real servers, so that what Temporal kept of it can be replayed.
+"""Every kind of conversation, played once on real servers, so that what Temporal kept of it can be replayed.
 
 `python -m tests.replay.record` runs these as tests; the suite itself collects only `test_*.py`.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-import activities.ai
-from activities.storage.database import Database
 from contracts.ai import Action, AIRequest, AIResponse
-from contracts.automations import AutomationRule, Automations, Facts
-from contracts.commands import Assign, ChangePolicy, DecideAction, DeliveryFailure, Opening, Redeliver, Snooze
-from contracts.conversations import Conversation, ConversationState
-from contracts.messages import Author, DeliveryState, GuestMessage, Route
-from contracts.names import automation_workflow_id, task_workflow_id, webhook_workflow_id
-from contracts.property_events import PropertyEvent
+from contracts.commands import Assign, ChangePolicy, DecideAction, Opening, Snooze
+from contracts.conversations import ConversationState
+from contracts.messages import Author, GuestMessage, Route
+from contracts.names import task_workflow_id
 from contracts.rules import PolicyChanges
-from embedded import PostgresServer
 from settings import ServiceLevels, Survey
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import FakeCallback
-from tests.fakes.receiver import FakeReceiver
 from tests.questions import QUESTIONS
 from tests.replay.store import keep
+from tests.replay.waiting import has_left, resolved, settled
 from tests.support import ANA, BEN, Guest, Stack, asked, command, eventually, reply, workers
 from tests.task_records import a_task
-from tests.webhooks import delivering, hook
-from workflows.automation_client import AutomationRuns
 
-KNOWLEDGE = Path(activities.ai.__file__).parent / "properties" / "seaview"
 PERSON = "I want to talk to a person"
-
-
-@pytest.fixture
-async def scene(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[Guest]:
-    """A guest; what happened to them is kept under the scene's name when it is over."""
-    guest = stack.guest()
-    yield guest
-    await keep(request.node.name, stack.client, guest.handle.id)
-
-
-@pytest.fixture
-async def texting(request: pytest.FixtureRequest, stack: Stack, callback: FakeCallback) -> AsyncIterator[Guest]:
-    """The same for a guest who writes through a program of the hotel's."""
-    guest = stack.guest(adapter="messages", channel_type="sms")
-    yield guest
-    await keep(request.node.name, stack.client, guest.handle.id)
-
-
-@pytest.fixture
-async def quick(stack: Stack) -> AsyncIterator[None]:
-    """Workers with the engine that answers by itself."""
-    stack.settings.properties[stack.hotel].knowledge = str(KNOWLEDGE)
-    async with workers(stack.settings, stack.client):
-        yield
-
-
-async def _resolved(stack: Stack, guest: Guest) -> None:
-    await stack.conversations.resolve(command(await guest.conversation()))
-    await guest.handle.result()
-
-
-async def _settled(stack: Stack, guest: Guest) -> Conversation:
-    conversation = await guest.conversation()
-    await stack.stored(conversation)
-    return conversation
-
-
-async def _has_left(guest: Guest, author: Author = Author.AI) -> str:
-    """The id of the author's first message, once the conversation knows that it left."""
-
-    async def sent() -> str | None:
-        messages = await guest.messages()
-        gone = (each.id for each in messages if each.author is author and each.delivery.state is DeliveryState.SENT)
-        return next(gone, None)
-
-    return await eventually(sent, what="the reply to leave")
 
 
 async def test_quick_answers_and_a_summary(scene: Guest, stack: Stack, quick: None) -> None:
     for question in ("What time is breakfast?", "Is there parking?"):
         assert (await scene.ask(question)).outcome == "answered"
-    await _resolved(stack, scene)
+    await resolved(stack, scene)
 
 
 async def test_slow_answers_and_a_summary(scene: Guest, stack: Stack, working: None) -> None:
     for question in ("What time is breakfast?", "Is there parking?"):
         assert (await scene.ask(question)).outcome == "answered"
-    await _resolved(stack, scene)
+    await resolved(stack, scene)
 
 
 async def test_a_summary_of_a_hand_over(scene: Guest, stack: Stack, quick: None) -> None:
@@ -103,13 +45,31 @@ async def test_a_summary_of_a_hand_over(scene: Guest, stack: Stack, quick: None)
         return escalation is not None and escalation.summary is not None
 
     await eventually(summed_up, what="a summary of the hand-over")
-    await _resolved(stack, scene)
+    await resolved(stack, scene)
 
 
 async def test_an_answer_through_a_channel(texting: Guest, stack: Stack, working: None) -> None:
     await texting.ask("What time is breakfast?")
     await texting.ask("And dinner?")
-    await _settled(stack, texting)
+    await settled(stack, texting)
+
+
+async def test_a_message_while_an_answer_leaves(
+    texting: Guest, stack: Stack, working: None, callback: FakeCallback
+) -> None:
+    callback.hold()
+    first = await texting.write("When is breakfast?")
+
+    async def arrived() -> bool:
+        return bool(callback.received)
+
+    await eventually(arrived, what="the first answer at the callback")
+    second = await texting.write("And dinner?")
+    await texting.reaches(lambda each: each.message_count == 3, "the second question to be taken in")
+    callback.let_go()
+    for each in (first, second):
+        await texting.outcome(each)
+    await settled(stack, texting)
 
 
 async def test_a_reopening_within_the_window(scene: Guest, stack: Stack, ai: FakeAI) -> None:
@@ -118,7 +78,7 @@ async def test_a_reopening_within_the_window(scene: Guest, stack: Stack, ai: Fak
         await scene.ask("Hello?")
         await stack.conversations.resolve(command(await scene.conversation()))
         assert (await scene.ask("One more thing")).outcome == "answered"
-        await _resolved(stack, scene)
+        await resolved(stack, scene)
 
 
 async def test_a_question_and_two_ratings(scene: Guest, stack: Stack, quick: None) -> None:
@@ -126,7 +86,7 @@ async def test_a_question_and_two_ratings(scene: Guest, stack: Stack, quick: Non
     stack.settings.properties[stack.hotel].survey.window = 2_000
     await scene.ask("What time is breakfast?")
     await stack.conversations.resolve(command(await scene.conversation()))
-    await _has_left(scene, Author.SYSTEM)
+    await has_left(scene, Author.SYSTEM)
     for rating in ("2", "5 stars"):
         assert (await scene.ask(rating)).outcome == "rated"
     await scene.handle.result()
@@ -138,7 +98,7 @@ async def test_a_question_that_a_guest_passes_over(texting: Guest, stack: Stack,
     stack.settings.properties[stack.hotel].survey.window = 5_000
     await texting.ask("When is breakfast?")
     await stack.conversations.resolve(command(await texting.conversation()))
-    await _has_left(texting, Author.SYSTEM)
+    await has_left(texting, Author.SYSTEM)
     assert (await texting.ask("And dinner?")).outcome == "answered"
     await stack.conversations.resolve(command(await texting.conversation()))
     assert (await texting.ask("4")).outcome == "rated"
@@ -147,7 +107,7 @@ async def test_a_question_that_a_guest_passes_over(texting: Guest, stack: Stack,
 
 async def test_repeats_of_a_finished_conversation(scene: Guest, stack: Stack, working: None) -> None:
     await scene.outcome(await scene.write("Hello?", message_id=f"hello-{scene.sender_id}"))
-    await _resolved(stack, scene)
+    await resolved(stack, scene)
     await scene.write("Hello?", message_id=f"hello-{scene.sender_id}")
     await scene.handle.result()
 
@@ -166,7 +126,7 @@ async def test_a_claim_with_a_running_answer(scene: Guest, stack: Stack, working
     await stack.conversations.reply(answer)
     await stack.conversations.return_to_ai(command(conversation))
     assert (await scene.ask("And dinner?")).outcome == "answered"
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_a_newer_message_makes_an_answer_stale(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
@@ -177,14 +137,14 @@ async def test_a_newer_message_makes_an_answer_stale(scene: Guest, stack: Stack,
     await asked(ai, 2)
     ai.let_go()
     await scene.outcome(first)
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_a_hand_over_with_a_draft(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
     ai.respond = ai.doubtful
     assert (await scene.ask("Is the moon made of cheese?")).outcome == "handed"
     await scene.ask("Hello?")
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_a_wish_for_a_person_right_behind_an_answer(
@@ -200,17 +160,17 @@ async def test_a_wish_for_a_person_right_behind_an_answer(
     ai.let_go()
     for each in written:
         await scene.outcome(each)
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_an_engine_that_fails_twice(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
     ai.status = 500
     await scene.ask("Hello?")
     await scene.ask("Anybody?")
-    conversation = await _settled(stack, scene)
+    conversation = await settled(stack, scene)
     assert conversation.state is ConversationState.ESCALATED
     await stack.conversations.reviewed(command(conversation))
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_a_burst_with_a_debounce(scene: Guest, stack: Stack, ai: FakeAI) -> None:
@@ -221,7 +181,7 @@ async def test_a_burst_with_a_debounce(scene: Guest, stack: Stack, ai: FakeAI) -
         await scene.write("One more")
         await scene.reaches(lambda each: each.unread == 4, "the message to be taken in")
         await stack.conversations.claim(command(await scene.conversation()))
-        await _settled(stack, scene)
+        await settled(stack, scene)
 
 
 async def test_going_on_in_a_new_run(scene: Guest, stack: Stack, quick: None) -> None:
@@ -230,12 +190,12 @@ async def test_going_on_in_a_new_run(scene: Guest, stack: Stack, quick: None) ->
     first = (await scene.handle.describe()).run_id
     for question, _ in QUESTIONS:
         await scene.ask(question)
-        await _settled(stack, scene)
+        await settled(stack, scene)
         if (await scene.handle.describe()).run_id != first:
             break
     await scene.ask("Is there parking?")
     await stack.conversations.reply(reply(await scene.conversation(), "Ana here"))
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_commands_of_staff(scene: Guest, stack: Stack, working: None) -> None:
@@ -252,7 +212,7 @@ async def test_commands_of_staff(scene: Guest, stack: Stack, working: None) -> N
     await api.change_policy(ChangePolicy(**by, changes=PolicyChanges(max_retries=1)))
     await api.read(command(conversation))
     await api.return_to_ai(command(conversation, BEN))
-    await _resolved(stack, scene)
+    await resolved(stack, scene)
 
 
 async def test_a_promise_reminded_and_broken(scene: Guest, stack: Stack, working: None) -> None:
@@ -261,7 +221,7 @@ async def test_a_promise_reminded_and_broken(scene: Guest, stack: Stack, working
     await scene.ask(PERSON)
     conversation = await scene.reaches(lambda each: each.priority == "high", "the breach")
     await stack.conversations.reply(reply(conversation, "I am sorry"))
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_snoozes(scene: Guest, stack: Stack, working: None) -> None:
@@ -275,7 +235,7 @@ async def test_snoozes(scene: Guest, stack: Stack, working: None) -> None:
         if seconds > 1:
             await scene.ask("Any news?")
     await scene.reaches(lambda each: each.snoozed_until is None, "the end of the snooze")
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_an_idle_conversation_closes(scene: Guest, stack: Stack, ai: FakeAI) -> None:
@@ -298,12 +258,12 @@ async def test_staff_write_first(scene: Guest, stack: Stack, working: None) -> N
     opened = await stack.conversations.open(stack.hotel, scene.channel_type, route, opening)
     assert opened.state is ConversationState.NEW
     assert (await scene.ask("Thank you. When is breakfast?")).outcome == "answered"
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_opting_out_and_in(scene: Guest, stack: Stack, working: None) -> None:
     await scene.ask("Hello?")
-    await _has_left(scene)
+    await has_left(scene)
     now = datetime.now(UTC)
     route = Route(adapter=scene.adapter, channel_id=stack.hotel, sender_id=scene.sender_id)
     for number, opts in enumerate(("out", None, "in")):
@@ -314,7 +274,7 @@ async def test_opting_out_and_in(scene: Guest, stack: Stack, working: None) -> N
         await stack.conversations.receive(stack.hotel, scene.channel_type, message)
         assert (await scene.outcome(message.id)).outcome == "suppressed"
     assert (await scene.ask("And now?")).outcome == "answered"
-    await _settled(stack, scene)
+    await settled(stack, scene)
 
 
 async def test_actions(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
@@ -345,175 +305,5 @@ async def test_actions(scene: Guest, stack: Stack, working: None, ai: FakeAI) ->
     handles = [stack.client.get_workflow_handle(task_workflow_id(str(each["id"]))) for each in found]
     await desk.change(a_task(str(found[1]["id"])), status="done")
     await handles[1].result()
-    await _settled(stack, scene)
+    await settled(stack, scene)
     await keep("task_of_an_action", stack.client, handles[1].id)
-
-
-async def test_a_channel_that_heals(texting: Guest, stack: Stack, working: None, callback: FakeCallback) -> None:
-    callback.status = lambda message: 503 if len(callback.attempts) < 3 else 200
-    await texting.ask("When is breakfast?")
-
-    async def received() -> bool:
-        return bool(callback.received)
-
-    await eventually(received, what="the reply")
-    await _settled(stack, texting)
-
-
-async def test_a_channel_that_refuses_for_good(
-    texting: Guest, stack: Stack, working: None, callback: FakeCallback
-) -> None:
-    callback.status = lambda message: 404
-    await texting.write("When is breakfast?")
-    conversation = await texting.reaches(lambda each: each.state is ConversationState.ESCALATED, "a person")
-    lost = next(each for each in await texting.messages() if each.author is Author.AI)
-    callback.status = lambda message: 200
-    again = Redeliver(
-        conversation_id=conversation.conversation_id, by=ANA, message_id=lost.id, copy_id=f"{lost.id}-again"
-    )
-    await stack.conversations.redeliver(again)
-    await _settled(stack, texting)
-
-
-async def test_a_claim_recalls_what_is_tried_again(
-    texting: Guest, stack: Stack, working: None, callback: FakeCallback
-) -> None:
-    callback.status = lambda message: 503
-    await texting.write("When is breakfast?")
-
-    async def tried_twice() -> bool:
-        return len(callback.attempts) >= 2
-
-    await eventually(tried_twice, what="two attempts to send")
-    await stack.conversations.claim(command(await texting.conversation()))
-    await texting.reaches(lambda each: each.draft is not None, "the reply kept as a draft")
-    await _settled(stack, texting)
-
-
-async def test_a_message_that_a_provider_lost(texting: Guest, stack: Stack, working: None) -> None:
-    await texting.ask("When is breakfast?")
-    message_id = await _has_left(texting)
-    conversation_id = (await texting.conversation()).conversation_id
-    failure = DeliveryFailure(conversation_id=conversation_id, message_id=message_id, reason="number unknown")
-    await stack.conversations.delivery_failed(failure)
-    await texting.reaches(lambda each: each.state is ConversationState.ESCALATED, "a person")
-    await _settled(stack, texting)
-
-
-async def test_storage_away(
-    request: pytest.FixtureRequest,
-    scene: Guest,
-    stack: Stack,
-    ai: FakeAI,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    async with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
-        stack.settings.database.url = server.url
-        stack.database = Database(stack.settings.database)
-        await stack.database.migrate()
-        async with workers(stack.settings, stack.client):
-            await scene.ask("Before")
-            await server.kill()
-            assert (await scene.ask("Meanwhile")).outcome == "answered"
-            other = stack.guest()
-            assert (await other.ask("Hello?")).outcome == "answered"
-            await server.start()
-            for guest in (scene, other):
-                await _settled(stack, guest)
-            await keep(f"{request.node.name}_from_the_beginning", stack.client, other.handle.id)
-        await stack.database.close()
-
-
-async def test_an_operators_cancel(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
-    await scene.ask("Hello?")
-    ai.hold()
-    await scene.write("When is breakfast?")
-    await asked(ai, 2)
-    await scene.handle.cancel()
-    await scene.handle.result()
-
-
-async def test_no_worker_for_a_while(scene: Guest, stack: Stack, ai: FakeAI) -> None:
-    async with workers(stack.settings, stack.client):
-        await scene.ask("Hello?")
-    written = [await scene.write(f"Question {number}") for number in range(3)]
-    async with workers(stack.settings, stack.client):
-        for each in written:
-            await scene.outcome(each)
-        await _settled(stack, scene)
-
-
-async def test_a_task_overdue_and_done(request: pytest.FixtureRequest, stack: Stack, working: None) -> None:
-    desk = Desk(stack, stack.client)
-    task = await desk.create(due_in=timedelta(seconds=2))
-    await desk.change(task, assigned_to=ANA.id)
-
-    async def overdue() -> bool:
-        return len(await desk.notifications(task)) >= 1
-
-    await eventually(overdue, what="the task to be overdue")
-    await desk.change(task, status="done")
-    await desk.handle(task).result()
-    await keep(request.node.name, stack.client, desk.handle(task).id)
-
-
-async def test_a_cancelled_task(request: pytest.FixtureRequest, stack: Stack, working: None) -> None:
-    desk = Desk(stack, stack.client)
-    task = await desk.create(due_in=timedelta(days=2))
-    await desk.is_stored(task, 1)
-    await desk.handle(task).cancel()
-    await desk.handle(task).result()
-    await keep(request.node.name, stack.client, desk.handle(task).id)
-
-
-async def test_webhooks_that_fail_and_heal(
-    request: pytest.FixtureRequest, stack: Stack, receiver: FakeReceiver
-) -> None:
-    """One failure, a wait that is ended, a wait that ends by itself in a new run, and a receiver that is gone."""
-    hooked = await hook(stack, receiver, ["task.*"])
-    answers = iter((500, 200, 500, 200, 410))
-    receiver.status = lambda event: next(answers)
-    await hooked.happens(3)
-    async with delivering(stack):
-        await hooked.deliveries.start(hooked.endpoint, history_limit=20)
-        await hooked.was_tried(1)
-        await hooked.deliveries.wake(hooked.endpoint.id)
-        await hooked.becomes_disabled()
-        handle = stack.client.get_workflow_handle(webhook_workflow_id(hooked.endpoint.id))
-        await handle.result()
-    await keep(request.node.name, stack.client, handle.id)
-
-
-async def test_an_automation_with_a_refused_action(
-    request: pytest.FixtureRequest, scene: Guest, stack: Stack, working: None
-) -> None:
-    """A conversation and a task that a rule changes, and a message that it may not send."""
-    rule = AutomationRule.model_validate(
-        {
-            "id": "claimed",
-            "name": "What is claimed is looked after",
-            "when": ["conversation.claimed"],
-            "then": [
-                {"type": "create_task", "department": "front_desk", "title": "Look in"},
-                {"type": "set_priority", "priority": "high"},
-                {"type": "send_message", "content": "Somebody is on it"},
-            ],
-        }
-    )
-    await scene.ask("Hello?")
-    await stack.conversations.escalate(command(await scene.conversation()))
-    conversation = await stack.conversations.claim(command(await scene.conversation()))
-    event = PropertyEvent(
-        type="conversation.claimed",
-        property_id=stack.hotel,
-        position=1,
-        at=datetime.now(UTC),
-        conversation_id=conversation.conversation_id,
-        conversation=conversation,
-    )
-    automations = Automations(property_id=stack.hotel, rules=[rule])
-    await AutomationRuns(stack.client, stack.settings).start(automations, event, Facts(conversation=conversation))
-    handle = stack.client.get_workflow_handle(automation_workflow_id(stack.hotel, 1, rule.id))
-    await handle.result()
-    await _settled(stack, scene)
-    await keep(f"{request.node.name}_and_its_rule", stack.client, handle.id)
