@@ -16,6 +16,7 @@ from api.routers import rest_router
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event
 from contracts.messages import ChannelType, Message
+from contracts.names import LARGEST_SEQ
 from contracts.problems import NotFound, StorageAway, Unavailable
 
 router = rest_router("/conversations", "conversations")
@@ -56,7 +57,7 @@ class ConversationQuery(PageQuery):
 
 
 class EventQuery(PageQuery):
-    after: Annotated[int, Field(ge=0, lt=2**63, description="The last `seq` you have.")] = 0
+    after: Annotated[int, Field(ge=0, le=LARGEST_SEQ, description="The last `seq` you have.")] = 0
 
 
 @router.get("", summary="List conversations", response_model=ConversationPage)

@@ -14,7 +14,7 @@ from api.routers import rest_router
 from api.state import State
 from contracts.commands import Redeliver, Reply
 from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message, Template
-from contracts.names import CONTENT_LIMIT
+from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
 from contracts.problems import (
     GatewayError,
     HeldByOther,
@@ -65,7 +65,7 @@ class SendMessage(contracts.base.Body):
     client_message_id: ClientMessageId = None
     last_seen_seq: Annotated[
         int | None,
-        Field(ge=0, lt=2**63, description="What you have read; with something newer said the answer is 409."),
+        Field(ge=0, le=LARGEST_SEQ, description="What you have read; with something newer said the answer is 409."),
     ] = None
     private: Annotated[bool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")] = False
 

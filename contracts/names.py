@@ -28,6 +28,8 @@ SEARCH_BOOL = "GatewayNeedsReview"
 BATCH_BYTES = 256 * 1024
 """Most JSON bytes of one publish."""
 
+LARGEST_SEQ = 2**53 - 1
+"""What every reader of JSON can tell from the number next to it."""
 CONTENT_LIMIT = 4096
 """Most characters a client may send as one message, and the most of a delivered one that the AI reads."""
 

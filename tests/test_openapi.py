@@ -12,9 +12,11 @@ from api.errors import PROBLEM_TYPE
 from api.gate import OPEN
 from api.keys import BASE, KEY_HEADER
 from api.main import create_app
+from contracts.names import LARGEST_SEQ
 from settings import load_settings
 
 Json = dict[str, Any]
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,20 @@ def test_it_is_valid(described: Json) -> None:
 def test_every_schema_is_valid(described: Json) -> None:
     for schema in described["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+def _bounds(schema: object) -> Iterator[float]:
+    if isinstance(schema, dict):
+        yield from (schema[name] for name in BOUNDS if isinstance(schema.get(name), (int, float)))
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []:
+        yield from _bounds(inner)
+
+
+def test_every_bound_is_a_number_that_all_readers_agree_on(described: Json) -> None:
+    """Beyond, `2**63` is written as 9.223372036854776e+18, and what is just below it is refused against the schema."""
+    bounds = list(_bounds(described))
+    assert LARGEST_SEQ in bounds
+    assert [bound for bound in bounds if abs(bound) > 2**53] == []
 
 
 def test_every_operation_says_what_it_is(described: Json) -> None:
