@@ -5,7 +5,9 @@ from typing import Any
 
 import schemathesis
 from schemathesis import HookContext
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
+
+from api.keys import REPLAYED
 
 CODES = {"idempotency_key_reused", "stale", "media_refused", "mail_unreadable", "too_large"}
 """They depend on what was sent before, or on what a file or a text holds."""
@@ -35,9 +37,22 @@ DURATIONS = {"aiTimeout", "debounce", "dueIn", "escalatedTimeout", "idleTimeout"
 """No schema bounds a duration."""
 
 
+_made_before: set[str] = set()
+"""What answers named that were given again under a key: it may be gone since."""
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Any, response: Any) -> None:
+    if REPLAYED.lower() in response.headers:
+        made = json.loads(response.content or "{}")
+        _made_before.update(value for value in made.values() if isinstance(value, str))
+
+
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Any, case: Any, response: Any) -> bool:
     """Whether it is one. A refusal of valid data is none where it says what no schema could."""
+    if isinstance(failure, EnsureResourceAvailability):
+        return _made_before.isdisjoint(map(str, case.path_parameters.values()))
     if not isinstance(failure, RejectedPositiveData):
         return True
     problem = json.loads(response.content)
