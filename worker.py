@@ -46,6 +46,7 @@ from activities.storage.notices import Notices
 from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
+from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
@@ -124,7 +125,8 @@ async def dependencies(settings: Settings, client: Client, engine: Engine | None
     engine = engine or build_engine(settings, library)
     learning = asyncio.create_task(library.follow(Knowledge(database)))
     live, files = LiveStream(redis), MediaStore(settings)
-    webhooks, endpoints = WebhookSender(settings.webhooks), WebhookEndpoints(database)
+    secrets = SealedSecrets(settings.temporal)
+    webhooks, endpoints = WebhookSender(settings.webhooks, secrets), WebhookEndpoints(database, secrets)
     tasks, notices = Tasks(database, live, settings), Notices(database, live, settings)
     channels = build_channels(settings, DeliveryReports(database, live), files)
     hotel = open_hotel(settings.integration.http)
@@ -181,7 +183,8 @@ async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
     """Starts the workflows of webhook endpoints and automations when something happens, as long as the block lasts."""
     database = Database(settings.database.model_copy(update={"pool_size": 2}))
     stop, events = asyncio.Event(), PropertyEvents(database)
-    webhooks = WebhookFollower(WebhookEndpoints(database), events, WebhookDeliveries(client, settings.webhooks).start)
+    endpoints = WebhookEndpoints(database, SealedSecrets(settings.temporal))
+    webhooks = WebhookFollower(endpoints, events, WebhookDeliveries(client, settings.webhooks).start)
     automations = AutomationFollower(StoredAutomations(database), events, AutomationRuns(client, settings).start)
     running = [asyncio.create_task(each.run(stop)) for each in (webhooks, automations)]
     try:

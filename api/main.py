@@ -40,6 +40,7 @@ from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.reports import Reports
+from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.sessions import Sessions
 from activities.storage.spool import Spool
 from activities.storage.staff import StaffAccounts
@@ -198,12 +199,13 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         stack.push_async_callback(database.close)
         hub = LiveHub(settings, database)
         stack.push_async_callback(hub.stop)
-        webhook_sender = WebhookSender(settings.webhooks)
-        stack.push_async_callback(webhook_sender.close)
         hotel = open_hotel(settings.integration.http)
         if hotel is not None:
             stack.push_async_callback(hotel.close)
         temporal = await connect(settings)
+        secrets = SealedSecrets(settings.temporal)
+        webhook_sender = WebhookSender(settings.webhooks, secrets)
+        stack.push_async_callback(webhook_sender.close)
         live_stream = LiveStream(redis)
         sessions = Sessions(database, redis, settings.session)
         conversations, media_orders = Conversations(temporal, settings), MediaOrders(temporal)
@@ -248,7 +250,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             media=MediaStore(settings),
             links=MediaLinks(settings),
             media_orders=media_orders,
-            webhook_endpoints=WebhookEndpoints(database),
+            webhook_endpoints=WebhookEndpoints(database, secrets),
             webhook_sender=webhook_sender,
             webhook_deliveries=WebhookDeliveries(temporal, settings.webhooks),
             property_events=PropertyEvents(database),

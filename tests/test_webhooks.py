@@ -6,16 +6,19 @@ import signal
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
 from activities.storage.database import Database
+from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
 from activities.storage.webhook_endpoints import Target
 from activities.webhooks.addresses import is_public
 from activities.webhooks.sender import SCHEDULE, WebhookSender, payload_of, webhook_id
 from contracts.names import webhook_workflow_id
 from contracts.property_events import PropertyEvent
 from embedded import PostgresServer
-from settings import Webhooks
+from settings import Temporal, Webhooks
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI
 from tests.fakes.receiver import FakeReceiver
@@ -107,6 +110,45 @@ async def test_both_secrets_sign_after_a_rotation(hooked: Hooked, stack: Stack) 
     async with delivering(stack):
         await hooked.has_received(2)
     assert len(hooked.receiver.signatures[1].split()) == 1
+
+
+async def test_secrets_stand_sealed_in_storage(hooked: Hooked, stack: Stack) -> None:
+    await hooked.endpoints.rotate(hooked.endpoint.id, overlap=timedelta(hours=1))
+    (row,) = await stack.rows("SELECT * FROM webhook_endpoints WHERE id = :id", id=hooked.endpoint.id)
+    assert hooked.receiver.secret.removeprefix("whsec_") not in str(row)
+    assert SealedSecrets(stack.settings.temporal).open(str(row["previous_secret"])) == hooked.receiver.secret
+
+
+def test_a_newer_key_seals_and_the_older_still_opens() -> None:
+    older, newer = {"a": SecretStr("one")}, {"b": SecretStr("two")}
+    before = SealedSecrets(Temporal(codec_keys=older, codec_key_id="a")).seal("whsec_x")
+    both = SealedSecrets(Temporal(codec_keys=older | newer, codec_key_id="b"))
+    assert both.open(before) == "whsec_x"
+    only_newer = SealedSecrets(Temporal(codec_keys=newer, codec_key_id="b"))
+    assert only_newer.open(both.seal("whsec_y")) == "whsec_y"
+    with pytest.raises(SecretLostError):
+        only_newer.open(before)
+
+
+async def test_an_endpoint_whose_secret_no_key_opens_is_told_nothing_and_says_why(hooked: Hooked, stack: Stack) -> None:
+    others = SealedSecrets(Temporal(codec_keys={"x": SecretStr("another")}, codec_key_id="x"))
+    async with stack.database.begin() as connection:
+        await connection.execute(
+            text("UPDATE webhook_endpoints SET secret = :secret WHERE id = :id"),
+            {"secret": others.seal("whsec_x"), "id": hooked.endpoint.id},
+        )
+    await hooked.happens(1)
+    async with delivering(stack):
+
+        async def tried() -> bool:
+            return bool(await hooked.told())
+
+        await eventually(tried, what="the attempt to be noted")
+        assert "temporal.codecKeys" in ((await hooked.told())[0].reason or "")
+        assert hooked.receiver.attempts == []
+        _, hooked.receiver.secret = await hooked.endpoints.rotate(hooked.endpoint.id, overlap=timedelta(0))
+        await hooked.deliveries.wake(hooked.endpoint.id)
+        await hooked.has_received(1)
 
 
 # --- what fails ----------------------------------------------------------------------------------------------------
@@ -294,21 +336,23 @@ def test_private_addresses_are_known(address: str, public: bool) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_the_address_that_is_connected_to_is_checked(hooked: Hooked, host: str) -> None:
     """A name is judged by where it leads at that moment, so one that leads elsewhere later is no way around."""
-    sender = WebhookSender(Webhooks())
+    secrets = SealedSecrets(hooked.stack.settings.temporal)
+    sender = WebhookSender(Webhooks(), secrets)
     port = hooked.receiver.url.rpartition(":")[2]
     endpoint = hooked.endpoint.model_copy(update={"url": f"http://{host}:{port}"})
     event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
-    sent = await sender.send_event(Target(endpoint, [hooked.receiver.secret], 0), event)
+    sent = await sender.send_event(Target(endpoint, [secrets.seal(hooked.receiver.secret)], 0), event)
     await sender.close()
     assert sent.attempt.reason == "its name leads to a private address"
     assert hooked.receiver.attempts == []
 
 
 async def test_a_slow_receiver_is_left_in_time(hooked: Hooked) -> None:
-    sender = WebhookSender(Webhooks(allow_private=True, timeout=200))
+    secrets = SealedSecrets(hooked.stack.settings.temporal)
+    sender = WebhookSender(Webhooks(allow_private=True, timeout=200), secrets)
     hooked.receiver.hold()
     event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
-    sent = await sender.send_event(Target(hooked.endpoint, [hooked.receiver.secret], 0), event)
+    sent = await sender.send_event(Target(hooked.endpoint, [secrets.seal(hooked.receiver.secret)], 0), event)
     await sender.close()
     assert "cannot be reached" in (sent.attempt.reason or "")
 

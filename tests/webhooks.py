@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import worker
 from activities.storage.log_writer import LiveStream
 from activities.storage.redis_client import open_redis
+from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
 from contracts.property_events import EventPattern
@@ -31,7 +32,7 @@ class Hooked:
 
     @property
     def endpoints(self) -> WebhookEndpoints:
-        return WebhookEndpoints(self.stack.database)
+        return WebhookEndpoints(self.stack.database, SealedSecrets(self.stack.settings.temporal))
 
     @property
     def deliveries(self) -> WebhookDeliveries:
@@ -94,7 +95,8 @@ async def hook(stack: Stack, receiver: FakeReceiver, event_types: list[EventPatt
         created_at=now,
         updated_at=now,
     )
-    added, receiver.secret = await WebhookEndpoints(stack.database).add(endpoint)
+    endpoints = WebhookEndpoints(stack.database, SealedSecrets(stack.settings.temporal))
+    added, receiver.secret = await endpoints.add(endpoint)
     return Hooked(stack, receiver, added)
 
 

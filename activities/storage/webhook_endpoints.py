@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.paging import Slice, TimePosition, newest_first
+from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.tables import LogHeadRow
 from activities.storage.webhook_tables import WebhookDeliveryRow, WebhookEndpointRow
 from contracts.problems import NotFound
@@ -27,10 +28,10 @@ KEPT: Final = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as its sender needs it. `secrets` all sign; the newest is the first."""
+    """An endpoint as its sender needs it. All of the sealed secrets sign; the newest is the first."""
 
     endpoint: WebhookEndpoint
-    secrets: list[str]
+    sealed_secrets: list[str]
     position: int
 
 
@@ -51,8 +52,9 @@ def new_secret() -> str:
 class WebhookEndpoints:
     """The endpoints of all properties. Every method raises StorageAway while PostgreSQL is away."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, secrets: SealedSecrets) -> None:
         self._database = database
+        self._secrets = secrets
 
     # --- who they are ------------------------------------------------------------------------------------------------
 
@@ -64,10 +66,11 @@ class WebhookEndpoints:
         head = select(col(LogHeadRow.head)).where(col(LogHeadRow.property_id) == endpoint.property_id)
         async with self._database.begin() as connection:
             position = (await connection.execute(head)).scalar_one_or_none() or 0
-            values = endpoint.model_dump(by_alias=False) | {"secret": new_secret(), "position": position}
+            sealed = self._secrets.seal(new_secret())
+            values = endpoint.model_dump(by_alias=False) | {"secret": sealed, "position": position}
             await connection.execute(insert(WebhookEndpointRow).values(**values).on_conflict_do_nothing())
             row = (await connection.execute(select(WebhookEndpointRow).where(_has(endpoint.id)))).one()
-        return _endpoint(row), row.secret
+        return _endpoint(row), self._secrets.open(row.secret)
 
     async def get(self, endpoint_id: str) -> WebhookEndpoint | None:
         target = await self.target(endpoint_id)
@@ -113,7 +116,7 @@ class WebhookEndpoints:
         """Gives the endpoint a new secret; the old one signs, too, until `overlap` has passed. Raises NotFound."""
         now, secret = datetime.now(UTC), new_secret()
         values = {
-            "secret": secret,
+            "secret": self._secrets.seal(secret),
             "previous_secret": col(WebhookEndpointRow.secret),
             "previous_secret_until": now + overlap,
             "updated_at": now,
@@ -248,7 +251,7 @@ def _target(row: Row[Any]) -> Target:
     signs = [row.secret]
     if row.previous_secret is not None and row.previous_secret_until > datetime.now(UTC):
         signs.append(row.previous_secret)
-    return Target(endpoint=_endpoint(row), secrets=signs, position=row.position)
+    return Target(endpoint=_endpoint(row), sealed_secrets=signs, position=row.position)
 
 
 def _delivery(row: Row[Any]) -> WebhookDelivery:

@@ -11,6 +11,7 @@ from typing import Final
 import httpcore
 from standardwebhooks import Webhook
 
+from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
 from activities.storage.webhook_endpoints import Attempt, Target
 from activities.webhooks.addresses import GuardedNetwork, PrivateAddressError
 from contracts.base import Model, Timestamp
@@ -88,7 +89,8 @@ def payload_of(event: PropertyEvent) -> Payload:
 class WebhookSender:
     """One pool of connections for all endpoints."""
 
-    def __init__(self, settings: Webhooks) -> None:
+    def __init__(self, settings: Webhooks, secrets: SealedSecrets) -> None:
+        self._secrets = secrets
         self._seconds = settings.timeout / 1000
         self._pool = httpcore.AsyncConnectionPool(
             network_backend=GuardedNetwork(allow_private=settings.allow_private), keepalive_expiry=30
@@ -104,6 +106,8 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._seconds):
                 status, headers = await self._post(target, message_id, body)
+        except SecretLostError:
+            return _failed(message_id, payload, "no key of temporal.codecKeys opens its secret; rotate it")
         except PrivateAddressError:
             return _failed(message_id, payload, "its name leads to a private address")
         except _TROUBLE as error:
@@ -116,7 +120,7 @@ class WebhookSender:
         headers: list[tuple[bytes | str, bytes | str]] = [
             ("content-type", "application/json"),
             ("user-agent", "gateway-webhooks/1"),
-            *signature_headers(target.secrets, message_id, body),
+            *signature_headers([self._secrets.open(each) for each in target.sealed_secrets], message_id, body),
         ]
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._seconds)
         posting = self._pool.stream(
