@@ -13,7 +13,7 @@ from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
 from api.state import State
 from contracts.base import Timestamp
-from contracts.commands import Assign, ChangePolicy, Command, DecideAction, Snooze
+from contracts.commands import Assign, ChangePolicy, Command, DecideAction, SetConversationPriority, Snooze
 from contracts.conversations import Conversation
 from contracts.problems import (
     HeldByOther,
@@ -24,7 +24,7 @@ from contracts.problems import (
     Unavailable,
     WrongState,
 )
-from contracts.rules import PolicyChanges
+from contracts.rules import PolicyChanges, Priority
 
 router = rest_router(
     "/conversations/{conversation_id}",
@@ -40,6 +40,10 @@ class CommandBody(contracts.base.Body):
 
 class AssignBody(CommandBody):
     staff_id: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class PriorityBody(CommandBody):
+    priority: Priority
 
 
 class SnoozeBody(CommandBody):
@@ -143,6 +147,23 @@ async def assign_conversation(
     )
     update_id = keyed(session, f"{conversation_id} assign {body.staff_id}", idempotency_key)
     return await state.conversations.assign(command, update_id)
+
+
+@router.post("/priority", summary="Set the priority")
+async def prioritise_conversation(
+    session: WritesConversations,
+    state: GatewayState,
+    conversation_id: str,
+    body: Annotated[PriorityBody, Body(openapi_examples={"urgent": {"value": {"priority": "urgent"}}})],
+    idempotency_key: IdempotencyKey = None,
+) -> Conversation:
+    """How soon a person should answer. A promise that runs is reckoned anew, by the service level of that priority."""
+    await find_conversation(state, session, conversation_id)
+    command = SetConversationPriority(
+        conversation_id=conversation_id, by=session.actor, reason=body.reason, priority=body.priority
+    )
+    update_id = keyed(session, f"{conversation_id} priority {body.priority}", idempotency_key)
+    return await state.conversations.prioritise(command, update_id)
 
 
 @router.post("/snooze", summary="Put the conversation off")

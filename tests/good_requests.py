@@ -193,6 +193,10 @@ async def _unassign(world: World) -> httpx.Response:
     return await _after_claim(world, "unassign")
 
 
+async def _prioritise(world: World) -> httpx.Response:
+    return await world.admin.http.post(f"{world.talk}/priority", json={"priority": "high"})
+
+
 async def _snooze(world: World) -> httpx.Response:
     await world.admin.http.post(f"{world.talk}/escalate")
     until = datetime.now(UTC) + timedelta(hours=8)
@@ -390,6 +394,7 @@ GOOD: dict[str, Callable[[World], Awaitable[httpx.Response]]] = {
     "openConversation": _open,
     "returnConversation": _return,
     "unassignConversation": _unassign,
+    "prioritiseConversation": _prioritise,
     "snoozeConversation": _snooze,
     "decideAction": _decide,
     "retryMessage": _retry,

@@ -106,6 +106,19 @@ async def test_a_snooze_ends_when_the_guest_writes(talk: str, agent: Person, sta
     assert conversation.response_due_at is not None
 
 
+async def test_a_priority_brings_a_promise_nearer_and_is_told(talk: str, agent: Person) -> None:
+    before = (await agent.http.post(f"{talk}/escalate")).json()
+    urgent = (await agent.http.post(f"{talk}/priority", json={"priority": "urgent", "reason": "A VIP"})).json()
+    assert (before["priority"], urgent["priority"]) == ("normal", "urgent")
+    assert urgent["responseDueAt"] < before["responseDueAt"]
+    again = (await agent.http.post(f"{talk}/priority", json={"priority": "urgent"})).json()
+    assert again["seq"] == urgent["seq"]
+    refused = await agent.http.post(f"{talk}/priority", json={"priority": "at once"})
+    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "priority")
+    await agent.http.post(f"{talk}/resolve")
+    assert problem(await agent.http.post(f"{talk}/priority", json={"priority": "low"}))[0] == 409
+
+
 async def test_an_answer_keeps_the_promise(talk: str, agent: Person) -> None:
     escalated = (await agent.http.post(f"{talk}/escalate")).json()
     since, due = (datetime.fromisoformat(escalated[key]) for key in ("lastMessageAt", "responseDueAt"))
