@@ -7,7 +7,6 @@ import copy
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -16,81 +15,18 @@ import httpx
 
 from activities.channels.messages import sign
 from contracts.ai import Action, AIRequest, AIResponse
-from tests.api import PASSWORD, Api, Person, answered
-from tests.fakes.ai import FakeAI, confident
-from tests.fakes.callback import SECRET, FakeCallback
+from tests.api import PASSWORD, Person
+from tests.fakes.ai import confident
+from tests.fakes.callback import SECRET
 from tests.fakes.graph import VERIFY_TOKEN
 from tests.live import guest as chat
 from tests.mails import bring, mail_from
 from tests.sms import number, sms
 from tests.sms import post as post_sms
-from tests.support import Stack, eventually
+from tests.support import eventually
 from tests.whatsapp import change, notification
 from tests.whatsapp import post as post_whatsapp
-
-Json = dict[str, Any]
-
-
-@dataclass
-class World:
-    """A hotel with one of everything. `ids` are by the names that paths, queries and bodies have for them."""
-
-    api: Api
-    stack: Stack
-    ai: FakeAI
-    callback: FakeCallback
-    admin: Person
-    ids: dict[str, str]
-
-    @property
-    def hotel(self) -> str:
-        return self.stack.hotel
-
-    @property
-    def talk(self) -> str:
-        return f"/api/v1/conversations/{self.ids['conversation_id']}"
-
-    async def renew(self) -> None:
-        """Another conversation, in which the AI has answered."""
-        talk = await answered(self.stack)
-        conversation = (await self.admin.http.get(talk)).json()
-        messages = (await self.admin.http.get(f"{talk}/messages")).json()["items"]
-        self.ids |= {
-            "conversation_id": conversation["conversationId"],
-            "guest_id": conversation["guestId"],
-            "message_id": messages[-1]["id"],
-        }
-
-
-async def new_world(api: Api, stack: Stack, ai: FakeAI, callback: FakeCallback) -> World:
-    admin, colleague = await api.person(stack.hotel, role="admin"), await api.hire(stack.hotel)
-    world = World(api, stack, ai, callback, admin, {"property_id": stack.hotel, "staff_id": colleague.id})
-    await world.renew()
-    task = await admin.http.post(
-        "/api/v1/tasks", json={"propertyId": stack.hotel, "department": "housekeeping", "title": "Towels"}
-    )
-    article = {"title": "Parking", "text": "18 EUR a night."}
-    await admin.http.put(f"/api/v1/knowledge/{stack.hotel}/articles/parking", json=article)
-    file = await admin.http.post("/api/v1/media", data={"propertyId": stack.hotel}, files={"file": ("a.txt", b"Soup")})
-    await admin.http.post(f"{world.talk}/escalate")
-
-    async def told() -> list[Json]:
-        items: list[Json] = (await admin.http.get("/api/v1/notifications")).json()["items"]
-        return items
-
-    (news, *_) = await eventually(told, what="a notification")
-    await post_whatsapp(api, stack.hotel, b"{")
-    (unread,) = (await admin.http.get("/api/v1/quarantine")).json()["items"]
-    world.ids |= {
-        "task_id": task.json()["id"],
-        "article_id": "parking",
-        "media_id": file.json()["id"],
-        "notification_id": news["id"],
-        "item_id": unread["id"],
-    }
-    world.ids["endpoint_id"] = (await _endpoint(world)).json()["id"]
-    await world.renew()
-    return world
+from tests.world import Json, World, new_endpoint
 
 
 def _snake(name: str) -> str:
@@ -288,13 +224,8 @@ async def _save_reply(world: World) -> httpx.Response:
     return await world.admin.http.post(f"/api/v1/knowledge/{world.hotel}/replies", json=guest_free)
 
 
-async def _endpoint(world: World) -> httpx.Response:
-    body = {"propertyId": world.hotel, "url": "https://hotel.example/hooks", "eventTypes": ["task.*"]}
-    return await world.admin.http.post("/api/v1/webhook-endpoints", json=body)
-
-
 async def _delete_endpoint(world: World) -> httpx.Response:
-    return await world.admin.http.delete(f"/api/v1/webhook-endpoints/{(await _endpoint(world)).json()['id']}")
+    return await world.admin.http.delete(f"/api/v1/webhook-endpoints/{(await new_endpoint(world)).json()['id']}")
 
 
 async def _rule(world: World) -> str:
@@ -405,7 +336,7 @@ GOOD: dict[str, Callable[[World], Awaitable[httpx.Response]]] = {
     "deleteArticle": _delete_article,
     "closeGap": _gap,
     "saveReply": _save_reply,
-    "createWebhookEndpoint": _endpoint,
+    "createWebhookEndpoint": new_endpoint,
     "deleteWebhookEndpoint": _delete_endpoint,
     "getAutomations": _list_rules,
     "getAutomation": _get_rule,

@@ -15,8 +15,9 @@ from tests.fakes.callback import FakeCallback
 from tests.fakes.graph import FakeGraph
 from tests.fakes.smtp import FakeSmtp
 from tests.fakes.twilio import FakeTwilio
-from tests.good_requests import World, ask, new_world
+from tests.good_requests import ask
 from tests.support import Stack
+from tests.world import World, new_world
 
 ROOT = Path(__file__).parent.parent
 
