@@ -45,7 +45,8 @@ _made_before: set[str] = set()
 def after_call(context: HookContext, case: Any, response: Any) -> None:
     if REPLAYED.lower() in response.headers:
         made = json.loads(response.content or "{}")
-        _made_before.update(value for value in made.values() if isinstance(value, str))
+        values = made.values() if isinstance(made, dict) else made  # an import answers a list
+        _made_before.update(value for value in values if isinstance(value, str))
 
 
 @schemathesis.hook
