@@ -21,7 +21,7 @@ from contracts.messages import ChannelType
 from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, Topic, Weekday
 
 ENV_PREFIX = "GATEWAY_"
-Milliseconds = Annotated[int, Field(ge=0)]
+Milliseconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600 * 1000)]
 Seconds = Annotated[int, Field(ge=0)]
 EngineName = Literal["embedded", "llm", "http"]
 

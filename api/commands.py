@@ -47,7 +47,7 @@ class PriorityBody(CommandBody):
 
 
 class SnoozeBody(CommandBody):
-    until: Annotated[Timestamp, Field(description="A moment to come.")]
+    until: Annotated[Timestamp, Field(description="A moment to come, a year away at most.")]
 
 
 class PolicyBody(PolicyChanges, CommandBody):

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from contracts.base import Body, Model, NotBlank, Timestamp
+from contracts.base import Body, Duration, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
@@ -50,7 +50,7 @@ class CreateTask(Body):
     description: Annotated[str, Field(max_length=4096)] = ""
     priority: Priority = "normal"
     due_in: Annotated[
-        timedelta | None, Field(gt=timedelta(0), le=timedelta(days=365), description="After what happened; `PT2H`.")
+        Duration | None, Field(gt=timedelta(0), le=timedelta(days=365), description="After what happened; `PT2H`.")
     ] = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 

@@ -1,10 +1,19 @@
 """The base of every model on a wire: camelCase outside, snake_case inside."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -18,6 +27,32 @@ def _as_utc(value: datetime) -> datetime:
 Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC; a value without a zone is taken as UTC."""
 
+
+def _a_number(value: object) -> object:
+    """Pydantic would take true for 1, and "6" for 6; no reader of the schema would."""
+    match value:
+        case bool() | str():
+            raise ValueError("must be a number")
+        case _:
+            return value
+
+
+def _a_duration(value: object) -> object:
+    match value:
+        case bool():
+            raise ValueError("must be a duration such as PT30M, or seconds")
+        case _:
+            return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_a_number)]
+Number = Annotated[float, BeforeValidator(_a_number)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_a_duration),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "duration"}, {"type": "number"}]}),
+]
+"""ISO 8601, such as PT30M, or seconds."""
 
 NotBlank = Annotated[
     str,

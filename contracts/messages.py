@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from contracts.base import Model, Timestamp
+from contracts.base import Model, Timestamp, WholeNumber
 
 ChannelType = Literal["whatsapp", "sms", "email", "webchat"]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
@@ -47,7 +47,7 @@ class Attachment(Model):
     id: str
     name: str
     content_type: str
-    size: int = Field(default=0, ge=0)
+    size: WholeNumber = Field(default=0, ge=0)
     url: str
 
 

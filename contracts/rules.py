@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from contracts.base import Model
+from contracts.base import Duration, Model, Number, WholeNumber
 from contracts.guests import Autonomy
 
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -52,11 +52,15 @@ class BusinessHours(Model):
     holidays: dict[date, list[Period]] = {}
 
 
+Wait = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=365))]
+"""Beyond a year nobody waits, and beyond a few thousand no calendar reaches."""
+
+
 class ServiceLevel(Model):
     """How long a guest may wait for a person, in business hours."""
 
-    first_response: timedelta
-    next_response: timedelta
+    first_response: Wait
+    next_response: Wait
 
 
 class SurveyWords(Model):
@@ -139,15 +143,15 @@ class ConversationPolicy(Model):
 class PolicyChanges(Model):
     """What may be changed while a conversation runs; None leaves a rule as it is."""
 
-    escalation_threshold: float | None = Field(default=None, ge=0, le=1)
-    ai_timeout: timedelta | None = Field(default=None, gt=timedelta(0), le=timedelta(minutes=10))
-    max_retries: int | None = Field(default=None, ge=0, le=20)
-    debounce: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(minutes=1))
+    escalation_threshold: Number | None = Field(default=None, ge=0, le=1)
+    ai_timeout: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(minutes=10))
+    max_retries: WholeNumber | None = Field(default=None, ge=0, le=20)
+    debounce: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(minutes=1))
     never_ai: list[Topic] | None = None
     autonomy: Autonomy | None = None
     approvals: dict[ActionType, Approval] | None = None
     service_levels: dict[Priority, ServiceLevel] | None = None
-    idle_timeout: timedelta | None = Field(default=None, ge=timedelta(minutes=1), le=timedelta(days=365))
-    escalated_timeout: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
-    resolved_window: timedelta | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
+    idle_timeout: Duration | None = Field(default=None, ge=timedelta(minutes=1), le=timedelta(days=365))
+    escalated_timeout: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
+    resolved_window: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
     summaries: bool | None = None

@@ -95,9 +95,9 @@ async def test_a_snooze_ends_when_the_guest_writes(talk: str, agent: Person, sta
     until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert problem(await agent.http.post(f"{talk}/snooze", json={"until": until})) == (409, "wrong_state")
     await agent.http.post(f"{talk}/claim")
-    past = {"until": "2020-01-01T00:00:00Z"}
-    refused = await agent.http.post(f"{talk}/snooze", json=past)
-    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "until")
+    for wrong in ("2020-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        refused = await agent.http.post(f"{talk}/snooze", json={"until": wrong})
+        assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "until")
     snoozed = await agent.http.post(f"{talk}/snooze", json={"until": until})
     assert datetime.fromisoformat(snoozed.json()["snoozedUntil"]) == datetime.fromisoformat(until)
     await guest.ask("Are you there?")
@@ -140,9 +140,28 @@ async def test_rules_change_for_one_conversation(talk: str, agent: Person, stack
     draft = (await guest.conversation()).draft
     assert draft is not None
     assert draft.content == "Answer to When is lunch?"
-    for wrong, field in [({"escalationThreshold": 2}, "escalationThreshold"), ({"colour": 1}, "colour")]:
-        refused = await agent.http.post(f"{talk}/policy", json=wrong)
-        assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), field)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"escalationThreshold": 2}, "escalationThreshold"),
+        ({"escalationThreshold": True}, "escalationThreshold"),
+        ({"maxRetries": "6"}, "maxRetries"),
+        ({"aiTimeout": True}, "aiTimeout"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+async def test_wrong_rules_are_told_by_their_field(talk: str, agent: Person, wrong: object, field: str) -> None:
+    refused = await agent.http.post(f"{talk}/policy", json=wrong)
+    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), field)
+
+
+@pytest.mark.parametrize("far", ["P999999999D", "-P1D", 86399999999999, "P4000Y"])
+async def test_a_service_level_beyond_all_measure_is_refused(talk: str, agent: Person, far: object) -> None:
+    level = {"firstResponse": far, "nextResponse": "PT2H"}
+    refused = await agent.http.post(f"{talk}/policy", json={"serviceLevels": {"normal": level}})
+    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "serviceLevels.normal.firstResponse")
 
 
 # --- what is said --------------------------------------------------------------------------------------------------

@@ -293,6 +293,22 @@ def test_a_repeated_redelivery_is_no_error() -> None:
     assert isinstance(policy.refusal_of_redelivery(record, other, NOW), OptedOut)
 
 
+@pytest.mark.parametrize(
+    ("away", "expected"),
+    [
+        (-A_MOMENT, Invalid),
+        (timedelta(0), Invalid),
+        (A_MOMENT, None),
+        (timedelta(days=365), None),
+        (timedelta(days=365) + A_MOMENT, Invalid),
+    ],
+)
+def test_a_conversation_is_put_off_for_a_year_at_most(away: timedelta, expected: Refusal) -> None:
+    refused = policy.refusal_of_moment(NOW + away, NOW)
+    assert (None if refused is None else type(refused)) is expected
+    assert refused is None or (refused.field, "365 days" in refused.detail) == ("until", True)
+
+
 def test_a_message_of_staff_has_an_id_that_is_nobodys_here() -> None:
     record = a_record(ACTIVE)
     arrived(record, a_message("g-9"))

@@ -131,4 +131,5 @@ def _builds(history: WorkflowHistory) -> list[str]:
 def _patches(history: WorkflowHistory) -> int:
     """How often a conversation found that it is new enough for the change: told once a run."""
     markers = (each.marker_recorded_event_attributes for each in history.events)
-    return sum(each.marker_name == "core_patch" for each in markers)
+    told = (each.details["patch-data"].payloads[0].data for each in markers if each.marker_name == "core_patch")
+    return sum(PATCH in data.decode() for data in told)

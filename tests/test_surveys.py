@@ -279,6 +279,7 @@ async def test_staff_may_write_to_a_guest_who_is_asked(
     agent = await api.person(hotel)
     await guest.ask("Hello?")
     conversation = await guest.conversation()
+    await stack.stored(conversation)
     body = {
         "propertyId": hotel,
         "channelType": "webchat",

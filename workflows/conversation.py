@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.conversations import Conversation, ConversationState, Outcome
     from contracts.messages import ChannelType, GuestMessage, Message, Route
     from contracts.names import CONVERSATION_WORKFLOW
-    from contracts.problems import AlreadyOpen, GatewayError, Invalid, NotFound
+    from contracts.problems import AlreadyOpen, GatewayError, NotFound
     from contracts.rules import ConversationPolicy
     from workflows import policy, promises, transitions
     from workflows.details import details
@@ -231,8 +231,7 @@ class ConversationWorkflow:
     @snooze.validator
     def _snooze_is_possible(self, command: Snooze) -> None:
         self._refuse("snooze", command)
-        if command.until <= workflow.now():
-            raise _as_application_error(Invalid("until: must be in the future", field="until"))
+        _raise(policy.refusal_of_moment(command.until, workflow.now()))
 
     @workflow.update
     def prioritise(self, command: SetConversationPriority) -> Conversation:

@@ -58,6 +58,7 @@ STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 
 _ALWAYS: frozenset[CommandName] = frozenset({"note", "read", "reviewed"})
 """What a resolved conversation takes, too."""
+LONGEST_SNOOZE = timedelta(days=365)
 _NEEDS_ESCALATED: frozenset[CommandName] = frozenset({"return", "unassign", "snooze"})
 _NEEDS_GUEST: frozenset[CommandName] = frozenset({"claim", "assign", "escalate"})
 _AUTONOMY: tuple[Autonomy, ...] = ("off", "draft", "auto")
@@ -116,6 +117,13 @@ def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) ->
     if until is not None and now > until and not with_template:
         return WindowClosed(f"the channel took free text until {until.isoformat()}; send a template")
     return None
+
+
+def refusal_of_moment(until: datetime, now: datetime) -> GatewayError | None:
+    """Why nothing can be put off until then, or None: what is reckoned from a moment must lie in the calendar, too."""
+    if now < until <= now + LONGEST_SNOOZE:
+        return None
+    return Invalid(f"until: must be in the future, {LONGEST_SNOOZE.days} days away at most", field="until")
 
 
 def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> GatewayError | None:
