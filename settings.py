@@ -22,7 +22,7 @@ from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, To
 
 ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600 * 1000)]
-Seconds = Annotated[int, Field(ge=0)]
+Seconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600)]
 EngineName = Literal["embedded", "llm", "http"]
 
 

@@ -183,3 +183,10 @@ async def test_a_note_on_a_resolved_conversation_that_may_reopen_is_the_workflow
             (each.seq, each.content) for each in await guest.messages()
         ]
         assert note.json()["id"] in [each["id"] for each in stored]
+
+
+@pytest.mark.parametrize("far", ["P999999999D", "-P1D", 86399999999999, "P4000Y"])
+async def test_a_service_level_beyond_all_measure_is_refused(talk: str, agent: Person, far: object) -> None:
+    level = {"firstResponse": far, "nextResponse": "PT2H"}
+    refused = await agent.http.post(f"{talk}/policy", json={"serviceLevels": {"normal": level}})
+    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "serviceLevels.normal.firstResponse")
