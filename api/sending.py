@@ -12,7 +12,7 @@ from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_con
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
 from api.state import State
-from contracts.base import WholeNumber
+from contracts.base import A_NUMBER
 from contracts.commands import Redeliver, Reply
 from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message, Template
 from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
@@ -65,8 +65,8 @@ class SendMessage(contracts.base.Body):
     ] = None
     client_message_id: ClientMessageId = None
     last_seen_seq: Annotated[
-        WholeNumber | None,
-        Field(ge=0, le=LARGEST_SEQ, description="What you have read; with something newer said the answer is 409."),
+        Annotated[int, Field(ge=0, le=LARGEST_SEQ), A_NUMBER] | None,
+        Field(description="What you have read; with something newer said the answer is 409."),
     ] = None
     private: Annotated[bool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")] = False
 

@@ -6,14 +6,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from contracts.base import Body, Duration, Model, NotBlank, Timestamp
+from contracts.base import A_DURATION, DESCRIBED_AS_DURATION, Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
 from contracts.messages import ChannelType, Template
 from contracts.names import CONTENT_LIMIT
 from contracts.property_events import EventPattern, PropertyEvent
-from contracts.rules import Priority
+from contracts.rules import YEAR, Priority
 from contracts.tasks import Department, Task
 
 AUTOMATION: Final = Actor(id="automation", name="Automation")
@@ -50,7 +50,8 @@ class CreateTask(Body):
     description: Annotated[str, Field(max_length=4096)] = ""
     priority: Priority = "normal"
     due_in: Annotated[
-        Duration | None, Field(gt=timedelta(0), le=timedelta(days=365), description="After what happened; `PT2H`.")
+        Annotated[timedelta, Field(gt=timedelta(0), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION] | None,
+        Field(description="After what happened; `PT2H`."),
     ] = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 

@@ -1,7 +1,7 @@
 """The base of every model on a wire: camelCase outside, snake_case inside."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
@@ -45,14 +45,10 @@ def _a_duration(value: object) -> object:
             return value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_a_number)]
-Number = Annotated[float, BeforeValidator(_a_number)]
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_a_duration),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "duration"}, {"type": "number"}]}),
-]
-"""ISO 8601, such as PT30M, or seconds."""
+# These stand last in an Annotated type, behind its bounds: before them, the bounds would not be in the description.
+A_NUMBER = BeforeValidator(_a_number)
+A_DURATION = BeforeValidator(_a_duration)
+DESCRIBED_AS_DURATION = WithJsonSchema({"anyOf": [{"type": "string", "format": "duration"}, {"type": "number"}]})
 
 NotBlank = Annotated[
     str,

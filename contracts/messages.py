@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from contracts.base import Model, Timestamp, WholeNumber
+from contracts.base import A_NUMBER, Model, Timestamp
 
 ChannelType = Literal["whatsapp", "sms", "email", "webchat"]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
@@ -47,7 +47,7 @@ class Attachment(Model):
     id: str
     name: str
     content_type: str
-    size: WholeNumber = Field(default=0, ge=0)
+    size: Annotated[int, Field(ge=0), A_NUMBER] = 0
     url: str
 
 

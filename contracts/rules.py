@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from contracts.base import Duration, Model, Number, WholeNumber
+from contracts.base import A_DURATION, A_NUMBER, DESCRIBED_AS_DURATION, Model
 from contracts.guests import Autonomy
 
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -52,15 +52,16 @@ class BusinessHours(Model):
     holidays: dict[date, list[Period]] = {}
 
 
-Wait = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=365))]
-"""Beyond a year nobody waits, and beyond a few thousand no calendar reaches."""
+YEAR = timedelta(days=365)
+"""Beyond it nobody waits, and beyond a few thousand no calendar reaches."""
+UpToAYear = Annotated[timedelta, Field(ge=timedelta(0), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION]
 
 
 class ServiceLevel(Model):
     """How long a guest may wait for a person, in business hours."""
 
-    first_response: Wait
-    next_response: Wait
+    first_response: UpToAYear
+    next_response: UpToAYear
 
 
 class SurveyWords(Model):
@@ -143,15 +144,21 @@ class ConversationPolicy(Model):
 class PolicyChanges(Model):
     """What may be changed while a conversation runs; None leaves a rule as it is."""
 
-    escalation_threshold: Number | None = Field(default=None, ge=0, le=1)
-    ai_timeout: Duration | None = Field(default=None, gt=timedelta(0), le=timedelta(minutes=10))
-    max_retries: WholeNumber | None = Field(default=None, ge=0, le=20)
-    debounce: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(minutes=1))
+    escalation_threshold: Annotated[float, Field(ge=0, le=1), A_NUMBER] | None = None
+    ai_timeout: (
+        Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(minutes=10)), A_DURATION, DESCRIBED_AS_DURATION] | None
+    ) = None
+    max_retries: Annotated[int, Field(ge=0, le=20), A_NUMBER] | None = None
+    debounce: (
+        Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=1)), A_DURATION, DESCRIBED_AS_DURATION] | None
+    ) = None
     never_ai: list[Topic] | None = None
     autonomy: Autonomy | None = None
     approvals: dict[ActionType, Approval] | None = None
     service_levels: dict[Priority, ServiceLevel] | None = None
-    idle_timeout: Duration | None = Field(default=None, ge=timedelta(minutes=1), le=timedelta(days=365))
-    escalated_timeout: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
-    resolved_window: Duration | None = Field(default=None, ge=timedelta(0), le=timedelta(days=365))
+    idle_timeout: (
+        Annotated[timedelta, Field(ge=timedelta(minutes=1), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION] | None
+    ) = None
+    escalated_timeout: UpToAYear | None = None
+    resolved_window: UpToAYear | None = None
     summaries: bool | None = None

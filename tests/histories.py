@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from temporalio.api.common.v1 import Payload
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
@@ -23,6 +23,7 @@ from contracts.messages import Delivery, DeliveryState, GuestMessage
 from contracts.names import CONVERSATION_WORKFLOW
 from tests.story import Attempt, Story, check_contact, untold
 
+OVERTAKEN = "WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND"
 PUBLISHING = "deliver_and_publish"
 ASKING = "answer"
 
@@ -114,6 +115,26 @@ async def all_told(client: Client, property_id: str) -> bool:
     """Whether every message that a conversation of a property received has been handed over to publishing."""
     contacts = [await contact(client, each) for each in await _ids(client, property_id)]
     return not any(untold(found.stories, found.received) for found in contacts)
+
+
+async def stumbled(client: Client, property_id: str) -> list[str]:
+    """Workflows of a property, of whatever kind, one of whose tasks failed for what their code did, and how."""
+    found = []
+    async for each in client.list_workflows(f"GatewayProperty = '{property_id}'"):
+        history = await client.get_workflow_handle(each.id, run_id=each.run_id).fetch_history()
+        found += [f"{each.id}: {failure}" for failure in failed_tasks(history)]
+    return found
+
+
+def failed_tasks(history: WorkflowHistory) -> list[str]:
+    """Why tasks failed; not those that another event overtook, which are done again."""
+    kind, overtaken = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, WorkflowTaskFailedCause.Value(OVERTAKEN)
+    failures = [each.workflow_task_failed_event_attributes for each in history.events if each.event_type == kind]
+    return [
+        f"{WorkflowTaskFailedCause.Name(each.cause)}: {each.failure.message}"
+        for each in failures
+        if each.cause != overtaken
+    ]
 
 
 async def _ids(client: Client, property_id: str) -> list[str]:

@@ -16,10 +16,14 @@ from tests.fakes.graph import FakeGraph
 from tests.fakes.smtp import FakeSmtp
 from tests.fakes.twilio import FakeTwilio
 from tests.good_requests import ask
+from tests.histories import stumbled
 from tests.support import Stack
 from tests.world import World, new_world
 
 ROOT = Path(__file__).parent.parent
+MOMENTS = ("until", "dueAt", "expiresAt")
+FAR_MOMENTS = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2200-01-01T00:00:00+14:00"]
+"""What is reckoned from a moment must not lead past the calendar."""
 
 
 @pytest.fixture
@@ -104,13 +108,16 @@ async def _run(
         if child.returncode is None:
             child.kill()
     assert child.returncode == 0, told.decode()
+    assert await stumbled(world.stack.client, world.hotel) == [], "a request made a workflow fail its task"
 
 
 def _config(ids: dict[str, str], spare: str) -> str:
     """Ids that are there for two of three requests, whatever operation names them; signing out ends a spare session."""
     known = {**ids, "propertyId": ids["property_id"], "property": ids["property_id"]}
     lines = [f"[dictionaries.{name}]\nvalues = [{json.dumps(value)}]" for name, value in known.items()]
+    lines.append(f"[dictionaries.moments]\nvalues = {json.dumps(FAR_MOMENTS)}")
     lines.append("[parameters]")
+    lines += [f'"body.{name}" = {{ dictionary = "moments", probability = 0.2 }}' for name in MOMENTS]
     lines += [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.67 }}' for name in known]
     lines.append('"query.property" = { dictionary = "property", probability = 0.67 }')
     lines.append('"body.propertyId" = { dictionary = "propertyId", probability = 0.67 }')

@@ -47,18 +47,27 @@ def test_every_schema_is_valid(described: Json) -> None:
         Draft202012Validator.check_schema(schema)
 
 
-def _bounds(schema: object) -> Iterator[float]:
-    if isinstance(schema, dict):
-        yield from (schema[name] for name in BOUNDS if isinstance(schema.get(name), (int, float)))
-    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else []:
-        yield from _bounds(inner)
+def _schemas(described: object) -> Iterator[Json]:
+    """Every object of the description, however deep it stands."""
+    if isinstance(described, dict):
+        yield described
+        described = list(described.values())
+    for inner in described if isinstance(described, list) else []:
+        yield from _schemas(inner)
 
 
 def test_every_bound_is_a_number_that_all_readers_agree_on(described: Json) -> None:
     """Beyond, `2**63` is written as 9.223372036854776e+18, and what is just below it is refused against the schema."""
-    bounds = list(_bounds(described))
+    found = (each.get(name) for each in _schemas(described) for name in BOUNDS)
+    bounds = [bound for bound in found if isinstance(bound, int | float)]
     assert LARGEST_SEQ in bounds
     assert [bound for bound in bounds if abs(bound) > 2**53] == []
+
+
+def test_no_bound_is_lost_on_its_way_into_the_description(described: Json) -> None:
+    """Pydantic leaves them there under its own names where a validator stands before them."""
+    own = {"ge", "gt", "le", "lt"}
+    assert [each for each in _schemas(described) if own & each.keys()] == []
 
 
 def test_every_operation_says_what_it_is(described: Json) -> None:

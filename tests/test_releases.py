@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
 import worker
 from contracts.commands import Command
 from contracts.conversations import ConversationState
 from tests.fakes.ai import FakeAI
-from tests.histories import read
+from tests.histories import failed_tasks, read
 from tests.processes import ROOT, worker_process
 from tests.story import check_contact
 from tests.support import ANA, Stack, eventually
@@ -55,7 +54,7 @@ async def test_two_hundred_conversations_outlive_a_release(stack: Stack, ai: Fak
             await _at_once([_resolved(stack, conversation_id) for conversation_id in await _conversations(stack)])
             await _at_once([guest.handle.result() for guest in guests])
     histories = await _at_once([guest.handle.fetch_history() for guest in guests])
-    assert [failure for history in histories for failure in _failed_tasks(history)] == []
+    assert [failure for history in histories for failure in failed_tasks(history)] == []
     builds = Counter(tuple(_builds(history)) for history in histories)
     assert {build[0] for build in builds} == {worker.build_id()}
     assert {len(build) for build in builds} == {2}, builds
@@ -111,15 +110,6 @@ async def _at_once(work: Sequence[Awaitable[T]]) -> list[T]:
             return await each
 
     return await asyncio.gather(*(one(each) for each in work))
-
-
-def _failed_tasks(history: WorkflowHistory) -> list[str]:
-    failed = (each.workflow_task_failed_event_attributes for each in history.events if _is_failure(each.event_type))
-    return [f"{each.cause}: {each.failure.message}" for each in failed]
-
-
-def _is_failure(kind: EventType.ValueType) -> bool:
-    return kind == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 
 
 def _builds(history: WorkflowHistory) -> list[str]:

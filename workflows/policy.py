@@ -24,7 +24,7 @@ from contracts.problems import (
     WindowClosed,
     WrongState,
 )
-from contracts.rules import EMERGENCIES, TOPICS, ConversationPolicy
+from contracts.rules import EMERGENCIES, TOPICS, YEAR, ConversationPolicy
 from workflows.owed import Arrival, PendingSend
 from workflows.record import Record
 from workflows.topics import TOPIC_NAMES, asks_for_person, fingerprint, topic_of
@@ -58,7 +58,6 @@ STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 
 _ALWAYS: frozenset[CommandName] = frozenset({"note", "read", "reviewed"})
 """What a resolved conversation takes, too."""
-LONGEST_SNOOZE = timedelta(days=365)
 _NEEDS_ESCALATED: frozenset[CommandName] = frozenset({"return", "unassign", "snooze"})
 _NEEDS_GUEST: frozenset[CommandName] = frozenset({"claim", "assign", "escalate"})
 _AUTONOMY: tuple[Autonomy, ...] = ("off", "draft", "auto")
@@ -121,9 +120,9 @@ def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) ->
 
 def refusal_of_moment(until: datetime, now: datetime) -> GatewayError | None:
     """Why nothing can be put off until then, or None: what is reckoned from a moment must lie in the calendar, too."""
-    if now < until <= now + LONGEST_SNOOZE:
+    if now < until <= now + YEAR:
         return None
-    return Invalid(f"until: must be in the future, {LONGEST_SNOOZE.days} days away at most", field="until")
+    return Invalid(f"until: must be in the future, {YEAR.days} days away at most", field="until")
 
 
 def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> GatewayError | None:
