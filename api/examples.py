@@ -78,6 +78,13 @@ ENDPOINT_WITH_SECRET: Final[JsonObject] = {
     "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }
 
+ATTACHMENT = Attachment(
+    id="0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
+    name="menu.pdf",
+    content_type="application/pdf",
+    size=48211,
+    url="/api/v1/media/0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
+)
 EXAMPLES: Final[dict[str, BaseModel]] = {
     "Message": MESSAGE,
     "Conversation": Conversation(
@@ -177,13 +184,8 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
         id="7d0c2f8a", kind="escalation", text="A guest asks for a person", conversation_id=CONVERSATION_ID, at=NOW
     ),
     "Event": Event(seq=3, at=NOW, message=MESSAGE),
-    "Attachment": Attachment(
-        id="0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
-        name="menu.pdf",
-        content_type="application/pdf",
-        size=48211,
-        url="/api/v1/media/0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
-    ),
+    "Attachment": ATTACHMENT,
+    "GivenAttachment": ATTACHMENT,
     "InboundMessage": InboundMessage(
         channel_id="front-desk-app",
         channel_type="webchat",

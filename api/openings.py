@@ -17,7 +17,7 @@ from api.sending import ClientMessageId
 from api.state import State
 from contracts.commands import Opening
 from contracts.conversations import Conversation
-from contracts.messages import Attachment, ChannelType, Route, Template
+from contracts.messages import ChannelType, GivenAttachment, Route, Template
 from contracts.names import CONTENT_LIMIT
 from contracts.problems import (
     AlreadyOpen,
@@ -53,7 +53,7 @@ class NewConversation(contracts.base.Body):
     recipient_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
     template: Template | None = None
-    attachments: Annotated[list[Attachment], Field(max_length=20)] = []
+    attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
     client_message_id: ClientMessageId = None
 
 
@@ -105,7 +105,7 @@ async def open_conversation(
         by=session.actor,
         message_id=message_id,
         content=body.content,
-        attachments=body.attachments,
+        attachments=list(body.attachments),
         template=body.template,
         guest_id=contact.guest_id if contact is not None else None,
         guest_name=contact.guest_name if contact is not None else None,

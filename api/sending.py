@@ -14,7 +14,7 @@ from api.routers import rest_router
 from api.state import State
 from contracts.base import A_NUMBER
 from contracts.commands import Redeliver, Reply
-from contracts.messages import Attachment, Author, Delivery, DeliveryState, Message, Template
+from contracts.messages import Author, Delivery, DeliveryState, GivenAttachment, Message, Template
 from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
 from contracts.problems import (
     GatewayError,
@@ -58,7 +58,7 @@ class SendMessage(contracts.base.Body):
     model_config = ConfigDict(json_schema_extra=SOMETHING_TO_SAY)
 
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
-    attachments: Annotated[list[Attachment], Field(max_length=20)] = []
+    attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
     template: Annotated[Template | None, Field(description="What a channel takes outside its free-text window.")] = None
     draft_id: Annotated[
         str | None, Field(max_length=256, description="The draft that is sent, as it is or with `content` of yours.")
@@ -107,7 +107,7 @@ async def send_message(
         or keyed(session, f"{conversation_id} message", idempotency_key)
         or str(uuid4()),
         content=body.content,
-        attachments=body.attachments,
+        attachments=list(body.attachments),
         template=body.template,
         draft_id=body.draft_id,
         last_seen_seq=body.last_seen_seq,

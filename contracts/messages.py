@@ -50,6 +50,19 @@ class Attachment(Model):
     size: Annotated[int, Field(ge=0), A_NUMBER] = 0
     url: str
 
+    @property
+    def characters(self) -> int:
+        return len(self.id) + len(self.name) + len(self.content_type) + len(self.url)
+
+
+class GivenAttachment(Attachment):
+    """One that others name to us. What we make ourselves is short."""
+
+    id: Annotated[str, StringConstraints(max_length=256)]
+    name: Annotated[str, StringConstraints(max_length=256)]
+    content_type: Annotated[str, StringConstraints(max_length=256)]
+    url: Annotated[str, StringConstraints(max_length=2048)]
+
 
 class AIInfo(Model):
     """How the AI came to a message; shown to staff only."""
@@ -65,7 +78,7 @@ class Template(Model):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     language: Annotated[str, StringConstraints(min_length=2, max_length=16)] = "en"
-    parameters: list[str] = []
+    parameters: Annotated[list[Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=50)] = []
 
 
 class Message(Model):
@@ -82,6 +95,10 @@ class Message(Model):
     created_at: Timestamp
     delivery: Delivery
     ai: AIInfo | None = None
+
+    @property
+    def characters(self) -> int:
+        return len(self.content) + sum(each.characters for each in self.attachments)
 
     def for_guest(self) -> "Message":
         """The message as its guest may see it: without what the AI thought of it."""
@@ -133,6 +150,10 @@ class GuestMessage(Model):
     """Why nobody may answer this message (automatic mail, say); it is kept and shown all the same."""
     opts: Literal["in", "out"] | None = None
     """The guest wants messages on this channel again, or none any more."""
+
+    @property
+    def characters(self) -> int:
+        return len(self.content) + sum(each.characters for each in self.attachments)
 
 
 class OutboundMessage(Model):

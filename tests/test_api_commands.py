@@ -102,6 +102,8 @@ async def test_the_same_key_is_the_same_command(talk: str, agent: Person) -> Non
         ({"content": "x", "clientMessageId": "short"}, "clientMessageId"),
         ({"content": "x", "private": "perhaps"}, "private"),
         ({"content": "x", "attachments": [{"id": "1"}]}, "attachments.0.name"),
+        ({"attachments": [{"id": "1", "name": "a", "contentType": "b", "url": "x" * 2049}]}, "attachments.0.url"),
+        ({"template": {"name": "welcome", "parameters": ["x" * 1025]}}, "template.parameters.0"),
         ({"content": "x", "colour": "red"}, "colour"),
         ([], "body"),
     ],

@@ -8,19 +8,30 @@ import pytest
 
 from activities.channels.messages import parse
 from activities.storage.database import Database
+from contracts.messages import Attachment, Template
 from contracts.names import GUEST_CONTENT_LIMIT
 from contracts.problems import Invalid
 from embedded import PostgresServer
 from tests.fakes.ai import FakeAI
-from tests.support import Guest, Stack, eventually, workers
+from tests.fakes.callback import FakeCallback
+from tests.support import Guest, Stack, command, eventually, reply, workers
 
 FIRST, LAST = 0x20000, 0x2A6DF
 """Characters of four bytes, which random text of cannot be compressed much."""
 
 
-def _largest(seed: int) -> str:
+def _text(length: int, seed: int) -> str:
     chance = random.Random(seed)
-    return "".join(chr(chance.randint(FIRST, LAST)) for _ in range(GUEST_CONTENT_LIMIT))
+    return "".join(chr(chance.randint(FIRST, LAST)) for _ in range(length))
+
+
+def _largest(seed: int) -> str:
+    return _text(GUEST_CONTENT_LIMIT, seed)
+
+
+def _largest_attachment(seed: int) -> Attachment:
+    text = _text(2048, seed)
+    return Attachment(id=text[:256], name=text[256:512], content_type=text[512:768], url=text)
 
 
 async def _failed_tasks(guest: Guest) -> int:
@@ -39,6 +50,30 @@ async def test_many_that_a_person_has_go_on_in_new_runs(stack: Stack, ai: FakeAI
         runs = [each async for each in stack.client.list_workflows(f"WorkflowId = '{guest.handle.id}'")]
         assert len(runs) > 1
         assert await _failed_tasks(guest) == 0
+
+
+@pytest.mark.usefixtures("held_to_the_rules")
+async def test_many_with_all_the_files_and_gaps_that_they_may_have_go_on_too(
+    stack: Stack, ai: FakeAI, callback: FakeCallback
+) -> None:
+    stack.settings.conversation.history_limit = 40
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    async with workers(stack.settings, stack.client):
+        await guest.ask("Hello?")
+        conversation = await guest.conversation()
+        for number in range(25):
+            files = [_largest_attachment(20 * number + each) for each in range(20)]
+            template = Template(name="welcome", parameters=[_text(1024, number) for _ in range(50)])
+            said = reply(conversation, "Here they are").model_copy(update={"attachments": files, "template": template})
+            await stack.conversations.reply(said)
+        await stack.conversations.return_to_ai(command(conversation))
+        assert (await guest.ask("Thank you. When is breakfast?")).outcome in ("answered", "handed")
+        await stack.stored(await guest.conversation())
+        runs = [each async for each in stack.client.list_workflows(f"WorkflowId = '{guest.handle.id}'")]
+        assert len(runs) > 1
+        assert await _failed_tasks(guest) == 0
+        assert len(callback.received) >= 26
+        assert all(len(each.attachments) == 20 for each in callback.received.values() if each.template is not None)
 
 
 @pytest.mark.usefixtures("held_to_the_rules")

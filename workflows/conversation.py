@@ -378,11 +378,12 @@ def _begin(start: ConversationStart) -> Record:
 
 def _characters(record: Record) -> int:
     """Of the messages that a next run would be given: those that wait, and those that storage does not have."""
-    texts = [message.content for message in record.unchecked]
-    texts += [message.content for message in record.window]
-    texts += [arrival.message.content for arrival in (*record.queue, *record.unread_by_ai)]
-    texts += [event.message.content for event in record.outbox if event.message is not None]
-    return sum(map(len, texts))
+    messages: list[Message | GuestMessage] = [*record.unchecked, *record.window]
+    messages += [arrival.message for arrival in (*record.queue, *record.unread_by_ai)]
+    messages += [event.message for event in record.outbox if event.message is not None]
+    messages += [send.message for send in record.sends]
+    templates = [send.template for send in record.sends if send.template is not None]
+    return sum(each.characters for each in messages) + sum(len("".join(each.parameters)) for each in templates)
 
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:

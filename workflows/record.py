@@ -23,8 +23,9 @@ from contracts.messages import (
     Route,
     Template,
 )
-from contracts.names import BATCH_BYTES, CONTENT_LIMIT, workflow_id
+from contracts.names import BATCH_BYTES, workflow_id
 from contracts.rules import ConversationPolicy, Priority
+from workflows.cutting import cut
 from workflows.figures import Figures
 from workflows.owed import Arrival, Asking, PendingSend, Wait
 
@@ -192,8 +193,7 @@ class Record(Model):
             ai=ai,
         )
         self.outbox.append(Event(seq=message.seq, at=now, message=message))
-        cut = message.model_copy(update={"content": content[:CONTENT_LIMIT]})
-        self.window = [*self.window[1 - WINDOW :], cut]
+        self.window = [*self.window[1 - WINDOW :], cut(message)]
         if not private:
             conversation.message_count += 1
             conversation.last_message_at = now

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError
 
 from contracts.base import Model
-from contracts.messages import Attachment, ChannelType, GuestMessage, InboundMessage, MessageId, Route
+from contracts.messages import ChannelType, GivenAttachment, GuestMessage, InboundMessage, MessageId, Route
 from contracts.names import GUEST_CONTENT_LIMIT
 from contracts.problems import BadSignature, Invalid
 
@@ -26,10 +26,7 @@ def _web_address(url: str) -> str:
     return url
 
 
-class _Attachment(Attachment):
-    id: Annotated[str, StringConstraints(max_length=256)]
-    name: Annotated[str, StringConstraints(max_length=256)]
-    content_type: Annotated[str, StringConstraints(max_length=256)]
+class _Attachment(GivenAttachment):
     url: Annotated[str, StringConstraints(max_length=2048), AfterValidator(_web_address)]
 
 

@@ -10,7 +10,8 @@ from contracts.messages import Attachment
 
 MEDIA_URL: Final = "whatsapp-media:"
 """Prefix of an attachment's url; the media id follows."""
-
+NAME_LENGTH: Final = 256
+"""Most characters of a file's name that are kept; the guest chose it."""
 EXTENSIONS: Final = {
     "audio/aac": ".aac",
     "audio/amr": ".amr",
@@ -153,6 +154,7 @@ def _media(kind: str, shown: str) -> Callable[[dict[str, JsonValue]], Said]:
     def read(message: dict[str, JsonValue]) -> Said:
         media = _Media.model_validate(message.get(kind))
         name = media.filename or kind + EXTENSIONS.get(media.mime_type.partition(";")[0].strip(), "")
+        name = name[:NAME_LENGTH]
         label = "Voice message" if media.voice else shown
         placeholder = f"[{label}: {media.filename}]" if media.filename else f"[{label}]"
         attachment = Attachment(id=media.id, name=name, content_type=media.mime_type, url=f"{MEDIA_URL}{media.id}")
