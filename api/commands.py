@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Body
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 import contracts.base
 from api.auth.sessions import Session
@@ -55,7 +55,7 @@ class PolicyBody(PolicyChanges, CommandBody):
 
 
 class DecisionBody(CommandBody):
-    approve: bool
+    approve: StrictBool
 
 
 Reason = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from uuid import uuid4
 
 from fastapi import Body, status
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 import contracts.base
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
@@ -68,7 +68,9 @@ class SendMessage(contracts.base.Body):
         Annotated[int, Field(ge=0, le=LARGEST_SEQ), A_NUMBER] | None,
         Field(description="What you have read; with something newer said the answer is 409."),
     ] = None
-    private: Annotated[bool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")] = False
+    private: Annotated[
+        StrictBool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")
+    ] = False
 
 
 NewMessage = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Final
 from uuid import uuid4
 
 from fastapi import Body, Depends, Response, status
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 import contracts.base
 from activities.storage.paging import TimePosition
@@ -45,7 +45,7 @@ class NewWebhookEndpoint(contracts.base.Body):
     url: Url
     event_types: EventTypes
     description: Description = ""
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class WebhookEndpointChanges(Changes):
@@ -55,8 +55,10 @@ class WebhookEndpointChanges(Changes):
     url: Url = unchanged()
     event_types: EventTypes = unchanged()
     description: Description = unchanged()
-    enabled: bool = unchanged()
-    skip_missed: Annotated[bool, Field(description="What has happened until now is not told any more.")] = unchanged()
+    enabled: StrictBool = unchanged()
+    skip_missed: Annotated[StrictBool, Field(description="What has happened until now is not told any more.")] = (
+        unchanged()
+    )
 
 
 class WebhookEndpointWithSecret(WebhookEndpoint):

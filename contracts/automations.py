@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import ConfigDict, Discriminator, Field, StrictBool, StringConstraints, Tag
 
 from contracts.base import A_DURATION, DESCRIBED_AS_DURATION, Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
@@ -122,7 +122,7 @@ class AutomationRule(Body):
 
     id: RuleId
     name: Word
-    enabled: bool = True
+    enabled: StrictBool = True
     when: Annotated[list[EventPattern], Field(min_length=1, max_length=20)]
     conditions: Annotated[Conditions, Field(alias="if")] = Conditions()
     then: Annotated[list[AutomationAction], Field(min_length=1, max_length=10)]

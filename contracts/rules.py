@@ -4,7 +4,7 @@ from datetime import date, time, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from contracts.base import A_DURATION, A_NUMBER, DESCRIBED_AS_DURATION, Model
 from contracts.guests import Autonomy
@@ -161,4 +161,4 @@ class PolicyChanges(Model):
     ) = None
     escalated_timeout: UpToAYear | None = None
     resolved_window: UpToAYear | None = None
-    summaries: bool | None = None
+    summaries: StrictBool | None = None

@@ -149,6 +149,7 @@ async def test_rules_change_for_one_conversation(talk: str, agent: Person, stack
         ({"escalationThreshold": True}, "escalationThreshold"),
         ({"maxRetries": "6"}, "maxRetries"),
         ({"aiTimeout": True}, "aiTimeout"),
+        ({"summaries": 0}, "summaries"),
         ({"colour": 1}, "colour"),
     ],
 )

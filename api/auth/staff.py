@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from fastapi import Body, Depends, Response, status
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
 import contracts.base
 from activities.storage.paging import TimePosition
@@ -54,7 +54,7 @@ class StaffChanges(Changes):
     role: StaffRole = unchanged()
     properties: Properties = unchanged()
     password: Password = unchanged()
-    disabled: bool = unchanged()
+    disabled: StrictBool = unchanged()
 
 
 class StaffPage(Page[StaffMember]):
