@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import Body, Depends, Response
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 import contracts.base
 from activities.hotel.port import HotelAwayError
@@ -25,7 +25,15 @@ from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
 from contracts.guest_export import ExportedFile, GuestExport
-from contracts.guests import Autonomy, Erasure, Guest, GuestWithStays
+from contracts.guests import (
+    PREFERENCE_CHARACTERS,
+    PREFERENCES,
+    Autonomy,
+    Erasure,
+    Guest,
+    GuestWithStays,
+    are_bearable,
+)
 from contracts.names import contact_key_of, media_workflow_id, task_workflow_id, workflow_id
 from contracts.problems import GuestBusy, NotFound, StaleVersion, Unavailable, WrongState
 
@@ -48,6 +56,12 @@ class GuestQuery(PageQuery):
     ] = None
 
 
+def _short_together(preferences: dict[str, str]) -> dict[str, str]:
+    if not are_bearable(preferences):
+        raise ValueError(f"may have {PREFERENCE_CHARACTERS} characters together at the most")
+    return preferences
+
+
 class GuestChanges(Changes):
     CAN_BE_EMPTY: ClassVar[frozenset[str]] = frozenset({"name", "language"})
     model_config = ConfigDict(json_schema_extra=Changes.model_config.get("json_schema_extra"))
@@ -56,7 +70,9 @@ class GuestChanges(Changes):
     language: Annotated[
         str | None, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35, description="As in BCP 47.")
     ] = None
-    preferences: Annotated[dict[PreferenceName, Preference], Field(max_length=100)] = unchanged()
+    preferences: Annotated[
+        dict[PreferenceName, Preference], Field(max_length=PREFERENCES), AfterValidator(_short_together)
+    ] = unchanged()
     autonomy: Autonomy = unchanged()
 
 

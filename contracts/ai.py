@@ -1,8 +1,10 @@
 """The contract between the gateway and an AI engine (the seed's, with `sources`)."""
 
-from pydantic import Field, JsonValue, model_validator
+from typing import Annotated, Final
 
-from contracts.base import Model, Timestamp
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from contracts.base import Model, Timestamp, without_nul
 from contracts.guests import GuestProfile
 from contracts.messages import ChannelType, Message
 
@@ -57,35 +59,36 @@ class AIRequest(Model):
     guest_profile: GuestProfile
 
 
+NAME_LENGTH: Final = 100
+SOURCES: Final = 20
+
+
+def _beginning(name: str) -> str:
+    return name[:NAME_LENGTH]
+
+
+def _first_sources(sources: list[str]) -> list[str]:
+    return [_beginning(each) for each in sources[:SOURCES]]
+
+
 class AIResponse(Model):
     """An engine's answer. `confidence` is a probability that the answer is right, from 0 to 1.
 
-    NUL, which no text may hold in storage, is taken out wherever it stands.
+    NUL, which no text may hold in storage, is taken out wherever it stands. What names something is cut: intents are
+    searched for in Temporal, which takes no long ones, and conversations carry all of it.
     """
 
     conversation_id: str
     response: str
-    intent: str
+    intent: Annotated[str, AfterValidator(_beginning)]
     confidence: float = Field(ge=0, le=1)
     actions: list[Action] = []
     should_escalate: bool = False
-    sources: list[str] = []
-    model: str | None = None
+    sources: Annotated[list[str], AfterValidator(_first_sources)] = []
+    model: Annotated[str, AfterValidator(_beginning)] | None = None
     """The language model that wrote it, if any."""
 
     @model_validator(mode="before")
     @classmethod
     def _without_nul(cls, value: object) -> object:
-        return _strip_nul(value)
-
-
-def _strip_nul(value: object) -> object:
-    match value:
-        case str():
-            return value.replace("\0", "")
-        case list():
-            return [_strip_nul(each) for each in value]
-        case dict():
-            return {_strip_nul(key): _strip_nul(each) for key, each in value.items()}
-        case _:
-            return value
+        return without_nul(value)

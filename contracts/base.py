@@ -97,3 +97,16 @@ def _check_text(value: object) -> None:
             for key, item in value.items():
                 _check_text(key)
                 _check_text(item)
+
+
+def without_nul(value: object) -> object:
+    """The value without NUL, which PostgreSQL keeps in no text, wherever it stands."""
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [without_nul(each) for each in value]
+        case dict():
+            return {without_nul(key): without_nul(each) for key, each in value.items()}
+        case _:
+            return value

@@ -1,8 +1,8 @@
 """Guests, their contacts and stays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
 
 from contracts.base import Model, Timestamp
 from contracts.messages import ChannelType
@@ -24,6 +24,17 @@ class Stay(Model):
 def is_vip(stays: Sequence[Stay]) -> bool:
     """Whether the hotel's system calls a guest a VIP who is there, or is to come."""
     return any(stay.vip and stay.status in ("booked", "in_house") for stay in stays)
+
+
+PREFERENCES: Final = 100
+PREFERENCE_CHARACTERS: Final = 20_000
+"""Of all together: every conversation of the guest's carries them."""
+
+
+def are_bearable(preferences: Mapping[str, object]) -> bool:
+    """Whether a conversation can carry them."""
+    characters = sum(len(name) + len(str(said)) for name, said in preferences.items())
+    return len(preferences) <= PREFERENCES and characters <= PREFERENCE_CHARACTERS
 
 
 class GuestContact(Model):

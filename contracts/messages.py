@@ -98,7 +98,8 @@ class Message(Model):
 
     @property
     def characters(self) -> int:
-        return len(self.content) + sum(each.characters for each in self.attachments)
+        named = sum(map(len, self.ai.sources)) if self.ai is not None else 0
+        return len(self.content) + sum(each.characters for each in self.attachments) + named
 
     def for_guest(self) -> "Message":
         """The message as its guest may see it: without what the AI thought of it."""

@@ -21,6 +21,7 @@ from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflic
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.base import without_nul
 from contracts.clear_text import ClearText
 from contracts.commands import (
     Assign,
@@ -113,6 +114,8 @@ class Conversations:
         """
         if len(message.content) > GUEST_CONTENT_LIMIT:
             message = message.model_copy(update={"content": message.content[:GUEST_CONTENT_LIMIT]})
+        if "\\u0000" in message.model_dump_json():  # storage would refuse all that the conversation publishes
+            message = GuestMessage.model_validate(without_nul(message.model_dump(by_alias=False)))
         key = contact_key or self.contact_key(property_id, channel_type, message.route.sender_id)
         starting = self._client.start_workflow(
             ConversationWorkflow.run,

@@ -10,7 +10,7 @@ from activities.ai.library import Library
 from activities.ai.port import Engine
 from activities.ai.prompt import RULES
 from activities.ai.turn import turn_of
-from contracts.ai import Action, AIRequest, AIResponse
+from contracts.ai import NAME_LENGTH, Action, AIRequest, AIResponse
 from contracts.conversations import Conversation
 from contracts.guests import GuestProfile
 from contracts.messages import Message
@@ -109,12 +109,12 @@ def _made(action: Action, turn: Sequence[str], hotel: Hotel) -> Action | None:
                 "description": "\n".join(turn)[:500],
             }
         case "request_late_checkout":
-            params = {"until": action.params["until"]} if "until" in action.params else {}
-        case "notify_staff":
+            until = action.params.get("until")
+            params = {"until": until[:NAME_LENGTH]} if isinstance(until, str) else {}
+        case _:  # one that nobody knows is refused by its name; what it says may be nested deeper than we read
             params = {}
-        case _:
-            return action
-    return action.model_copy(update={"params": params})
+    named = {"id": action.id[:NAME_LENGTH], "type": action.type[:NAME_LENGTH]}
+    return action.model_copy(update={"params": params, **named})
 
 
 def _title(written: str, turn: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """What kind of file this is, by its content; what somebody says of it comes second."""
 
+import re
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -11,6 +12,7 @@ _SYNONYMS: Final = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "appli
 _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _CALLED_AMR: Final = b"#!AMR"
 """Voice notes of telephones begin like a script."""
+_SOUND_OR_FILM: Final = re.compile(r"(audio|video)/[a-z0-9.+-]{1,100}")
 _NAMED_TEXT: Final = ("text/plain", "text/csv", "text/calendar", "text/vcard", "message/rfc822")
 SHOWN: Final = ("image/*", "audio/*", "video/*", "application/pdf", "text/plain")
 """What a browser may show itself; all else is only ever downloaded."""
@@ -50,7 +52,7 @@ def _judged(content: bytes, declared: str) -> str:
     if seen:
         return seen[0]
     # Few sounds and films have a mark that is known; a picture or a document without one is none.
-    return declared if declared.startswith(("audio/", "video/")) else "application/octet-stream"
+    return declared if _SOUND_OR_FILM.fullmatch(declared) else "application/octet-stream"
 
 
 def _seen(content: bytes) -> list[str]:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.guest_merging import Merge, Profile, merged, without
+from activities.storage.guest_merging import Merge, Profile, merged, preferences_of, without
 from activities.storage.guest_tables import GuestMergeRow
 from activities.storage.tables import GuestRow
+from contracts.guests import PREFERENCE_CHARACTERS, PREFERENCES, are_bearable
 from contracts.problems import Invalid, NotFound, WrongState
 
 # Whoever was merged into a guest, and into those, at any depth.
@@ -66,6 +67,9 @@ class GuestMerges:
     async def _join(self, connection: AsyncConnection, guest_id: str, into_id: str, by: str) -> None:
         before, other = await _profile(connection, into_id), await _profile(connection, guest_id)
         after = merged(before, other)
+        if not are_bearable(preferences_of(after)):
+            most = f"{PREFERENCES} preferences, and {PREFERENCE_CHARACTERS} characters of them"
+            raise Invalid(f"into: would have more than {most}; remove some of either first", field="into")
         await _write(connection, into_id, after)
         values = {"guest_id": guest_id, "into_id": into_id, "root_id": into_id, "before": before, "after": after}
         await connection.execute(insert(GuestMergeRow).values(merged_by=by, at=datetime.now(UTC), **values))

@@ -25,7 +25,7 @@ def merged(into: Profile, other: Profile) -> Profile:
     return {
         "name": into["name"] if into["name"] is not None else other["name"],
         "language": into["language"] if into["language"] is not None else other["language"],
-        "preferences": {**_names(other), **_names(into)},
+        "preferences": {**preferences_of(other), **preferences_of(into)},
         "autonomy": max(into["autonomy"], other["autonomy"], key=lambda each: _CAUTION.index(str(each))),
     }
 
@@ -34,7 +34,7 @@ def unmerged(now: Profile, before: Profile, after: Profile) -> Profile:
     """The profile without what the merge brought; what was changed since then stays as it is."""
     fields = ("name", "language", "autonomy")
     restored: Profile = {each: _restored(now[each], before[each], after[each]) for each in fields}
-    preferences, was, became = dict(_names(now)), _names(before), _names(after)
+    preferences, was, became = dict(preferences_of(now)), preferences_of(before), preferences_of(after)
     for key in became.keys() - was.keys():  # what `into` had itself, a merge never changes
         if preferences.get(key) == became[key]:
             del preferences[key]
@@ -60,7 +60,7 @@ def _restored(now: JsonValue, before: JsonValue, after: JsonValue) -> JsonValue:
     return before if now == after else now
 
 
-def _names(profile: Profile) -> Names:
+def preferences_of(profile: Profile) -> Names:
     preferences = profile["preferences"]
     assert isinstance(preferences, dict)
     return preferences

@@ -6,10 +6,10 @@ from typing import Annotated, Final
 from uuid import uuid4
 
 import jwt
-from pydantic import StringConstraints, ValidationError
+from pydantic import ConfigDict, StringConstraints, ValidationError
 
 from api.auth.signing_keys import ALGORITHM, SigningKeys
-from contracts.base import Model, Timestamp
+from contracts.base import Body, Timestamp
 from contracts.problems import Unauthenticated
 
 AUDIENCE: Final = "visitor"
@@ -51,8 +51,10 @@ class VisitorTokens:
         return Visitor(str(claims["sub"]), known=True)
 
 
-class _Identity(Model):
-    """What a hotel's page says of a guest whom it has signed in."""
+class _Identity(Body):
+    """What a hotel's page says of a guest whom it has signed in; what else it says is its own."""
+
+    model_config = ConfigDict(extra="ignore")
 
     sub: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
