@@ -77,26 +77,30 @@ class Body(Model):
     @field_validator("*", mode="before")
     @classmethod
     def _only_text(cls, value: object) -> object:
-        _check_text(value)
+        check_text(value)
         return value
 
 
+NESTING = 64
+"""How deep lists and objects may stand in each other; without a bound, looking through them ends Python's stack."""
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
-def _check_text(value: object) -> None:
-    """Raises ValueError for characters that are no text and storage cannot keep, however deep they stand."""
+def check_text(value: object, *, levels: int = NESTING) -> None:
+    """Raises ValueError for characters that are no text and storage cannot keep, and for what nests too deep."""
     match value:
         case str():
             if _NOT_TEXT.search(value):
                 raise ValueError("must not contain NUL or unpaired surrogates")
+        case list() | dict() if not levels:
+            raise ValueError(f"must not be nested more than {NESTING} deep")
         case list():
             for item in value:
-                _check_text(item)
+                check_text(item, levels=levels - 1)
         case dict():
             for key, item in value.items():
-                _check_text(key)
-                _check_text(item)
+                check_text(key)
+                check_text(item, levels=levels - 1)
 
 
 def without_nul(value: object) -> object:

@@ -145,6 +145,27 @@ async def test_errors_of_routing_and_reading_are_problems(api: Api, hotel: str) 
     assert problem(too_large) == (413, "too_large")
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+async def test_a_body_that_nests_deep_is_refused_and_no_error_of_ours(
+    api: Api, hotel: str, opening: str, closing: str
+) -> None:
+    """JSON is read about as deep as Python's stack reaches; what looks through it afterwards began further down."""
+    person, as_json = await api.person(hotel), {"Content-Type": "application/json"}
+    for http, path, field in ((api.http, "/api/v1/auth/login", "email"), (person.http, "/api/v1/tasks", "title")):
+        for depth in (60, 65, 800):
+            value = opening * depth + "1" + closing * depth
+            for body in (f'{{"{field}":{value}}}', f'{{"unknown":{value}}}', value):
+                refused = await http.post(path, content=body, headers=as_json)
+                assert problem(refused) == (422, "invalid"), (path, depth, body[:20])
+            told = await http.post(path, content=f'{{"{field}":{value}}}', headers=as_json)
+            why = {error["field"]: error["detail"] for error in told.json()["errors"]}[field]
+            assert ("must not be nested more than 64 deep" in why) == (depth > 64), why
+        for depth in range(900, 960):  # about where it cannot be read any more
+            body = f'{{"{field}":{opening * depth}1{closing * depth}}}'
+            refused = await http.post(path, content=body, headers=as_json)
+            assert problem(refused) in ((400, "malformed"), (422, "invalid")), (path, depth)
+
+
 async def test_a_wrong_request_names_every_field_and_repeats_nothing(api: Api, hotel: str) -> None:
     person = await api.person(hotel)
     refused = await person.http.post("/api/v1/tasks", json={"department": "secret words", "title": 3})

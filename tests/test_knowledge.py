@@ -1,7 +1,8 @@
 """Articles over REST: written, imported, versioned, made from gaps and replies, and answered from."""
 
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,7 +13,7 @@ from activities.storage.database import Database
 from activities.storage.knowledge import Knowledge
 from activities.storage.knowledge_gaps import grouped
 from activities.storage.knowledge_import import articles_of_csv, articles_of_markdown
-from contracts.knowledge import GapQuestion
+from contracts.knowledge import GapQuestion, NamedArticle
 from contracts.problems import Invalid
 from settings import Property, Settings
 from tests.api import Api, Person, pages, problem
@@ -26,6 +27,8 @@ LAGOON = {
     "questions": ["Can we swim in the lagoon?"],
     "text": "From dawn to dusk.",
 }
+ALIASES = "a0: &a0 x\n" + "".join(f"a{each + 1}: &a{each + 1} [{f'*a{each}, ' * 10}]\n" for each in range(30))
+"""`*a30` stands for a list of 10 to the 30th texts."""
 
 
 @pytest.fixture
@@ -97,6 +100,18 @@ async def test_an_import_is_all_or_nothing(manager: Person, base: str) -> None:
     assert (await manager.http.get(f"{base}/articles")).json()["items"] == []
 
 
+async def test_an_id_that_is_none_is_refused_and_not_asked_of_storage(manager: Person, base: str) -> None:
+    for path in (f"{base}/articles/%00", f"{base}/articles/%00/versions", f"{base}/articles/%00/uses"):
+        assert problem(await manager.http.get(path)) == (422, "invalid"), path
+
+
+async def test_an_import_whose_front_matter_is_wrong_is_told(manager: Person, base: str) -> None:
+    content = '---\ntitle: A\nid: a\nnames: [!!int abc, "a\\0b"]\n---\ntext'
+    refused = await manager.http.post(f"{base}/import", json={"format": "markdown", "content": content})
+    assert problem(refused) == (422, "invalid")
+    assert "the front matter: names" in refused.json()["detail"]
+
+
 # --- files -------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +132,38 @@ def test_markdown_with_front_matter_is_one_article() -> None:
     assert (found.id, found.questions, found.text) == ("lagoon", ["a lagoon?"], "Dawn.\n# No\nmore")
 
 
+@pytest.mark.parametrize(
+    "title", ["2024-02-30", "!!int abc", "!!float x", "!!timestamp x", "!!bool x", "!!python/object:os.system abc"]
+)
+def test_front_matter_is_text_whatever_it_looks_like(title: str) -> None:
+    (found,) = articles_of_markdown(f"---\ntitle: {title}\nid: a\n---\nDawn.\n")
+    assert found.title == title.split()[-1]
+
+
+def test_a_heading_of_spaces_is_read_at_once() -> None:
+    """One expression for a title and what surrounds it took minutes, and the process stood still meanwhile."""
+    spaces, started = " " * 20_000, time.monotonic()
+    (found,) = articles_of_markdown(f"#{spaces}Lagoon{spaces}##{spaces}\nDawn.")
+    assert (found.title, found.text) == ("Lagoon", "Dawn.")
+    with pytest.raises(Invalid, match="title"):
+        articles_of_markdown(f"# a{spaces}b\nDawn.")
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("read", "head", "article"),
+    [(articles_of_markdown, "", "# Thing {0}\nText.\n"), (articles_of_csv, "title,text\n", "Thing {0},Text.\n")],
+)
+def test_an_import_has_a_thousand_articles_at_the_most(
+    read: Callable[[str], list[NamedArticle]], head: str, article: str
+) -> None:
+    """They are written in one transaction, which other writers of the property wait for."""
+    thousand = head + "".join(map(article.format, range(1_000)))
+    assert len(read(thousand)) == 1_000
+    with pytest.raises(Invalid, match="no more than 1,000 articles"):
+        read(thousand + article.format(1_000))
+
+
 def test_csv_has_lists_divided_by_bars() -> None:
     (found,) = articles_of_csv('\ufeffTitle,Text,Questions\nLagoon,"Dawn, dusk",can we swim | is it warm\n')
     assert (found.id, found.text, found.questions) == ("lagoon", "Dawn, dusk", ["can we swim", "is it warm"])
@@ -132,6 +179,13 @@ def test_csv_has_lists_divided_by_bars() -> None:
         ("---\ntitle: A\n", "must end with"),
         ("---\n{\n---\ntext", "not YAML"),
         ("---\n- a\n---\ntext", "must hold keys"),
+        (f"---\n{'[' * 2000}\n---\ntext", "nested too deep"),
+        ("---\n? [a]\n: b\n---\ntext", "not YAML"),
+        ('---\ntitle: "a\\0b"\n---\ntext', "the front matter: title: .* NUL"),
+        ('---\ntitle: A\nwords: ["a\\ud800b"]\n---\ntext', "the front matter: words"),
+        ("---\ntitle: {a: b}\n---\ntext", "the front matter: .*title"),
+        (f"---\n{ALIASES}title: *a30\n---\ntext", "the front matter: .*title"),
+        (f"---\n{ALIASES}title: A\nwords: *a30\n---\ntext", "the front matter: words"),
     ],
 )
 def test_markdown_that_is_no_article_is_told(content: str, told: str) -> None:

@@ -7,15 +7,32 @@ import unicodedata
 from collections.abc import Iterator
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
+from contracts.base import check_text
 from contracts.knowledge import NamedArticle
 from contracts.problems import Invalid
 
 _FENCE = "---"
-_HEADING = re.compile(r"^#{1,3}\s+(?P<title>.+?)\s*#*\s*$", re.MULTILINE)
+# What surrounds the title is stripped afterwards: an expression that did it would try each division of its spaces.
+_HEADING = re.compile(r"^#{1,3}[ \t]+(?P<title>.*)$", re.MULTILINE)
 _COLUMNS = ("id", "title", "text", "questions", "names", "words")
 _LISTS = ("questions", "names", "words")
+ARTICLES = 1_000
+"""The most in one import: all are written in one transaction, and the property's other writers wait for it."""
+
+
+class _ReadArticle(NamedArticle):
+    """YAML can name characters that its file does not hold.
+
+    They are looked for behind validation, in texts of known lengths: what aliases stand for can be endless.
+    """
+
+    @field_validator("*")
+    @classmethod
+    def _only_text(cls, value: object) -> object:
+        check_text(value)
+        return value
 
 
 def articles_of_markdown(content: str) -> list[NamedArticle]:
@@ -30,8 +47,9 @@ def articles_of_markdown(content: str) -> list[NamedArticle]:
     headings = list(_HEADING.finditer(content))
     if not headings:
         raise Invalid("content: there is no heading; begin each article with a line like `# Parking`", field="content")
+    _check_count(len(headings))
     ends = [*(heading.start() for heading in headings[1:]), len(content)]
-    parts = ((each["title"], content[each.end() : end]) for each, end in zip(headings, ends, strict=True))
+    parts = ((_title(each), content[each.end() : end]) for each, end in zip(headings, ends, strict=True))
     return _each_once([_article({"title": title, "text": text}, f"# {title}") for title, text in parts])
 
 
@@ -51,7 +69,7 @@ def articles_of_csv(content: str) -> list[NamedArticle]:
                 f"{', '.join(_COLUMNS)}; found {', '.join(columns) or 'nothing'}",
                 field="content",
             )
-        return _each_once([_article(_cells(row), f"row {number}") for number, row in enumerate(reader, start=2)])
+        return _each_once(list(_rows(reader)))
     except csv.Error as error:
         raise Invalid(f"content: is not CSV: {error}", field="content") from error
 
@@ -62,16 +80,34 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:64]
 
 
+def _title(heading: re.Match[str]) -> str:
+    return heading["title"].strip().rstrip("#").rstrip()
+
+
+def _rows(reader: "csv.DictReader[str]") -> Iterator[NamedArticle]:
+    for count, row in enumerate(reader, start=1):
+        _check_count(count)
+        yield _article(_cells(row), f"row {count + 1}")
+
+
+def _check_count(articles: int) -> None:
+    if articles > ARTICLES:
+        raise Invalid(f"content: must hold no more than {ARTICLES:,} articles; divide it", field="content")
+
+
 def _with_front_matter(content: str) -> NamedArticle:
     front, closing, text = content.removeprefix(f"{_FENCE}\n").partition(f"\n{_FENCE}\n")
     if not closing:
         raise Invalid("content: the front matter must end with a line of ---", field="content")
     try:
-        matter = yaml.safe_load(front)
+        # Every scalar stays a text: making a date or what a tag names may fail in ways of its own.
+        matter = yaml.BaseLoader(front).get_single_data()
     except yaml.YAMLError as error:
         raise Invalid(
             f"content: the front matter is not YAML: {' '.join(str(error).split())}", field="content"
         ) from error
+    except RecursionError:
+        raise Invalid("content: the front matter is nested too deep", field="content") from None
     if not isinstance(matter, dict):
         raise Invalid("content: the front matter must hold keys, such as title", field="content")
     return _article({**matter, "text": text}, "the front matter")
@@ -88,9 +124,10 @@ def _cells(row: dict[str, str | list[str] | None]) -> dict[str, object]:
 
 
 def _article(values: dict[str, object], where: str) -> NamedArticle:
-    named = {"id": slug(str(values.get("title", ""))), **values}
+    title = values.get("title")
+    named = {"id": slug(title) if isinstance(title, str) else "", **values}
     try:
-        return NamedArticle.model_validate(named)
+        return _ReadArticle.model_validate(named)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise Invalid(f"content: {where}: {told}", field="content") from None
