@@ -5,6 +5,7 @@ workflows can import the signatures.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -32,13 +33,14 @@ from contracts.events import (
     Summarise,
 )
 from contracts.guests import GuestContact, Stay, is_vip
-from contracts.messages import Delivery, DeliveryState
+from contracts.messages import Delivery, DeliveryState, OutboundMessage
 from contracts.metrics import MESSAGES_OUTBOUND, MESSAGES_ROUTED, ROUTING_LATENCY
 from contracts.problems import StorageAway
+from contracts.unexpected import kinds_of, told
 
 if TYPE_CHECKING:
     from activities.ai.port import Engine
-    from activities.channels.port import Channels
+    from activities.channels.port import Channel, Channels
     from activities.hotel.guest_stays import GuestStays
     from activities.storage.contacts import Contacts
     from activities.storage.publications import Publications
@@ -49,6 +51,8 @@ HEAD_START_SECONDS = 0.05
 PATIENCE_SECONDS = 0.25
 """How long a publish waits for a send, so that both usually make one write; a slower channel must not hide the
 guest's message from staff."""
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -170,7 +174,7 @@ class Turns:
             reason = f"there is no channel adapter {send.adapter}"
             result = SendResult(message_id=send.message.message_id, result="failed", reason=reason)
         else:
-            result = await channel.send(conversation.property_id, send.message)
+            result = await _attempt(channel, conversation.property_id, send.message)
         labels = (conversation.channel_type, conversation.property_id)
         MESSAGES_OUTBOUND.labels(*labels, result.result).inc()
         if result.result == "sent" and send.received_at is not None:
@@ -194,6 +198,16 @@ class Turns:
             return None
         published, _ = await self._publications.publish(publication)
         return published
+
+
+async def _attempt(channel: "Channel", property_id: str, message: OutboundMessage) -> SendResult:
+    """One send. A fault in the adapter must not hold back the publishing; the message may have left all the same."""
+    try:
+        return await channel.send(property_id, message)
+    except Exception as error:
+        logger.error("a send broke: unexpected %s", told(error))  # noqa: TRY400 - its text may quote a guest
+        reason = f"the channel adapter broke ({kinds_of(error)})"
+        return SendResult(message_id=message.message_id, result="retry", reason=reason, unsure=True)
 
 
 def _note_results(publication: Publication, results: list[SendResult]) -> None:

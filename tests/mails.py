@@ -21,6 +21,8 @@ RAW_SECRET = "the raw secret"
 MAILGUN_KEY = "key-of-mailgun"
 POSTMARK_SECRET = "postmark secret"
 SENDGRID_SECRET = "sendgrid secret"
+CRASHING = ["a@[", '".@é\t,<', "(@[\t"]
+"""Addresses over which Python's e-mail library stumbles: AttributeError, IndexError, UnboundLocalError."""
 
 
 @dataclass(frozen=True, slots=True)

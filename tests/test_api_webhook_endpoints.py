@@ -92,6 +92,8 @@ async def test_endpoints_and_deliveries_are_listed(receiver: FakeReceiver, manag
         ({"url": "https://hooks.example/a b"}, "url"),
         ({"url": "https://hooks.example:99999/"}, "url"),
         ({"url": "https://[::1"}, "url"),
+        ({"url": "https://a..b/"}, "url"),
+        ({"url": f"https://{'a' * 64}.example/"}, "url"),
         ({"url": ""}, "url"),
         ({"eventTypes": []}, "eventTypes"),
         ({"eventTypes": ["task.*", "guest.checked_in"]}, "eventTypes.1"),

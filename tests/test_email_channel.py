@@ -13,6 +13,7 @@ from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.smtp import FakeSmtp
 from tests.mails import (
+    CRASHING,
     HOTEL_ADDRESS,
     PROVIDERS,
     RAW_SECRET,
@@ -315,6 +316,14 @@ async def test_mailgun_s_signature_must_be_its_own_and_fresh(smtp: FakeSmtp, api
         body = "&".join(f"{name}={value}" for name, value in fields.items()).encode()
         parcel = Parcel(body, {"Content-Type": "application/x-www-form-urlencoded"})
         assert problem(await post(api, hotel, "mailgun", parcel)) == (401, "bad_signature")
+
+
+@pytest.mark.parametrize("address", [*CRASHING, "ana", "ana maria@guest.test"])
+async def test_nobody_is_written_to_whom_no_mail_can_reach(smtp: FakeSmtp, api: Api, hotel: str, address: str) -> None:
+    agent = await api.person(hotel)
+    opening = {"propertyId": hotel, "channelType": "email", "recipientId": address, "content": "Welcome!"}
+    refused = await agent.http.post("/api/v1/conversations", json=opening)
+    assert (*problem(refused), refused.json()["field"]) == (422, "invalid", "recipientId")
 
 
 async def test_a_secret_may_stand_in_the_query_or_a_header(smtp: FakeSmtp, api: Api, hotel: str) -> None:

@@ -1,5 +1,6 @@
 """Mail as it comes in practice: every form, letter and machine, read without any I/O."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -8,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.channels.email import Inbound, understand
-from activities.channels.email_addresses import Marks, OurMessage
+from activities.channels.email_addresses import Marks, OurMessage, mail_address
 from activities.channels.email_kinds import Kind
 from activities.channels.email_providers import mailgun_mail, postmark_mail, read_form, sendgrid_mail
-from activities.channels.email_reading import read_mail
+from activities.channels.email_reading import Unreadable, read_mail
 from activities.channels.email_text import visible_text
 from contracts.messages import DeliveryState
 from tests.mails import HOTEL_ADDRESS, PROVIDERS, mail_from, report_mail
@@ -305,3 +306,29 @@ def test_our_message_ids_are_read_back(message_id: str) -> None:
     text = f"> Message-ID: {MARKS.message_id(HOTEL, ours, 'hotel.test')} and more"
     assert MARKS.messages_in(HOTEL, text) == [ours]
     assert MARKS.messages_in("another", text) == []
+
+
+# --- addresses that the library stumbles over ------------------------------------------------------------------------
+
+
+def test_who_cannot_be_written_to_is_passed_over() -> None:
+    bad = '<"@[">'
+    mail = f"From: {bad}, Ana <{ANA}>\nReply-To: {bad}, desk@guest.test\nTo: hello@hotel.test\n\nHello?"
+    message = _understood(mail.encode()).message
+    assert message is not None
+    assert (message.route.sender_id, message.route.context["replyTo"]) == (ANA, "desk@guest.test")
+    message = _understood(f"From: {bad}\nReply-To: {bad}\nSender: {ANA}\n\nHello?".encode()).message
+    assert message is not None
+    assert (message.route.sender_id, message.route.context) == (ANA, {})
+
+
+@pytest.mark.parametrize("sender", ['<"@[">', "(" * 9_000 + "a@guest.test"])
+def test_a_mail_that_nobody_could_answer_is_unreadable(sender: str) -> None:
+    with pytest.raises(Unreadable):
+        _understood(f"From: {sender}\nTo: hello@hotel.test\n\nHello?".encode())
+
+
+@given(st.text('ab@.[](),;:<>"\\ \té', max_size=12))
+def test_any_address_can_be_written_or_is_refused(address: str) -> None:
+    with suppress(ValueError):
+        EmailMessage()["To"] = mail_address("", address)

@@ -20,6 +20,7 @@ from contracts.messages import Attachment, Author, OutboundMessage
 from embedded.service import free_port
 from settings import Settings
 from tests.fakes.smtp import FakeSmtp, mail_server
+from tests.mails import CRASHING
 
 CONVERSATION = "abcdefghijklmnopqrstuvwxyz-0123abcd"
 
@@ -115,6 +116,15 @@ async def test_replies_go_where_the_guest_wants_them(sender: EmailSender, smtp: 
     await sender.send(hotel, _message(context={"replyTo": "desk@guest.test"}))
     await sender.send(hotel, _message(message_id="2", recipient_id="jörg@guest.test"))
     assert smtp.recipients == ["desk@guest.test", "jörg@guest.test"]
+
+
+@pytest.mark.parametrize("address", CRASHING)
+async def test_an_address_that_the_library_stumbles_over_is_told(
+    sender: EmailSender, smtp: FakeSmtp, hotel: str, address: str
+) -> None:
+    result = await sender.send(hotel, _message(recipient_id=address))
+    assert (result.result, result.reason) == ("failed", "the guest's address, or ours, cannot be written in a mail")
+    assert smtp.attempts == []
 
 
 async def test_our_files_are_attached_and_others_linked(

@@ -10,10 +10,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
 import workflows.conversation
+from activities.channels.messages_sender import MessagesCallback
 from activities.storage.contacts import Contacts
-from contracts.events import ContactFacts, ContactLookup
-from contracts.messages import GuestMessage, Route
+from contracts.events import ContactFacts, ContactLookup, SendResult
+from contracts.messages import GuestMessage, OutboundMessage, Route
 from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback
 from tests.support import Guest, Stack, eventually
 from workflows.conversation import ConversationWorkflow
 from workflows.sandbox import Sandbox
@@ -53,6 +55,45 @@ async def test_a_look_up_that_takes_too_long_is_as_good_as_none_in_a_replay_too(
         workflows=[ConversationWorkflow], workflow_runner=Sandbox(), data_converter=stack.client.data_converter
     )
     await replayer.replay_workflow(await guest.handle.fetch_history())
+
+
+@pytest.mark.usefixtures("held_to_the_rules")
+async def test_a_send_that_breaks_holds_back_no_publishing_and_is_tried_again(
+    stack: Stack,
+    ai: FakeAI,
+    callback: FakeCallback,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send = MessagesCallback.send
+    works = asyncio.Event()
+    broken: list[OutboundMessage] = []
+
+    async def breaks(channel: MessagesCallback, property_id: str, message: OutboundMessage) -> SendResult:
+        if works.is_set():
+            return await send(channel, property_id, message)
+        broken.append(message)
+        raise AttributeError(message.content)
+
+    monkeypatch.setattr(MessagesCallback, "send", breaks)
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    written = await guest.write("When is breakfast?")
+
+    async def published() -> bool:
+        query = "SELECT 1 FROM messages WHERE conversation_id = :id AND messages.id = :message"
+        id = (await guest.conversation()).conversation_id
+        return bool(broken and await stack.rows(query, id=id, message=broken[0].message_id))
+
+    await eventually(published, what="the answer in storage, though it could not be sent")
+    works.set()
+    assert (await guest.outcome(written)).outcome == "answered"
+
+    async def arrived() -> bool:
+        return list(callback.received) == [broken[0].message_id]
+
+    await eventually(arrived, what="the answer at the callback")
+    assert "a send broke: unexpected AttributeError at " in caplog.text
+    assert broken[0].content not in caplog.text
 
 
 @pytest.mark.usefixtures("held_to_the_rules")

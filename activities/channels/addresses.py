@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from activities.channels import twilio, whatsapp
+from activities.channels import email, twilio, whatsapp
+from activities.channels.email_addresses import can_be_written_to
 from contracts.problems import Invalid
 
 _BETWEEN: Final = str.maketrans("", "", " -.()/\u00a0")
@@ -13,7 +14,9 @@ _USER_ID: Final = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
 
 
 def address(adapter: str, recipient_id: str) -> str:
-    """A recipient as the adapter's network names them. Raises Invalid for what is no number in international form."""
+    """A recipient as the adapter's network names them. Raises Invalid for what is none there."""
+    if adapter == email.ADAPTER and not can_be_written_to(recipient_id):
+        raise Invalid("recipientId: must be an address that a mail can go to", field="recipientId")
     if adapter not in (whatsapp.ADAPTER, twilio.ADAPTER) or _is_settled(adapter, recipient_id):
         return recipient_id
     number = _NUMBER.fullmatch(recipient_id.translate(_BETWEEN))

@@ -6,12 +6,11 @@ A valid token in an address leads to its conversation, whoever writes; the subje
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import getaddresses
 from typing import Final, Literal
 
 from activities.channels.email_addresses import Marks, OurMessage
 from activities.channels.email_kinds import Kind, kind_of
-from activities.channels.email_reading import File, Mail
+from activities.channels.email_reading import File, Mail, listed
 from activities.channels.email_text import visible_text
 from contracts.messages import DeliveryState, GuestMessage, Route
 from contracts.names import GUEST_CONTENT_LIMIT, contact_key_of
@@ -109,7 +108,7 @@ def _state(kind: Kind, mail: Mail) -> Literal[DeliveryState.FAILED, DeliveryStat
 def _complainer(mail: Mail) -> str | None:
     """Who complains, where the provider tells it."""
     for _, text in mail.reports:
-        for _, address in getaddresses(_RECIPIENT.findall(text)):
+        for _, address in listed(_RECIPIENT.findall(text)):
             if "@" in address:
                 return address.strip().lower()
     return None
@@ -133,7 +132,7 @@ def _thread(mail: Mail) -> dict[str, str]:
     references = _ids(mail.header("references") or mail.header("in-reply-to"))
     if len(references) > REFERENCES:
         references = [references[0], *references[1 - REFERENCES :]]
-    reply_to = next((address for _, address in mail.addresses("reply-to")), None)
+    reply_to = next((address for _, address in mail.correspondents("reply-to")), None)
     context = {
         "messageId": next(iter(_ids(message_id)), ""),
         "references": " ".join(references),

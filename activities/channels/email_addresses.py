@@ -1,6 +1,7 @@
-"""Tokens in the hotel's address and in our Message-IDs: they lead an answer, or a bounce, to its conversation.
+"""Which addresses mail can go to, and the tokens in ours.
 
-Both hold a keyed hash, so that nobody can write into a conversation, or fail a message, by guessing.
+Those stand in the hotel's address and in our Message-IDs, and lead an answer, or a bounce, to its conversation. Both
+hold a keyed hash, so that nobody can write into a conversation, or fail a message, by guessing.
 """
 
 import base64
@@ -8,6 +9,9 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_FORM
 from typing import Final
 
 _CONVERSATION: Final = r"[a-z2-7]{26}-[0-9a-f]{8}"
@@ -71,6 +75,38 @@ class Marks:
     def _mark(self, purpose: str, property_id: str, text: str) -> str:
         message = "\x1f".join(("email", purpose, property_id, text)).encode()
         return base64.b32encode(hmac.new(self._secret, message, hashlib.sha256).digest()).decode().lower()
+
+
+def is_address(address: str) -> bool:
+    """Whether this has the form of an address; the library may still make nothing of it."""
+    local, at, domain = address.strip().rpartition("@")
+    return bool(local and at and domain) and len(address) <= 254 and address.isprintable() and " " not in address
+
+
+def can_be_written_to(address: str) -> bool:
+    """Whether a mail can have this as its recipient."""
+    try:
+        mail_address("", address)
+    except ValueError:
+        return False
+    return is_address(address)
+
+
+def mail_address(name: str, address: str) -> Address:
+    """An address as a header has it. Raises ValueError for what is none."""
+    local, _, domain = address.rpartition("@")
+    if not local or not domain:
+        raise ValueError("an address has a name, an @ and a domain")
+    try:
+        written = Address(one_line(name), username=local, domain=domain)
+        EmailMessage(SMTP_FORM)["To"] = written
+    except Exception:  # the library raises anything here, AttributeError, IndexError and UnboundLocalError among it
+        raise ValueError("the address cannot be written in a mail") from None
+    return written
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def plain(address: str) -> str:

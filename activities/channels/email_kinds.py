@@ -113,7 +113,7 @@ def _precedence(mail: Mail) -> Kind:
         return Kind.LIST
     submitted = mail.header("auto-submitted").lower().partition(";")[0].strip()
     suppressed = {each.strip() for each in mail.header("x-auto-response-suppress").lower().split(",")}
-    nobody = _NOBODY.fullmatch(_local(mail)) is not None and not mail.addresses("reply-to")
+    nobody = _NOBODY.fullmatch(_local(mail)) is not None and not any(mail.correspondents("reply-to"))
     automatic = (
         submitted not in ("", "no")
         or precedence in ("bulk", "junk")

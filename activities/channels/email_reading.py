@@ -13,6 +13,8 @@ from typing import Final
 
 from charset_normalizer import from_bytes
 
+from activities.channels.email_addresses import can_be_written_to, is_address
+
 PARTS_LIMIT: Final = 200
 HEADER_LIMIT: Final = 10_000
 """Most characters of one header that are looked at."""
@@ -61,19 +63,19 @@ class Mail:
     def addresses(self, *names: str) -> list[tuple[str, str]]:
         """Names and lower-case addresses in headers."""
         values = [value for name in names for value in self.all(name)]
-        try:
-            found = getaddresses(values)
-        except _BROKEN:
-            return []
-        return [(name.strip(), address.strip().lower()) for name, address in found if _is_address(address)]
+        return [(name.strip(), address.strip().lower()) for name, address in listed(values) if is_address(address)]
+
+    def correspondents(self, *names: str) -> Iterator[tuple[str, str]]:
+        """Those of the addresses that an answer can go to."""
+        return (each for each in self.addresses(*names) if can_be_written_to(each[1]))
 
     @cached_property
     def sender(self) -> tuple[str, str]:
         """Name and address of who wrote. Raises Unreadable where nobody says so."""
-        found = self.addresses("from") or self.addresses("sender") or self.addresses("return-path")
-        if not found:
-            raise Unreadable("there is no sender's address")
-        return found[0]
+        for name in ("from", "sender", "return-path"):
+            for found in self.correspondents(name):
+                return found
+        raise Unreadable("there is no sender's address")
 
     @cached_property
     def addressees(self) -> list[str]:
@@ -122,6 +124,14 @@ def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
             files.append(File(name or default_name(kind), kind, _content(leaf)))
     plain, html = ("\n".join(texts[kind]) if texts[kind] else None for kind in texts)
     return Mail(headers, plain, html, tuple(files), recipients, tuple(reports))
+
+
+def listed(values: list[str]) -> list[tuple[str, str]]:
+    """Names and addresses as they stand in lists; none where the library cannot follow."""
+    try:
+        return getaddresses(values)
+    except (RecursionError, *_BROKEN):
+        return []
 
 
 def read_headers(message: Message) -> tuple[tuple[str, str], ...]:
@@ -200,8 +210,3 @@ def _file_name(part: Message) -> str | None:
     except _BROKEN:
         return default_name(part.get_content_type())
     return decoded_header(name) or None if name is not None else None
-
-
-def _is_address(address: str) -> bool:
-    local, at, domain = address.strip().rpartition("@")
-    return bool(local and at and domain) and len(address) <= 254 and address.isprintable() and " " not in address

@@ -9,7 +9,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_FORM
 from email.utils import format_datetime
@@ -18,7 +17,7 @@ from typing import Final
 
 import aiosmtplib
 
-from activities.channels.email_addresses import Marks, OurMessage
+from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line
 from activities.media.store import MediaAway, MediaStore
 from contracts.events import SendResult, SendResultKind
 from contracts.media import own_media_id
@@ -192,10 +191,10 @@ def _refused(
 
 def _subject(subject: str, hotel: str) -> str:
     """`Re:` once, whatever stood before it."""
-    topic = _one_line(_REPLY_PREFIX.sub("", subject))
+    topic = one_line(_REPLY_PREFIX.sub("", subject))
     if subject:
         return f"Re: {topic}"
-    return f"A message from {_one_line(hotel)}" if hotel else "A message for you"
+    return f"A message from {one_line(hotel)}" if hotel else "A message for you"
 
 
 def html_of(text: str) -> str:
@@ -214,18 +213,6 @@ def _link(address: str) -> str:
     end = len(address) - len(address.rstrip(".,;:!?)"))
     shown = address[: len(address) - end] if end else address
     return f'<a href="{shown}">{shown}</a>{address[len(shown) :]}'
-
-
-def mail_address(name: str, address: str) -> Address:
-    """An address as a header has it. Raises ValueError for what is none."""
-    local, _, domain = address.rpartition("@")
-    if not local or not domain:
-        raise ValueError("an address has a name, an @ and a domain")
-    return Address(_one_line(name), username=local, domain=domain)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _of(mail: EmailMessage, result: SendResultKind, reason: str | None = None) -> SendResult:

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from activities.channels.email_sender import hand_over, html_of, mail_address
+from activities.channels.email_addresses import mail_address
+from activities.channels.email_sender import hand_over, html_of
 from activities.looking import look_until
 from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
 from settings import Settings

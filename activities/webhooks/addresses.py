@@ -44,6 +44,10 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise _invalid("must be written in ASCII without spaces")
     if parts.username is not None or parts.fragment:
         raise _invalid("must hold neither a user's name nor a fragment")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise _invalid("must have a host's name that can be one") from None
     if allow_private:
         return
     address = _literal(host)
@@ -80,7 +84,7 @@ class GuardedNetwork(AsyncNetworkBackend):
         """Raises PrivateAddressError where every address is a private one, ConnectError where none answers."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: the name can be none, such as a..b
             raise httpcore.ConnectError("the name cannot be resolved") from error
         addresses = [str(each[4][0]) for each in found]
         allowed = [each for each in addresses if self._allow_private or _is_public_literal(each)]
