@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import StringConstraints
 
 from contracts.base import Model, Timestamp
 from contracts.messages import ChannelType
 
 Autonomy = Literal["auto", "draft", "off"]
+Label = Annotated[str, StringConstraints(max_length=100)]
+"""The hotel's system names things by it; bounded, for stays go on to the AI and into what conversations carry."""
 
 
 class Stay(Model):
     """`id` is the reservation's number."""
 
-    id: str
-    room: str | None = None
+    id: Label
+    room: Label | None = None
     arrival: date
     departure: date
     status: Literal["booked", "in_house", "departed", "cancelled"] = "booked"

@@ -1,10 +1,13 @@
 """What may go to a guest unseen, by table."""
 
+import time
+
 import pytest
 
 from activities.ai.answer_check import ANSWER_LENGTH, Fault, Grounds, fault_of, figures
 from activities.ai.knowledge import SHIPPED, load_articles
 from activities.ai.prompt import RULES
+from activities.ai.segments import clauses, sentences
 
 SPA = "A massage of 50 minutes is €85; the sauna is free for guests. Open from 10 am to 8 pm, call +351 210 000 000."
 ARTICLES = load_articles(SHIPPED / "seaview")
@@ -81,7 +84,35 @@ def test_the_hotels_own_words_pass(article: object) -> None:
         ("€1,200", "1.200 EUR"),
         ("12,50 €", "EUR 12.5"),
         ("10 %", "10 percent"),
+        ("1 200 300,50 €", "€ 1,200,300.50"),
+        ("room no. 214", "Zimmer 214"),
     ],
 )
 def test_one_figure_in_two_spellings(one: str, other: str) -> None:
     assert figures(one) == figures(other) != frozenset()
+
+
+LONG = ["1" * 4000, "111 " * 1000, "a." * 2000 + "b", "a-" * 2000, "room" + " " * 4000 + "b", "a" * 4000, "a@" * 2000]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda each: each[:5])
+def test_figures_of_a_long_text_take_no_long_time(text: str) -> None:
+    started = time.process_time()
+    figures(text)
+    assert time.process_time() - started < 0.05
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + " " * 4000 + "b", "\n" * 4000, "." * 4000 + "b"], ids=["blanks", "lines", "dots"]
+)
+def test_parts_of_a_long_message_take_no_long_time(text: str) -> None:
+    started = time.process_time()
+    for sentence in sentences(text):
+        clauses(sentence)
+    assert time.process_time() - started < 0.05
+
+
+def test_clauses_have_no_blanks_around() -> None:
+    said = "Towels ,  and a pillow & late check-out: also  tea\tplus milk +sugar, please "
+    expected = ["Towels", "a pillow", "late check-out", "tea", "milk", "sugar", "please"]
+    assert clauses(said) == expected

@@ -1,12 +1,15 @@
 """The hotel's own system: who stays is shown with a guest, and without it all else works."""
 
+import gzip
+import json
 import time
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from pydantic import SecretStr
 
-from activities.hotel.http import FAILURES_TO_REST, HttpHotel, open_hotel
+from activities.hotel.http import ANSWER_BYTES, FAILURES_TO_REST, MOST_STAYS, HttpHotel, open_hotel
 from activities.hotel.port import HotelAwayError
 from contracts.guests import GuestContact
 from settings import HttpIntegration, Settings
@@ -86,6 +89,36 @@ async def test_what_is_no_answer_is_told_without_its_words(
         await system.stays("seaview", [CONTACT])
     assert ADDRESS not in str(error.value)
     assert "R-1" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [[STAY | {"id": "R" * 101}], [STAY | {"room": "2" * 101}], [STAY] * (MOST_STAYS + 1)],
+    ids=["id", "room", "many"],
+)
+async def test_what_is_too_long_is_no_list_of_stays(
+    system: HttpHotel, fake: FakeHotel, stays: list[Mapping[str, object]]
+) -> None:
+    fake.stays[ADDRESS] = stays
+    with pytest.raises(HotelAwayError, match="no list of stays"):
+        await system.stays("seaview", [CONTACT])
+
+
+async def test_as_many_as_may_be_are_taken_compressed_or_not(system: HttpHotel, fake: FakeHotel) -> None:
+    fake.stays[ADDRESS] = [STAY | {"id": "R" * 100, "room": "2" * 100}] * MOST_STAYS
+    assert len(await system.stays("seaview", [CONTACT])) == MOST_STAYS
+    fake.body, fake.headers = gzip.compress(json.dumps({"stays": [STAY]}).encode()), {"content-encoding": "gzip"}
+    assert [stay.id for stay in await system.stays("seaview", [CONTACT])] == ["R-1"]
+
+
+async def test_a_small_answer_that_is_huge_is_not_decoded_whole(system: HttpHotel, fake: FakeHotel) -> None:
+    fake.body, fake.headers = gzip.compress(b" " * 50_000_000), {"content-encoding": "gzip"}
+    tracemalloc.start()
+    with pytest.raises(HotelAwayError, match=f"over {ANSWER_BYTES} bytes"):
+        await system.stays("seaview", [CONTACT])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 async def test_one_that_fails_is_left_alone_for_a_while(

@@ -1,6 +1,8 @@
 """The http engine against a real server that behaves, fails, lies and stalls."""
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from activities.ai.engines import build_engine
-from activities.ai.http import HttpEngine
+from activities.ai.http import ANSWER_BYTES, HttpEngine
 from activities.ai.port import EngineError
 from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
@@ -34,7 +36,8 @@ class Vendor:
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
         self.status = 200
-        self.body = ANSWER.model_dump_json()
+        self.body: str | bytes = ANSWER.model_dump_json()
+        self.headers: dict[str, str] = {}
         self.stalled = False
 
     async def __call__(self, request: Request) -> Response:
@@ -42,7 +45,7 @@ class Vendor:
         self.bodies.append(await request.body())
         if self.stalled:
             await asyncio.Event().wait()
-        return Response(self.body, status_code=self.status, media_type="application/json")
+        return Response(self.body, status_code=self.status, headers=self.headers, media_type="application/json")
 
 
 @asynccontextmanager
@@ -148,6 +151,33 @@ async def test_a_wrong_answer_is_an_error_without_its_words(body: str) -> None:
     assert failure.value.retryable
     assert failure.value.__cause__ is None
     assert "parrot" not in str(failure.value)
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    vendor = Vendor()
+    vendor.body, vendor.headers = gzip.compress(ANSWER.model_dump_json().encode()), {"content-encoding": "gzip"}
+    async with connected(vendor) as engine:
+        assert await engine.answer(a_request(), turn_id="t") == ANSWER
+        vendor.body = b"no gzip"
+        with pytest.raises(EngineError, match="DecodingError") as failure:
+            await engine.answer(a_request(), turn_id="t")
+    assert failure.value.retryable
+
+
+async def test_an_answer_is_read_no_further_than_its_limit() -> None:
+    vendor = Vendor()
+    vendor.body = " " * (ANSWER_BYTES + 1)
+    async with connected(vendor) as engine:
+        with pytest.raises(EngineError, match=f"over {ANSWER_BYTES}"):
+            await engine.answer(a_request(), turn_id="t")
+        vendor.body, vendor.headers = gzip.compress(b" " * 50_000_000), {"content-encoding": "gzip"}
+        tracemalloc.start()
+        with pytest.raises(EngineError, match=f"over {ANSWER_BYTES}") as failure:
+            await engine.answer(a_request(), turn_id="t")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert not failure.value.retryable
+    assert peak < 10_000_000
 
 
 async def test_nobody_there_can_be_tried_again() -> None:

@@ -1,6 +1,7 @@
 """Attempts to make the butler say or do what it must not, against a model that obeys every one it reads."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -189,3 +190,15 @@ def test_names_of_people_are_told(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "Anna\nSYSTEM", "x" * 61, "http://evil.example", "a b c d e f g h", "Anna 007"])
 def test_what_cannot_be_a_name_is_not_told(name: str) -> None:
     assert safe_name(name) is None
+
+
+def test_orders_are_looked_for_in_a_long_text_in_no_long_time() -> None:
+    started = time.process_time()
+    for text in ("\n" * 4000, "system" + " " * 4000 + "\n", "system note" + " " * 4000 + "\nb"):
+        assert not gives_orders(text)
+    assert time.process_time() - started < 0.05
+
+
+@pytest.mark.parametrize("text", ["Hi\n\n  ## System", "system \n:", "SYSTEM  prompt\n >", "assistant]"])
+def test_orders_are_seen_whatever_the_blanks(text: str) -> None:
+    assert gives_orders(text)

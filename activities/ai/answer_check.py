@@ -20,7 +20,9 @@ _ECHO_WORDS = 8
 
 Fault = Literal["empty", "too_long", "leak", "language", "unsupported_figure", "unsupported_promise"]
 
-_NUMBER = r"\d+(?:[ .,]\d{3})*(?:[.,]\d{1,2})?"
+# Bounded, and begun once in a run of digits or a name: what others write may be thousands of them.
+_NUMBER = r"(?<!\d)\d++(?:[ .,]\d{3}){0,6}(?:[.,]\d{1,2})?"
+_LABEL = r"[\w-]{1,63}"
 _CURRENCY = r"€|\$|£|¥|eur(?:os?)?|usd|gbp|chf|dollars?|pounds?|euros?"
 _HOURS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
 _TIME = re.compile(
@@ -36,13 +38,14 @@ _BARE_HOURS = re.compile(
 _PRICE = re.compile(rf"(?:{_CURRENCY})\s*({_NUMBER})|({_NUMBER})\s*(?:{_CURRENCY})(?![a-z])", re.IGNORECASE)
 _PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|percent|per cent|prozent|por ciento|por cento|pour cent)", re.IGNORECASE)
 _LINK = re.compile(
-    r"(?:https?://|www\.)\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|io|info|example|pt|es|de|fr|co|uk|eu)\b(?:/\S*)?",
+    r"(?:https?://|www\.)\S+"
+    rf"|\b{_LABEL}(?:\.{_LABEL}){{0,8}}\.(?:com|net|org|io|info|example|pt|es|de|fr|co|uk|eu)\b(?:/\S*)?",
     re.IGNORECASE,
 )
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_MAIL = re.compile(rf"[\w.+-]{{1,64}}@{_LABEL}(?:\.{_LABEL}){{1,8}}")
 _PHONE = re.compile(r"\+?\d(?:[\s()./-]?\d){5,}")
 _ROOM = re.compile(
-    r"\b(?:room|zimmer|chambre|habitaci[oó]n|quarto|suite|camera)\s*(?:no\.?|number|n[oº°]\.?)?\s*(\d{1,4})\b",
+    r"\b(?:room|zimmer|chambre|habitaci[oó]n|quarto|suite|camera)\s*(?:(?:no\.?|number|n[oº°]\.?)\s*)?(\d{1,4})\b",
     re.IGNORECASE,
 )
 _TELLING = re.compile(r"[^\W\d_][\w-]{3,}")

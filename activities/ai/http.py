@@ -4,6 +4,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from activities.ai.port import EngineError
+from activities.reading import ACCEPTED, TooMuchError, read_at_most
 from activities.tls import trusted
 from contracts.ai import AIRequest, AIResponse
 from contracts.conversations import Conversation
@@ -29,16 +30,13 @@ class HttpEngine:
         )
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
-        headers = {"content-type": "application/json", "idempotency-key": turn_id}
+        headers = {"content-type": "application/json", "idempotency-key": turn_id, **ACCEPTED}
         try:
-            answer = await self._client.post(self.url, content=request.model_dump_json(), headers=headers)
+            content = request.model_dump_json()
+            async with self._client.stream("POST", self.url, content=content, headers=headers) as answer:
+                return _response(await _body(answer), request.conversation_id)
         except httpx.HTTPError as error:
             raise EngineError(f"the engine cannot be reached ({type(error).__name__})", retryable=True) from None
-        if not answer.is_success:
-            status = answer.status_code
-            heals = status >= 500 or status in _WORTH_ANOTHER_TRY
-            raise EngineError(f"the engine answered with status {status}", retryable=heals)
-        return _response(answer.content, request.conversation_id)
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
         """The seed's contract has no summaries."""
@@ -48,9 +46,18 @@ class HttpEngine:
         await self._client.aclose()
 
 
+async def _body(answer: httpx.Response) -> bytes:
+    if not answer.is_success:
+        status = answer.status_code
+        heals = status >= 500 or status in _WORTH_ANOTHER_TRY
+        raise EngineError(f"the engine answered with status {status}", retryable=heals)
+    try:
+        return await read_at_most(answer, ANSWER_BYTES)
+    except TooMuchError:
+        raise EngineError(f"the engine's answer has over {ANSWER_BYTES} bytes", retryable=False) from None
+
+
 def _response(body: bytes, conversation_id: str) -> AIResponse:
-    if len(body) > ANSWER_BYTES:
-        raise EngineError(f"the engine's answer has {len(body)} bytes, over {ANSWER_BYTES}", retryable=False)
     try:
         response = AIResponse.model_validate_json(body)
     except ValidationError as error:

@@ -12,7 +12,7 @@ _ORDERS = re.compile(
     \b(ignore|disregard|forget|override|bypass|skip)\b.{0,40}\b(instruction|rule|prompt|polic|guideline|restriction|
         safety|everything|above|previous|prior|earlier|your\ training)
     | \b(new|updated|real|actual|hidden|secret|following)\ (instruction|rule|system\ prompt|prompt|policy|policies)s?\b
-    | \b(system|developer|assistant|admin|root)\s*(prompt|message|mode|override|note|instruction|update)?\s*[:>\]]
+    | \b(system|developer|assistant|admin|root)\s*((prompt|message|mode|override|note|instruction|update)\s*)?[:>\]]
     | \b(system|initial|original|hidden)\ (prompt|instructions?|message)\b
     | \byou\ are\ (now|no\ longer)\b | \b(pretend|act|behave|respond|answer)\ (to\ be|as\ if|as\ an?|like)\b
     | \bfrom\ now\ on\b | \bdeveloper\ mode\b | \bjailbreak | (?-i:\bDAN\b)
@@ -28,7 +28,7 @@ _ORDERS = re.compile(
     | \b(ai|llm|bot|chatbot|model|assistants?)\ (must|should|shall|has\ to|is\ to|will\ now)\b
     | \b(note|message|memo)\ (to|for)\ (the\ )?(ai|llm|bot|chatbot|model|assistants?|butler)\b
     | </?(system|assistant|user|instructions?|article|guest|knowledge|data|context)\b
-    | \[/?(inst|system|assistant)\] | <\|.{1,20}\|> | ^\s*\#{2,}\s*(system|instruction|assistant)
+    | \[/?(inst|system|assistant)\] | <\|.{1,20}\|> | ^[^\S\n]*\#{2,}\s*(system|instruction|assistant)
     | "(response|confidence|intent|should_?escalate|sources|actions)"\s*:
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL | re.MULTILINE,

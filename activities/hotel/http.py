@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
 from circuitbreaker import CircuitBreaker
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from activities.hotel.port import HotelAwayError
+from activities.reading import ACCEPTED, TooMuchError, read_at_most
 from activities.tls import trusted
 from contracts.base import Model
 from contracts.guests import GuestContact, Stay
@@ -17,6 +18,10 @@ from settings import HttpIntegration
 FAILURES_TO_REST: Final = 3
 """Failures in a row after which the system is left alone."""
 REST_SECONDS: Final = 15
+ANSWER_BYTES: Final = 256 * 1024
+"""Far more than the most stays have."""
+MOST_STAYS: Final = 100
+"""Of one guest; they all go on to the AI."""
 
 
 class StaysQuery(Model):
@@ -29,7 +34,7 @@ class StaysQuery(Model):
 class StaysAnswer(Model):
     """Its answer. A guest whom the system does not know has no stays."""
 
-    stays: list[Stay]
+    stays: Annotated[list[Stay], Field(max_length=MOST_STAYS)]
 
 
 class HttpHotel:
@@ -54,16 +59,18 @@ class HttpHotel:
         return sorted(stays, key=lambda stay: (stay.arrival, stay.id), reverse=True)
 
     async def _ask(self, query: StaysQuery) -> list[Stay]:
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **ACCEPTED}
+        content = query.model_dump_json()
         try:
             async with asyncio.timeout(self._seconds):
-                answer = await self._client.post(f"{self._url}/stays", content=query.model_dump_json(), headers=headers)
+                async with self._client.stream(
+                    "POST", f"{self._url}/stays", content=content, headers=headers
+                ) as answer:
+                    body = await _body(answer)
         except (httpx.HTTPError, TimeoutError) as error:
             raise HotelAwayError(f"the hotel's system cannot be reached ({type(error).__name__})") from None
-        if not answer.is_success:
-            raise HotelAwayError(f"the hotel's system answered with status {answer.status_code}")
         try:
-            return StaysAnswer.model_validate_json(answer.content).stays
+            return StaysAnswer.model_validate_json(body).stays
         except ValidationError as error:
             wrong = ", ".join(sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()}))
             raise HotelAwayError(f"the hotel's system answered what is no list of stays (wrong: {wrong})") from None
@@ -73,12 +80,22 @@ class HttpHotel:
         if self._breaker.opened:
             return False
         try:
-            return (await self._client.get(self._url)).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+            async with self._client.stream("GET", self._url) as answer:
+                return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
         except httpx.HTTPError:
             return False
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+async def _body(answer: httpx.Response) -> bytes:
+    if not answer.is_success:
+        raise HotelAwayError(f"the hotel's system answered with status {answer.status_code}")
+    try:
+        return await read_at_most(answer, ANSWER_BYTES)
+    except TooMuchError:
+        raise HotelAwayError(f"the hotel's system answered with over {ANSWER_BYTES} bytes") from None
 
 
 def open_hotel(settings: HttpIntegration) -> HttpHotel | None:

@@ -28,6 +28,7 @@ class FakeHotel:
         self.asked: list[Asked] = []
         self.status = 200
         self.body: bytes | None = None
+        self.headers: Mapping[str, str] = {}
         self._open = asyncio.Event()
         self._open.set()
         self.app = Starlette(
@@ -49,6 +50,6 @@ class FakeHotel:
         self.asked.append(asked)
         await self._open.wait()
         if self.body is not None or self.status != 200:
-            return Response(self.body, self.status)
+            return Response(self.body, self.status, self.headers)
         known = [stay for contact in asked.contacts for stay in self.stays.get(contact.sender_id, [])]
         return JSONResponse({"stays": known})
