@@ -27,7 +27,7 @@ MESSAGES: Final = 3
 PAGE: Final = 50
 DEEP: Final = 1000
 """The page whose price must be the first one's."""
-TURNS: Final = 400
+TURNS: Final = 1000
 WARM: Final = 50
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
 
