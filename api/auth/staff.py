@@ -29,7 +29,8 @@ BY_OTHERS: Final = ("role", "properties", "disabled")
 Email = Annotated[
     str,
     StringConstraints(min_length=3, max_length=320),
-    Field(json_schema_extra={"pattern": r"^\s*[^\s@]+@\S+\s*$"}),
+    # Python takes these for blanks, too; the \s of other readers of the pattern does not.
+    Field(json_schema_extra={"pattern": r"^\s*[^\s@\u001c-\u001f\u0085]+@[^\s\u001c-\u001f\u0085]+\s*$"}),
 ]
 Name = Annotated[NotBlank, StringConstraints(max_length=200)]
 Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
