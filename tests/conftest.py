@@ -25,10 +25,12 @@ import settings as configuration
 import tests.fakes.graph
 import tests.fakes.twilio
 from activities.storage.database import Database
+from activities.storage.log_writer import LiveStream
+from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
 from embedded import PostgresServer, RedisServer, TemporalServer
 from settings import Property, Settings, TwilioChannel, WhatsAppChannel, load_settings
-from tests.api import Api, running_api
+from tests.api import Api, Person, running_api
 from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
@@ -179,6 +181,17 @@ async def _end(workflow: WorkflowHandle[object, object]) -> None:
 @pytest.fixture
 def conversations(client: Client, settings: Settings) -> Conversations:
     return Conversations(client, settings)
+
+
+@pytest.fixture
+def publications(database: Database, redis: Redis) -> Publications:
+    return Publications(database, LiveStream(redis))
+
+
+@pytest.fixture
+async def marta(api: Api, hotel: str) -> Person:
+    """Somebody at the hotel's desk."""
+    return await api.person(hotel)
 
 
 @pytest.fixture

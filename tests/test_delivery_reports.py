@@ -28,11 +28,6 @@ def reports(database: Database, redis: Redis) -> DeliveryReports:
 
 
 @pytest.fixture
-def publications(database: Database, redis: Redis) -> Publications:
-    return Publications(database, LiveStream(redis))
-
-
-@pytest.fixture
 def publication(hotel: str) -> Publication:
     """A conversation whose first message from the hotel has just been sent."""
     contact_key = uuid.uuid4().hex[:26].translate(str.maketrans("0189", "wxyz"))

@@ -4,11 +4,8 @@ import uuid
 from contextlib import AsyncExitStack
 
 import pytest
-from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
-from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from api.live.telling import Rendered, render
 from contracts.frames import ServerFrame
@@ -17,16 +14,6 @@ from tests.api import Api, Person, running_api
 from tests.live import Client, Story, guest, opened, staff
 from tests.support import eventually
 from workflows.client import contact_key
-
-
-@pytest.fixture
-def publications(database: Database, redis: Redis) -> Publications:
-    return Publications(database, LiveStream(redis))
-
-
-@pytest.fixture
-async def marta(api: Api, hotel: str) -> Person:
-    return await api.person(hotel)
 
 
 def _story(publications: Publications, hotel: str, visitor: Client | None = None) -> Story:

@@ -49,16 +49,6 @@ async def settings(base_settings: Settings, own_postgres: PostgresServer, own_re
     return settings
 
 
-@pytest.fixture
-def publications(database: Database, redis: Redis) -> Publications:
-    return Publications(database, LiveStream(redis))
-
-
-@pytest.fixture
-async def marta(api: Api, hotel: str) -> Person:
-    return await api.person(hotel)
-
-
 def _story(publications: Publications, hotel: str, visitor: Client | None = None) -> Story:
     sender = visitor.frames[0]["payload"]["visitorId"] if visitor is not None else uuid.uuid4().hex
     return Story(publications, hotel, contact_key("identity", hotel, "webchat", sender), sender)

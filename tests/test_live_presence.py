@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from api.live.presence import Presence
 from contracts.conversations import ConversationState
@@ -17,16 +15,6 @@ from settings import Settings
 from tests.api import Api, Person, running_api
 from tests.live import Client, Frame, Story, guest, is_message, of_type, staff
 from workflows.client import Conversations
-
-
-@pytest.fixture
-def publications(database: Database, redis: Redis) -> Publications:
-    return Publications(database, LiveStream(redis))
-
-
-@pytest.fixture
-async def marta(api: Api, hotel: str) -> Person:
-    return await api.person(hotel)
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from redis.asyncio import Redis
 from sqlalchemy import update
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.tables import StaffRow
 from contracts.conversations import Conversation, ConversationState
@@ -22,16 +20,6 @@ from settings import Property, Settings
 from tests.api import Api, Person, running_api
 from tests.live import Client, Story, guest, is_message, of_type, opened, staff
 from workflows.client import Conversations
-
-
-@pytest.fixture
-def publications(database: Database, redis: Redis) -> Publications:
-    return Publications(database, LiveStream(redis))
-
-
-@pytest.fixture
-async def marta(api: Api, hotel: str) -> Person:
-    return await api.person(hotel)
 
 
 @pytest.fixture
