@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, StringConstraints, Tag
 
-from contracts.base import A_DURATION, DESCRIBED_AS_DURATION, Body, Model, NotBlank, Timestamp
+from contracts.base import A_DURATION, Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
@@ -50,7 +50,7 @@ class CreateTask(Body):
     description: Annotated[str, Field(max_length=4096)] = ""
     priority: Priority = "normal"
     due_in: Annotated[
-        Annotated[timedelta, Field(gt=timedelta(0), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION] | None,
+        Annotated[timedelta, Field(gt=timedelta(0), le=YEAR), A_DURATION] | None,
         Field(description="After what happened; `PT2H`."),
     ] = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None

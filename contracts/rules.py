@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from contracts.base import A_DURATION, A_NUMBER, DESCRIBED_AS_DURATION, Model
+from contracts.base import A_DURATION, A_NUMBER, Model
 from contracts.guests import Autonomy
 
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -54,7 +54,7 @@ class BusinessHours(Model):
 
 YEAR = timedelta(days=365)
 """Beyond it nobody waits, and beyond a few thousand no calendar reaches."""
-UpToAYear = Annotated[timedelta, Field(ge=timedelta(0), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION]
+UpToAYear = Annotated[timedelta, Field(ge=timedelta(0), le=YEAR), A_DURATION]
 
 
 class ServiceLevel(Model):
@@ -145,20 +145,14 @@ class PolicyChanges(Model):
     """What may be changed while a conversation runs; None leaves a rule as it is."""
 
     escalation_threshold: Annotated[float, Field(ge=0, le=1), A_NUMBER] | None = None
-    ai_timeout: (
-        Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(minutes=10)), A_DURATION, DESCRIBED_AS_DURATION] | None
-    ) = None
+    ai_timeout: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(minutes=10)), A_DURATION] | None = None
     max_retries: Annotated[int, Field(ge=0, le=20), A_NUMBER] | None = None
-    debounce: (
-        Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=1)), A_DURATION, DESCRIBED_AS_DURATION] | None
-    ) = None
+    debounce: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(minutes=1)), A_DURATION] | None = None
     never_ai: list[Topic] | None = None
     autonomy: Autonomy | None = None
     approvals: dict[ActionType, Approval] | None = None
     service_levels: dict[Priority, ServiceLevel] | None = None
-    idle_timeout: (
-        Annotated[timedelta, Field(ge=timedelta(minutes=1), le=YEAR), A_DURATION, DESCRIBED_AS_DURATION] | None
-    ) = None
+    idle_timeout: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=YEAR), A_DURATION] | None = None
     escalated_timeout: UpToAYear | None = None
     resolved_window: UpToAYear | None = None
     summaries: StrictBool | None = None
