@@ -7,13 +7,18 @@ const commands = document.querySelectorAll("[data-command]");
 let token = sessionStorage.getItem("token"), me, socket, openId, delay = 500, typingTimer, typedAt = 0, replyId;
 
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const line = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+const line = (tag, text, ...children) => {
+  const made = Object.assign(document.createElement(tag), { textContent: text });
+  made.append(...children);
+  return made;
+};
 const tell = (text) => { element("alert").textContent = text; };
 const send = (type, payload, id) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, payload, id }));
 
 async function api(method, path, body) {
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
   const answer = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
+  if (answer.ok && path.startsWith("/media/")) return answer.blob();
   const content = await answer.json().catch(() => null);
   if (answer.ok) return content;
   if (answer.status === 401 && path !== "/auth/login") signOut();
@@ -23,6 +28,12 @@ async function api(method, path, body) {
 async function trying(action) {
   tell("");
   try { return await action(); } catch (error) { tell(error.message); }
+}
+
+function button(text, action) {
+  const made = Object.assign(line("button", text), { type: "button" });
+  made.addEventListener("click", () => trying(action));
+  return made;
 }
 
 async function signIn() {
@@ -113,15 +124,25 @@ function showList() {
 }
 
 function entry(each) {
-  const button = line("button", "");
+  const shown = button("", () => open(each.conversationId).then(() => element("title").focus()));
   const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : ""];
-  button.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
-  button.dataset.id = each.conversationId;
-  if (each.conversationId === openId) button.setAttribute("aria-current", "true");
-  button.addEventListener("click", () => trying(() => open(each.conversationId).then(() => element("title").focus())));
-  const item = line("li", "");
-  item.append(button);
-  return item;
+  shown.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
+  shown.dataset.id = each.conversationId;
+  if (each.conversationId === openId) shown.setAttribute("aria-current", "true");
+  return line("li", "", shown);
+}
+
+function question(action) {
+  const decide = (approve) => async () => keep(await api("POST", `/conversations/${openId}/actions/${action.id}`, { approve }));
+  const wanted = [action.type.replaceAll("_", " "), ...Object.values(action.params ?? {})].join(" · ");
+  return line("p", `The AI asks: ${wanted} `, button("Approve", decide(true)), button("Refuse", decide(false)));
+}
+
+async function download(file) {
+  const own = file.url.startsWith("/api/v1/media/"); // read with the session, which a plain link would not carry
+  if (!own && !/^https?:/.test(file.url)) throw new Error(`${file.name} has not been fetched yet.`);
+  const href = own ? URL.createObjectURL(await api("GET", file.url.slice(7))) : file.url;
+  Object.assign(document.createElement("a"), { href, download: file.name, target: "_blank", rel: "noopener" }).click();
 }
 
 const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
@@ -151,12 +172,12 @@ function showMessage(message) {
 function showMessages() {
   const names = { guest: "Guest", ai: "AI", staff: "Staff", system: "System" };
   const items = [...messages.values()].sort((a, b) => a.seq - b.seq).map((message) => {
-    const item = line("li", "");
-    item.className = message.private ? "private" : message.author;
     const time = new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
     const sure = message.ai ? `${Math.round(message.ai.confidence * 100)} % sure` : "";
     const facts = [time, message.private ? "private note" : message.delivery.state, message.delivery.reason, sure];
-    item.append(line("strong", message.authorName ?? names[message.author]), line("p", message.content), line("small", facts.filter(Boolean).join(" · ")));
+    const files = (message.attachments ?? []).map((file) => button(file.name, () => download(file)));
+    const item = line("li", "", line("strong", message.authorName ?? names[message.author]), line("p", message.content), ...files, line("small", facts.filter(Boolean).join(" · ")));
+    item.className = message.private ? "private" : message.author;
     return item;
   });
   element("messages").replaceChildren(...items);
@@ -165,13 +186,14 @@ function showMessages() {
 
 function showFacts(each) {
   const [over, mine] = [each.state === "resolved", each.assignedTo === me.id];
-  const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over };
+  const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over, reviewed: !each.needsReview };
   const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
   element("title").textContent = nameOf(each);
   element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${new Date(each.responseDueAt).toLocaleTimeString([], { timeStyle: "short" })}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
-  for (const button of commands) button.disabled = off[button.dataset.command];
+  element("actions").replaceChildren(...(each.pendingActions ?? []).map(question));
+  for (const command of commands) command.disabled = off[command.dataset.command];
 }
 
 function showTyping(text) {
@@ -191,8 +213,8 @@ async function reply() {
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
 submitted("login", signIn), submitted("reply", reply);
-for (const button of commands)
-  button.addEventListener("click", () => trying(async () => keep(await api("POST", `/conversations/${openId}/${button.dataset.command}`, {}))));
+for (const each of commands)
+  each.addEventListener("click", () => trying(async () => keep(await api("POST", `/conversations/${openId}/${each.dataset.command}`, {}))));
 element("filter").addEventListener("change", () => trying(refresh));
 element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));
 element("use").addEventListener("click", () => {

@@ -326,6 +326,18 @@ async def test_nobody_is_written_to_whom_no_mail_can_reach(smtp: FakeSmtp, api: 
     assert (*problem(refused), refused.json()["field"]) == (422, "invalid", "recipientId")
 
 
+async def test_who_is_written_to_first_is_known_when_they_answer(
+    smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str
+) -> None:
+    agent = await api.person(hotel)
+    opening = {"propertyId": hotel, "channelType": "email", "recipientId": " Ana@Guest.test", "content": "Welcome!"}
+    opened = await agent.http.post("/api/v1/conversations", json=opening)
+    assert opened.status_code == 201, opened.text
+    assert (await bring(api, hotel, mail_from("Ana <ana@GUEST.test>", "When is breakfast?"))).status_code == 202
+    assert [each.outcome for each in await _outcomes(ana, 1)] == ["answered"]
+    assert (await ana.conversation()).conversation_id == opened.json()["conversationId"]
+
+
 async def test_a_secret_may_stand_in_the_query_or_a_header(smtp: FakeSmtp, api: Api, hotel: str) -> None:
     body = bytes(mail_from(ANA))
     path = f"/webhooks/email/raw/{hotel}"

@@ -15,14 +15,21 @@ _USER_ID: Final = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
 
 def address(adapter: str, recipient_id: str) -> str:
     """A recipient as the adapter's network names them. Raises Invalid for what is none there."""
-    if adapter == email.ADAPTER and not can_be_written_to(recipient_id):
-        raise Invalid("recipientId: must be an address that a mail can go to", field="recipientId")
+    if adapter == email.ADAPTER:
+        return _mail_address(recipient_id.strip().lower())
     if adapter not in (whatsapp.ADAPTER, twilio.ADAPTER) or _is_settled(adapter, recipient_id):
         return recipient_id
     number = _NUMBER.fullmatch(recipient_id.translate(_BETWEEN))
     if number is None:
         raise Invalid("recipientId: must be a number in international form, such as +351910000000", field="recipientId")
     return number[1] if adapter == whatsapp.ADAPTER else f"+{number[1]}"
+
+
+def _mail_address(written: str) -> str:
+    """In small letters, as the sender of a mail is known: no mail system of today tells Ana@ from ana@."""
+    if not can_be_written_to(written):
+        raise Invalid("recipientId: must be an address that a mail can go to", field="recipientId")
+    return written
 
 
 def _is_settled(adapter: str, recipient_id: str) -> bool:
