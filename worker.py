@@ -211,6 +211,7 @@ def served_activities(queue: TaskQueue, activities: Activities) -> list[Callable
     serves: dict[TaskQueue, list[Callable[..., object]]] = {
         TaskQueue.GATEWAY: [
             turns.look_up,
+            turns.answer,
             turns.deliver_and_publish,
             activities.tasks.publish_task,
             activities.automations.act,

@@ -90,6 +90,8 @@ class ConversationPolicy(Model):
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
     ai_timeout: timedelta = timedelta(seconds=30)
     max_retries: int = Field(default=3, ge=0)
+    answers_at_once: bool = False
+    """To ask the AI is but to compute: the worker that has the conversation does it itself."""
     debounce: timedelta = timedelta(0)
     message_age_limit: timedelta = timedelta(hours=24)
     never_ai: list[Topic] = list(TOPICS)

@@ -82,6 +82,9 @@ class TemporalServer(Service):
             *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
             *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
             *(("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL") if self._file else ()),
+            # What those queues have done they otherwise let go of every 30 s, and go through it again at each new task.
+            *("--dynamic-config-value", 'history.transferProcessorUpdateAckInterval="1s"'),
+            *("--dynamic-config-value", 'history.timerProcessorUpdateAckInterval="1s"'),
             # A conversation that goes on in a new run within a second of the last one would else wait that second.
             *("--dynamic-config-value", 'history.workflowIdReuseMinimalInterval="0s"'),
             *("--namespace", self._namespace),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,10 +43,12 @@ async def eventually(look: Callable[[], Awaitable[T | None]], *, what: str, seco
 
 
 @asynccontextmanager
-async def workers(settings: Settings, client: Client) -> AsyncIterator[None]:
+async def workers(
+    settings: Settings, client: Client, queues: Iterable[TaskQueue] = tuple(TaskQueue)
+) -> AsyncIterator[None]:
     """Worker processes' worth of workers, in this process."""
     async with worker.dependencies(settings, client) as activities, AsyncExitStack() as running:
-        for queue in TaskQueue:
+        for queue in queues:
             await running.enter_async_context(worker.build_worker(client, queue, activities))
         await worker.make_current(client)
         yield

@@ -14,6 +14,7 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         escalation_threshold=settings.routing.escalation_threshold,
         ai_timeout=_ms(settings.routing.ai_timeout),
         max_retries=settings.routing.max_retries,
+        answers_at_once=_answers_at_once(settings, property_id),
         debounce=_ms(shared.debounce[channel_type]),
         idle_timeout=_ms(shared.idle_timeout),
         escalated_timeout=_ms(shared.escalated_timeout),
@@ -31,6 +32,12 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
 def business_hours(settings: Settings, property_id: str) -> BusinessHours | None:
     """When people of a property are there; None: at any time."""
     return _hours(settings.properties[property_id]) if property_id in settings.properties else None
+
+
+def _answers_at_once(settings: Settings, property_id: str) -> bool:
+    """Where neither the engine nor the hotel's own system is another's server, nothing can keep a worker waiting."""
+    ai = settings.ai_of(property_id)
+    return {ai.engine, *ai.fallback} == {"embedded"} and settings.integration.http.url is None
 
 
 def _of_hotel(hotel: Property) -> dict[str, object]:

@@ -167,13 +167,14 @@ class TurnTaker:
 
         Not a local activity, however fast the engine: a query may end a workflow task while one runs, and a replay
         then reads another order of things. Five events a message are cheaper than a conversation that never goes on.
+        On the workflow's own queue Temporal gives it, as a rule, to the worker that asks, in the answer to its task.
         """
         record = self._record
         ask.publication = self._drain.lend()
         return workflow.start_activity_method(
             Turns.answer,
             ask,
-            task_queue=TaskQueue.AI,
+            task_queue=TaskQueue.GATEWAY if record.policy.answers_at_once else TaskQueue.AI,
             start_to_close_timeout=record.policy.ai_timeout,
             schedule_to_close_timeout=record.policy.ai_timeout,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,

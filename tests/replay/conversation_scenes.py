@@ -30,6 +30,12 @@ async def test_quick_answers_and_a_summary(scene: Guest, stack: Stack, quick: No
     await resolved(stack, scene)
 
 
+async def test_an_answer_at_once(scene: Guest, stack: Stack, quick: None) -> None:
+    assert stack.settings.ai_of(stack.hotel).engine == "embedded"
+    await scene.ask("What time is breakfast?")
+    await settled(stack, scene)
+
+
 async def test_slow_answers_and_a_summary(scene: Guest, stack: Stack, working: None) -> None:
     for question in ("What time is breakfast?", "Is there parking?"):
         assert (await scene.ask(question)).outcome == "answered"
