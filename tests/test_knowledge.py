@@ -178,6 +178,7 @@ def test_csv_has_lists_divided_by_bars() -> None:
         ("# 你好\ntext", "id"),
         ("---\ntitle: A\n", "must end with"),
         ("---\n{\n---\ntext", "not YAML"),
+        (f"---\ntitle: {'a' * 200_000}\n---\ntext", "no more than 200,000 characters"),
         ("---\n- a\n---\ntext", "must hold keys"),
         (f"---\n{'[' * 2000}\n---\ntext", "nested too deep"),
         ("---\n? [a]\n: b\n---\ntext", "not YAML"),

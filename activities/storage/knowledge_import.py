@@ -21,6 +21,9 @@ _LISTS = ("questions", "names", "words")
 ARTICLES = 1_000
 """The most in one import: all are written in one transaction, and the property's other writers wait for it."""
 
+FRONT_MATTER_LENGTH = 200_000
+"""Most characters of it, more than the fullest article needs: a megabyte of odd YAML is read for half a minute."""
+
 
 class _ReadArticle(NamedArticle):
     """YAML can name characters that its file does not hold.
@@ -99,6 +102,9 @@ def _with_front_matter(content: str) -> NamedArticle:
     front, closing, text = content.removeprefix(f"{_FENCE}\n").partition(f"\n{_FENCE}\n")
     if not closing:
         raise Invalid("content: the front matter must end with a line of ---", field="content")
+    if len(front) > FRONT_MATTER_LENGTH:
+        said = f"content: the front matter must have no more than {FRONT_MATTER_LENGTH:,} characters"
+        raise Invalid(said, field="content")
     try:
         # Every scalar stays a text: making a date or what a tag names may fail in ways of its own.
         matter = yaml.BaseLoader(front).get_single_data()
