@@ -181,9 +181,9 @@ def config() -> None:
     def shown(value: object, name: Callable[[str], str] = to_camel) -> object:
         match value:
             case dict():
-                # Under these two the keys are ids, not names of ours.
+                # Under these the keys are ids, not names of ours.
                 return {
-                    name(key): shown(inner, str if key in ("properties", "codec_keys") else to_camel)
+                    name(key): shown(inner, str if key in ("properties", "codec_keys", "jwt_keys") else to_camel)
                     for key, inner in value.items()
                 }
             case str():

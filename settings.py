@@ -1,7 +1,7 @@
 """Typed settings: defaults, then gateway.yaml, then GATEWAY_* from the environment. Read by api and worker only.
 
 Keys are camelCase in the file and SNAKE_CASE in the environment (`routing.aiTimeout`, `GATEWAY_ROUTING__AI_TIMEOUT`).
-Durations are milliseconds, but `session.*` is in seconds.
+Durations are milliseconds, but `session.*` and `media.linkLifetime` are seconds.
 """
 
 import os

@@ -245,7 +245,10 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             tokens=tokens,
             sign_in=SignIn(staff, sessions, tokens, Failures(redis)),
             requests=Limit.of_requests(redis, settings.rate_limit),
-            mails=Limit(redis, "mails", amount=settings.channels.email.hourly_answers, seconds=3600),
+            mails={
+                each: Limit(redis, "mails", amount=settings.channels_of(each).email.hourly_answers, seconds=3600)
+                for each in settings.properties
+            },
             publications=Publications(database, live_stream, settings),
             media=MediaStore(settings),
             links=MediaLinks(settings),

@@ -1,6 +1,7 @@
 """What one api process holds; built once when it starts, found by every request and socket."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import temporalio.client
@@ -85,8 +86,8 @@ class State:
     tokens: Tokens
     sign_in: SignIn
     requests: Limit
-    mails: Limit
-    """How many mails of a conversation may be answered."""
+    mails: Mapping[str, Limit]
+    """How many mails of one conversation may be answered, by property."""
     publications: Publications
     media: MediaStore
     links: MediaLinks

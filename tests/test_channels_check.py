@@ -16,7 +16,9 @@ from contracts.messages import Attachment
 from contracts.names import TaskQueue
 from settings import Channels, Settings
 from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback
 from tests.fakes.graph import FakeGraph
+from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.fakes.twilio import ACCOUNT_SID, FakeTwilio
 from tests.support import Stack
 
@@ -25,13 +27,20 @@ async def _problems(settings: Settings) -> dict[str, str | None]:
     return {f"{each.channel} {each.looked_at}": each.problem for each in await check(settings)}
 
 
-async def test_all_is_well(settings: Settings, graph: FakeGraph, twilio: FakeTwilio, hotel: str) -> None:
-    settings.channels.messages.callback_url = "https://hotel.test/callback"
+async def test_all_is_well(
+    settings: Settings, graph: FakeGraph, twilio: FakeTwilio, smtp: FakeSmtp, callback: FakeCallback, hotel: str
+) -> None:
     graph.webhook = f"https://gateway.hotel.test/webhooks/whatsapp/{hotel}"
     twilio.webhook = f"https://gateway.hotel.test/webhooks/twilio/{hotel}"
     assert await _problems(settings) == dict.fromkeys(
-        ["messages settings", "whatsapp credentials", "whatsapp webhook", "twilio credentials", "twilio webhook"]
+        [
+            "messages callback",
+            *("whatsapp credentials", "whatsapp webhook"),
+            *("twilio credentials", "twilio webhook"),
+            *("email mail server", "email webhook"),
+        ]
     )
+    assert (smtp.attempts, callback.attempts) == ([], [])
 
 
 async def test_wrong_credentials_and_webhooks_are_named(
@@ -54,6 +63,31 @@ async def test_wrong_credentials_and_webhooks_are_named(
     assert found["twilio settings"] == "not set: channels.twilio.publicUrl"
     own.whatsapp.app_secret, own.whatsapp.api_base = SecretStr("s"), "http://127.0.0.1:1"
     assert "cannot be reached" in str((await _problems(settings))["whatsapp credentials"])
+
+
+async def test_what_is_wrong_with_e_mail_is_named(settings: Settings, smtp: FakeSmtp, hotel: str) -> None:
+    async with mail_server(FakeSmtp(login=("hotel", "right"))) as port:
+        email = settings.properties[hotel].channels.email
+        email.smtp_port, email.smtp_user, email.smtp_password = port, "hotel", SecretStr("right")
+        assert (await _problems(settings))["email mail server"] is None
+        email.smtp_password = SecretStr("wrong")
+        assert "535; check smtpUser" in str((await _problems(settings))["email mail server"])
+        email.smtp_password, email.smtp_user = None, None
+        assert "530 to fromAddress" in str((await _problems(settings))["email mail server"])
+        email.smtp_host, email.smtp_tls, email.smtp_password = "mail.test", "none", SecretStr("right")
+        assert "in the clear" in str((await _problems(settings))["email mail server"])
+    email.smtp_host, email.smtp_password, email.smtp_port = "127.0.0.1", None, 1
+    assert "cannot be reached" in str((await _problems(settings))["email mail server"])
+    email.from_address = None
+    email.secret = email.mailgun_signing_key = email.postmark_secret = email.sendgrid_secret = None
+    found = await _problems(settings)
+    assert found["email settings"] == "not set: channels.email.fromAddress"
+    assert "set one of secret, mailgunSigningKey" in str(found["email webhook"])
+
+
+async def test_a_callback_that_is_not_there_is_named(settings: Settings, hotel: str) -> None:
+    settings.channels.messages.callback_url = "http://127.0.0.1:1/callback"
+    assert "callbackUrl cannot be reached" in str((await _problems(settings))["messages callback"])
 
 
 def test_the_command_ends_with_one_where_something_is_wrong(

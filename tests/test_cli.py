@@ -49,12 +49,18 @@ async def test_config_shows_every_setting_with_the_value_in_force() -> None:
 
 
 async def test_what_config_shows_is_a_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = await gateway("config", PROPERTIES='{"Harbour_inn": {"name": "Harbour Inn"}}', SESSION__TTL="60")
+    done = await gateway(
+        "config",
+        PROPERTIES='{"Harbour_inn": {"name": "Harbour Inn"}}',
+        SESSION__TTL="60",
+        SECURITY__JWT_KEYS='{"key_a": "a long random text of 32 characters"}',
+    )
     (tmp_path / "gateway.yaml").write_text(done.output)
     monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.yaml"))
     settings = load_settings()
     assert settings.session.ttl == 60
     assert list(settings.properties) == ["Harbour_inn"]
+    assert list(settings.security.jwt_keys) == ["key_a"]
 
 
 async def test_config_hides_secrets() -> None:

@@ -198,7 +198,7 @@ async def test_a_machine_s_mail_is_shown_and_never_answered(
 
 
 async def test_a_loop_is_stopped(settings: Settings, smtp: FakeSmtp, working: None, ana: Guest, hotel: str) -> None:
-    settings.channels.email.hourly_answers = 3
+    settings.properties[hotel].channels.email.hourly_answers = 3
     async with running_api(settings) as api:
         for number in range(6):
             await bring(api, hotel, mail_from(ANA, f"Round {number}"))

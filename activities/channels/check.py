@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from activities.channels.email_sender import why_no_mail_leaves
 from settings import PropertyChannels, Settings
 
 TIMEOUT_SECONDS: Final = 10
@@ -73,8 +74,12 @@ async def _messages(asking: _Asking) -> list[Finding]:
     channel = asking.channels.messages
     if channel.secret is None and channel.callback_url is None:
         return []
-    settings = _missing("messages", {"secret": channel.secret, "callbackUrl": channel.callback_url})
-    return [asking.found("messages", "settings", settings)]
+    missing = _missing("messages", {"secret": channel.secret, "callbackUrl": channel.callback_url})
+    if missing or channel.callback_url is None:
+        return [asking.found("messages", "settings", missing)]
+    # Whatever it answers, it is there: what it would say to a message, only a message could tell.
+    answer = await _answered(asking.http.head(channel.callback_url), "callbackUrl")
+    return [asking.found("messages", "callback", answer if isinstance(answer, str) else None)]
 
 
 async def _whatsapp(asking: _Asking) -> list[Finding]:
@@ -135,7 +140,28 @@ async def _twilio(asking: _Asking) -> list[Finding]:
     return found
 
 
-CHECKS: Final[tuple[Callable[[_Asking], Awaitable[list[Finding]]], ...]] = (_messages, _whatsapp, _twilio)
+async def _email(asking: _Asking) -> list[Finding]:
+    """Who brings mail has nothing that we could ask with what we know; that one of them can come in is looked at."""
+    channel = asking.channels.email
+    way_out = {"smtpHost": channel.smtp_host, "fromAddress": channel.from_address}
+    ways_in = {
+        "secret": channel.secret,
+        "mailgunSigningKey": channel.mailgun_signing_key,
+        "postmarkSecret": channel.postmark_secret,
+        "sendgridSecret": channel.sendgrid_secret,
+    }
+    if not any((*way_out.values(), *ways_in.values())):
+        return []
+    missing = _missing("email", way_out)
+    server = missing or await why_no_mail_leaves(channel)
+    no_way_in = None if any(ways_in.values()) else f"no mail can come in; set one of {', '.join(ways_in)}"
+    return [
+        asking.found("email", "settings" if missing else "mail server", server),
+        asking.found("email", "webhook", no_way_in),
+    ]
+
+
+CHECKS: Final[tuple[Callable[[_Asking], Awaitable[list[Finding]]], ...]] = (_messages, _whatsapp, _twilio, _email)
 
 
 def _wrong_number(numbers: _IncomingNumbers | str, property_id: str) -> str | None:
@@ -163,13 +189,19 @@ def _missing(channel: str, keys: Mapping[str, object]) -> str | None:
 
 async def _ask(request: Awaitable[httpx.Response], kind: type[Answer]) -> Answer | str:
     """What a provider answers, or in words why it does not."""
-    try:
-        response = await request
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        return f"the provider cannot be reached ({type(error).__name__})"
+    response = await _answered(request, "the provider")
+    if isinstance(response, str):
+        return response
     if not response.is_success:
         return f"the provider answered {response.status_code}"
     try:
         return kind.model_validate_json(response.content)
     except ValidationError:
         return "the provider answered something that is not understood"
+
+
+async def _answered(request: Awaitable[httpx.Response], who: str) -> httpx.Response | str:
+    try:
+        return await request
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        return f"{who} cannot be reached ({type(error).__name__})"

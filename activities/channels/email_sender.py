@@ -135,6 +135,26 @@ async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -
     return _of(mail, "sent")
 
 
+async def why_no_mail_leaves(channel: EmailChannel) -> str | None:
+    """What the mail server has against us, found without sending anything; None where it takes us and our address."""
+    try:
+        async with _connected(channel) as server:
+            await server.mail(channel.from_address or "", options=_options("", channel))
+    except SettingsError as error:
+        return str(error)
+    except aiosmtplib.SMTPAuthenticationError as error:
+        return f"the mail server answered {error.code}; check smtpUser and smtpPassword"
+    except aiosmtplib.SMTPResponseException as error:
+        return f"the mail server answered {error.code} to fromAddress"
+    except aiosmtplib.SMTPNotSupported:
+        return "the mail server does not take addresses of the form of fromAddress"
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "the mail server's certificate is not trusted"
+        return f"the mail server cannot be reached ({type(error).__name__}); check smtpHost, smtpPort and smtpTls"
+    return None
+
+
 @asynccontextmanager
 async def _connected(channel: EmailChannel) -> AsyncIterator[aiosmtplib.SMTP]:
     """A connection, left politely after a mail and at once after anything else; what the leave brings is no news."""

@@ -233,7 +233,7 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
     attachments, refused = await _keep_files(state, property_id, message.id, inbound.files)
     content = "\n\n".join(part for part in (message.content, *refused) if part)
     counted = message.suppressed is None
-    looping = counted and (await state.mails.look(contact_key)).exceeded
+    looping = counted and (await state.mails[property_id].look(contact_key)).exceeded
     message = message.model_copy(
         update={
             "content": content,
@@ -243,7 +243,7 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
     )
     await state.reception.receive(property_id, ADAPTER, message, contact_key=contact_key)
     if counted and not looping:
-        await state.mails.take(contact_key)
+        await state.mails[property_id].take(contact_key)
 
 
 async def _keep_files(
