@@ -20,6 +20,8 @@ from settings import Settings
 from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback, signed_message
+from tests.fakes.smtp import FakeSmtp
+from tests.mails import HOTEL_ADDRESS
 from tests.support import Guest, Stack, command, eventually, guest_message, reply, workers
 from workflows.client import Conversations, connect
 
@@ -72,6 +74,23 @@ async def nobody_hands_over(database: Database) -> AsyncIterator[None]:
         got = await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('gateway_spool'))"))
         assert got.rowcount == 1
         yield
+
+
+async def test_what_storage_cannot_keep_of_a_mail_holds_nobody_up(
+    without_temporal: Settings, smtp: FakeSmtp, hotel: str, stack: Stack
+) -> None:
+    without_temporal.channels.email = smtp_settings = stack.settings.channels.email
+    assert smtp_settings.postmark_secret is not None
+    async with running_api(without_temporal) as away:
+        mail = await away.http.post(
+            f"/webhooks/email/postmark/{hotel}",
+            json={"From": "ana@guest.test", "To": HOTEL_ADDRESS, "TextBody": "a\0b", "Headers": []},
+            auth=("gateway", smtp_settings.postmark_secret.get_secret_value()),
+        )
+        other = await _post(away, hotel, "ben", "m1", "Hello")
+    assert (mail.status_code, other.status_code) == (200, 202)
+    payloads = [str(row["payload"]) for row in await stack.rows("SELECT payload FROM spool ORDER BY position")]
+    assert "ab" in payloads[0]
 
 
 async def test_messages_are_taken_and_answered_in_their_order_when_temporal_is_back(

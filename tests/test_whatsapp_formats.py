@@ -176,6 +176,7 @@ ROWS = [
         "[In reply to an earlier message]\nYes, that one",
         kind="text",
     ),
+    Row("quoted by a figure", {"text": {"body": "5"}, "context": CONTEXT}, "5", kind="text"),
     Row(
         "forwarded",
         {"text": {"body": "See you at eight"}, "context": {"forwarded": True}},

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from activities.channels.email_addresses import Marks, OurMessage
 from activities.channels.email_kinds import Kind, kind_of
 from activities.channels.email_reading import File, Mail, listed
-from activities.channels.email_text import visible_text
+from activities.channels.email_text import visible_text, whole_text
 from contracts.messages import DeliveryState, GuestMessage, Route
 from contracts.names import GUEST_CONTENT_LIMIT, contact_key_of
 
@@ -20,6 +20,7 @@ NAME_LIMIT: Final = 200
 SENDER_LIMIT: Final = 256
 SUBJECT_LIMIT: Final = 250
 _RECIPIENT: Final = re.compile(r"^(?:original-rcpt-to|removal-recipient):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_NAMED: Final = re.compile(r"^(?:x-)?(?:original-)?message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 REFERENCES: Final = 10
 """How many mails of a thread an answer names: its first and its newest."""
 
@@ -90,10 +91,18 @@ def understand(
 
 
 def _ours(mail: Mail, property_id: str, marks: Marks) -> list[OurMessage]:
-    """The messages of ours that a report is about: where it names or quotes their Message-IDs."""
-    places = [*(text for _, text in mail.reports), mail.text or "", mail.html or ""]
-    places += [*mail.all("in-reply-to"), *mail.all("references"), *mail.all("x-original-message-id")]
-    return list(dict.fromkeys(found for text in places for found in marks.messages_in(property_id, text)))
+    """The messages of ours that a report is about: those that it names by their Message-IDs, else all that it quotes.
+
+    What is returned names in its References what went before it, and that has arrived.
+    """
+    texts = [*(text for _, text in mail.reports), mail.text or "", mail.html or ""]
+    named = [*mail.all("x-original-message-id"), *(each for text in texts for each in _NAMED.findall(text))]
+    quoted = [*texts, *mail.all("in-reply-to"), *mail.all("references")]
+    return _messages_in(named, property_id, marks) or _messages_in(quoted, property_id, marks)
+
+
+def _messages_in(texts: list[str], property_id: str, marks: Marks) -> list[OurMessage]:
+    return list(dict.fromkeys(found for text in texts for found in marks.messages_in(property_id, text)))
 
 
 def _state(kind: Kind, mail: Mail) -> Literal[DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ] | None:
@@ -121,7 +130,7 @@ def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
     if not content and not files:
         content = mail.header("subject")[:SUBJECT_LIMIT]
     if len(content) > GUEST_CONTENT_LIMIT:  # the whole of it goes along as a file
-        files = (*files, File("message.txt", "text/plain", content.encode()))
+        files = (*files, File("message.txt", "text/plain", whole_text(mail.text, mail.html).encode()))
         content = content[:GUEST_CONTENT_LIMIT].rstrip() + " …"
     return content, files
 

@@ -30,6 +30,8 @@ from activities.channels.email_reading import (
     decoded_header,
     default_name,
     is_report,
+    quoted,
+    read_header,
     read_headers,
     read_mail,
 )
@@ -120,11 +122,11 @@ def mailgun_mail(form: Form) -> Mail:
     if (mime := form.fields.get("body-mime")) is not None:
         return read_mail(mime, recipients)
     headers = _header_pairs(form.text("message-headers")) or tuple(
-        (name, decoded_header(value)) for name in ("From", "To", "Subject", "Message-Id") if (value := form.text(name))
+        read_header(name, value) for name in ("From", "To", "Subject", "Message-Id") if (value := form.text(name))
     )
     present = {name.lower() for name, _ in headers}
     extra = (("From", form.text("from") or form.text("sender")), ("Subject", form.text("subject")))
-    headers += tuple((name, decoded_header(text)) for name, text in extra if text and name.lower() not in present)
+    headers += tuple(read_header(name, text) for name, text in extra if text and name.lower() not in present)
     return _mail(headers, form.text("body-plain"), form.text("body-html"), form.files, recipients)
 
 
@@ -138,7 +140,7 @@ def sendgrid_mail(form: Form) -> Mail:
     headers = read_headers(_parsed_headers(form.text("headers") or ""))
     present = {name.lower() for name, _ in headers}
     headers += tuple(
-        (name.capitalize(), decoded_header(text))
+        read_header(name.capitalize(), text)
         for name in ("from", "to", "subject")
         if (text := texts[name]) and name not in present
     )
@@ -194,7 +196,7 @@ def postmark_mail(body: bytes) -> Mail:
         return read_mail(inbound.raw_email.encode("utf-8", "surrogateescape"), recipients)
     sender = inbound.from_
     if sender and inbound.from_name and "<" not in sender:
-        sender = f"{_quoted(inbound.from_name)} <{sender}>"
+        sender = f"{quoted(inbound.from_name)} <{sender}>"
     named = (
         ("From", sender),
         ("To", inbound.to),
@@ -203,10 +205,10 @@ def postmark_mail(body: bytes) -> Mail:
         ("Subject", inbound.subject),
         ("Date", inbound.date),
     )
-    headers = tuple((name, decoded_header(value)) for name, value in named if value)
+    headers = tuple(read_header(name, value) for name, value in named if value)
     present = {name.lower() for name, _ in headers}
     headers += tuple(
-        (each.name, decoded_header(each.value or "")) for each in inbound.headers if each.name.lower() not in present
+        read_header(each.name, each.value or "") for each in inbound.headers if each.name.lower() not in present
     )
     files = tuple(
         File(decoded_header(each.name), each.content_type.partition(";")[0].strip().lower(), _base64(each.content))
@@ -239,7 +241,7 @@ def _header_pairs(text: str | None) -> tuple[tuple[str, str], ...]:
     if not isinstance(pairs, list):
         return ()
     return tuple(
-        (pair[0], decoded_header(pair[1]))
+        read_header(pair[0], pair[1])
         for pair in pairs
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)
     )
@@ -272,11 +274,6 @@ def _charsets(text: str | None) -> dict[str, str]:
 
 def _addresses(text: str) -> list[str]:
     return [each for each in re.split(r"[\s,;<>]+", text) if "@" in each]
-
-
-def _quoted(name: str) -> str:
-    cleaned = name.replace("\\", "").replace('"', "")
-    return f'"{cleaned}"'
 
 
 def _base64(content: str) -> bytes:

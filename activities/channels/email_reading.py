@@ -2,6 +2,7 @@
 
 import email.policy
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.header import decode_header, make_header
@@ -24,6 +25,9 @@ _NO_CHARSETS: Final = {"idna", "punycode", "unicode_escape", "raw_unicode_escape
 _WIDER: Final = {"us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-1": "cp1252", "latin-1": "cp1252"}
 """Windows letters are sent under these names, and mean the same otherwise."""
 _NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
+_OF_ADDRESSES: Final = frozenset({"from", "sender", "reply-to", "to", "cc"})
+_ENCODED_WORD: Final = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
+_STAND_IN: Final = "\ue000"
 _BROKEN: Final = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library raises for headers and parts that break the rules."""
 
@@ -102,21 +106,23 @@ class Mail:
 def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
     """Reads an RFC 5322 message. Raises Unreadable for what is none."""
     try:
-        message = BytesParser(policy=email.policy.compat32).parsebytes(raw)
-        leaves = list(_leaves(message))
-        headers = read_headers(message)
+        return _read(BytesParser(policy=email.policy.compat32).parsebytes(raw), recipients)
     except (RecursionError, *_BROKEN) as error:
         raise Unreadable(f"it breaks the rules of mail ({type(error).__name__})") from error
+
+
+def _read(message: Message, recipients: tuple[str, ...]) -> Mail:
+    headers = read_headers(message)
     if not headers:
         raise Unreadable("there are no headers")
     texts: dict[str, list[str]] = {"text/plain": [], "text/html": []}
     files: list[File] = []
     reports: list[tuple[str, str]] = []
-    for leaf in leaves:
+    for leaf in _leaves(message):
         kind, name = leaf.get_content_type(), _file_name(leaf)
         attached = leaf.get_content_disposition() == "attachment" or name is not None
         if kind in texts and not attached:
-            texts[kind].append(decoded(_content(leaf), leaf.get_content_charset()))
+            texts[kind].append(decoded(_content(leaf), _charset(leaf)))
             continue
         if is_report(kind):
             reports.append((kind, decoded(_content(leaf), "utf-8")))
@@ -136,7 +142,38 @@ def listed(values: list[str]) -> list[tuple[str, str]]:
 
 def read_headers(message: Message) -> tuple[tuple[str, str], ...]:
     """Headers with their encoded words decoded, and nothing in them that is no text."""
-    return tuple((str(name), decoded_header(str(value))) for name, value in message.items())
+    return tuple(read_header(str(name), str(value)) for name, value in message.items())
+
+
+def read_header(name: str, value: str) -> tuple[str, str]:
+    """A header of a mail with its encoded words decoded, those of addresses in the names alone."""
+    return name, _decoded_addresses(value) if name.lower() in _OF_ADDRESSES else decoded_header(value)
+
+
+def _decoded_addresses(value: str) -> str:
+    """What an encoded word holds is neither an address nor a comma between two, whatever it looks like.
+
+    A header that has no address besides is taken as it reads: some programs encode all of it.
+    """
+    words: list[str] = []
+
+    def stand_in(word: re.Match[str]) -> str:
+        words.append(word[0])
+        return f"{_STAND_IN}{len(words) - 1}{_STAND_IN}"
+
+    def written(text: str) -> str:
+        return re.sub(f"{_STAND_IN}(\\d+){_STAND_IN}", lambda number: words[int(number[1])], text)
+
+    parted = _ENCODED_WORD.sub(stand_in, value[:HEADER_LIMIT].replace(_STAND_IN, ""))
+    found = [(decoded_header(written(name)), address) for name, address in listed([parted]) if is_address(address)]
+    if not words or not found or any(_STAND_IN in address for _, address in found):
+        return decoded_header(value)
+    return ", ".join(f"{quoted(name)} <{address}>" if name else address for name, address in found)
+
+
+def quoted(name: str) -> str:
+    """A name as it may stand before an address, whatever is in it."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def decoded_header(value: str) -> str:
@@ -200,8 +237,15 @@ def _content(part: Message) -> bytes:
 def _flat(message: Message) -> bytes:
     try:
         return message.as_bytes()
-    except _BROKEN:
+    except (RecursionError, *_BROKEN):
         return "\n".join(f"{name}: {value}" for name, value in message.items()).encode("utf-8", "replace")
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except _BROKEN:
+        return None
 
 
 def _file_name(part: Message) -> str | None:

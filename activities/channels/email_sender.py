@@ -9,8 +9,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_FORM
+from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from html import escape
 from typing import Final
@@ -30,6 +31,20 @@ _REPLY_PREFIX: Final = re.compile(
     r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
 )
 _STATUS: Final = re.compile(r"^\s*(\d\.\d{1,3}\.\d{1,3})\b")
+
+
+class _MessageIds(UnstructuredHeader, BaseHeader):
+    """Ids of mails, a line each. Python makes encoded words of one that is too long for its line; they name no mail."""
+
+    def fold(self, *, policy: Policy) -> str:
+        between = f"{policy.linesep} "
+        return f"{self.name}: {between.join(self.split())}{policy.linesep}"
+
+
+_HEADERS: Final = HeaderRegistry()
+for _name in ("in-reply-to", "references"):
+    _HEADERS.map_to_type(_name, _MessageIds)
+SMTP_FORM: Final = SMTP.clone(header_factory=_HEADERS)
 
 
 class EmailSender:

@@ -28,6 +28,12 @@ _ATTRIBUTION: Final = re.compile(
     r"^(?=[^\n]*(?:@|\b20\d\d\b))(?!>)[^\n]{1,200}(?:(?<=:)|\n(?!>)[^\n]{1,60}:)\n+(?=>)", re.MULTILINE
 )
 """Who wrote when, above quoted lines, in whatever language."""
+_SUBJECT_FIELD: Final = re.compile(
+    r"^[\s>*]*(subject|betreff|objet|asunto|oggetto|assunto|onderwerp|[äa]mne|emne|aihe|temat|p[řr]edm[ěe]t|predmet"
+    r"|t[áa]rgy|subiect|konu|θέμα|тема|נושא|الموضوع|主题|主旨|件名|제목)[\s*]*[::]",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What the header of a forwarded mail has, and what a guest writes of journeys and stays has not."""
 _SIGNATURE_LINES: Final = 12
 _GREETING: Final = 40
 """Most characters of the line that a signature begins with."""
@@ -42,12 +48,17 @@ def visible_text(text: str | None, html: str | None) -> str:
     return ""
 
 
+def whole_text(text: str | None, html: str | None) -> str:
+    """All the words of a mail, with history and signature."""
+    return text if text is not None and text.strip() else html_to_text(html or "", quoted=True)
+
+
 def html_to_text(html: str, *, quoted: bool) -> str:
     """The text of HTML as it would be read; with its quoted history if `quoted`."""
     try:
         # As bytes, because text with an encoding declaration is refused.
         tree = lxml.html.document_fromstring(
-            html[:HTML_LIMIT].encode("utf-8", "replace"), parser=lxml.html.HTMLParser(encoding="utf-8")
+            html[:HTML_LIMIT].encode("utf-8", "replace"), parser=lxml.html.HTMLParser(encoding="utf-8", huge_tree=True)
         )
         if not quoted:
             _drop_history(tree)
@@ -104,8 +115,8 @@ def _without_signature(reply: EmailReply) -> str:
 
 def _is_history(header: str) -> bool:
     """Dates of a stay, "From: 3 May, To: 5 May", look like the header of a forwarded mail; they are not."""
-    fields = sum(bool(re.match(r"[\s>*]*\w[\w ]{0,20}:", line)) for line in header.split("\n"))
-    return "@" in header or fields >= 3 or header.rstrip().endswith(":") or header.startswith("-----")
+    told = "@" in header or _SUBJECT_FIELD.search(header) is not None
+    return told or header.rstrip().endswith(":") or header.startswith("-----")
 
 
 def _answers_between(history: list[str], header: str) -> list[str]:

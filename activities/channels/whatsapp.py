@@ -286,7 +286,8 @@ def _with_circumstances(content: Said, message: _Message) -> str:
     before, after = [], []
     if message.context.forwarded or message.context.frequently_forwarded:
         before.append("[Forwarded]")
-    if message.context.id and message.type not in ("button", "interactive"):
+    # A bare figure answers a question of ours as it is, such as that for a rating.
+    if message.context.id and message.type not in ("button", "interactive") and not content.text.strip().isdecimal():
         before.append("[In reply to an earlier message]")
     if message.referral is not None:
         told = [each for each in (message.referral.headline, message.referral.source_url) if each]

@@ -1,5 +1,6 @@
 """What came while Temporal was away, in the order in which it came, until its conversation has it."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from activities.storage.database import Database
+from contracts.base import without_nul
 from contracts.problems import StorageAway
 from contracts.waiting import WAITING, Waiting
 
@@ -76,8 +78,9 @@ class Spool:
         """Puts something at the end, once however often it comes."""
         with _unusable_is_away():
             async with self._database.driver() as driver:
-                payload, now = waiting.model_dump_json(), datetime.now(UTC)
-                await driver.execute(_ADD, waiting.id, waiting.contact_key, payload, now, CHANNEL)
+                await driver.execute(
+                    _ADD, waiting.id, waiting.contact_key, _written(waiting), datetime.now(UTC), CHANNEL
+                )
 
     async def oldest(self, *, after: int, but: Collection[str]) -> list[Spooled]:
         """The first of what stands behind a position, but nothing of some contacts."""
@@ -115,6 +118,12 @@ class Spool:
                 finally:
                     connection.remove_termination_listener(lose)
                     await connection.remove_listener(CHANNEL, hear)
+
+
+def _written(waiting: Waiting) -> str:
+    payload = waiting.model_dump_json()
+    # PostgreSQL keeps NUL in no text, and a conversation takes it out anyhow.
+    return json.dumps(without_nul(waiting.model_dump(mode="json"))) if "\\u0000" in payload else payload
 
 
 def _read(payload: object) -> Waiting | None:
