@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from activities.channels.email_sender import EmailSender
 from activities.media.store import MediaStore
 from contracts.events import SendResult
+from contracts.media import MEDIA_PATH
 from contracts.messages import Attachment, Author, OutboundMessage
 from embedded.service import free_port
 from settings import Settings
@@ -124,6 +125,17 @@ async def test_an_address_that_the_library_stumbles_over_is_told(
 ) -> None:
     result = await sender.send(hotel, _message(recipient_id=address))
     assert (result.result, result.reason) == ("failed", "the guest's address, or ours, cannot be written in a mail")
+    assert smtp.attempts == []
+
+
+async def test_no_mail_leaves_without_a_file_that_it_speaks_of(
+    sender: EmailSender, media: MediaStore, smtp: FakeSmtp, hotel: str
+) -> None:
+    others = await media.put("another", b"%PDF-1.4 map", name="map.pdf", content_type="application/pdf")
+    gone = others.attachment.model_copy(update={"url": f"{MEDIA_PATH}{'0' * 32}"})
+    for attachment in (others.attachment, gone):
+        result = await sender.send(hotel, _message(attachments=[attachment]))
+        assert (result.result, result.reason) == ("failed", f"The attachment {attachment.id} is not there")
     assert smtp.attempts == []
 
 

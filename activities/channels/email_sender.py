@@ -19,7 +19,7 @@ from typing import Final
 import aiosmtplib
 
 from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line
-from activities.media.store import MediaAway, MediaStore
+from activities.media.store import MediaAway, MediaGone, MediaStore
 from contracts.events import SendResult, SendResultKind
 from contracts.media import own_media_id
 from contracts.messages import Attachment, Author, OutboundMessage
@@ -69,6 +69,8 @@ class EmailSender:
             mail = await self._compose(property_id, channel, message, recipient, self._marks)
         except MediaAway as error:
             return _result(message, "retry", error.detail)
+        except MediaGone as error:
+            return _result(message, "failed", error.detail)
         except ValueError:
             return _result(message, "failed", "the guest's address, or ours, cannot be written in a mail")
         outcome = await hand_over(channel, recipient, mail)
@@ -112,16 +114,18 @@ class EmailSender:
     async def _files(
         self, property_id: str, attachments: list[Attachment]
     ) -> tuple[list[tuple[Attachment, bytes]], list[str]]:
-        """Files of ours with their content; of others the links. Raises MediaAway."""
+        """Files of ours with their content; of others the links. Raises MediaAway, and MediaGone."""
         files: list[tuple[Attachment, bytes]] = []
         links: list[str] = []
         for each in attachments:
             media_id = own_media_id(each.url)
             found = await self._media.find(media_id) if media_id is not None else None
-            if found is not None and found.property_id == property_id and found.refused is None:
-                files.append((found.attachment, await self._media.content(found)))
-            elif media_id is None:
+            if media_id is None:
                 links.append(f"{each.name}: {each.url}")
+            elif found is None or found.property_id != property_id or found.refused is not None:
+                raise MediaGone(f"The attachment {each.id} is not there")
+            else:
+                files.append((found.attachment, await self._media.content(found)))
         return files, links
 
 
