@@ -47,8 +47,12 @@ async def list_notifications(
 @router.post("/{notification_id}/read", summary="Mark a notification as read", responses=problems(NotFound))
 async def read_notification(session: ReadsNotifications, state: GatewayState, notification_id: str) -> Notification:
     """Marks it for you alone. Repeating it changes nothing."""
-    property_id = await state.notifications.property_of(known_id("notification", notification_id))
-    if property_id is None:
+    staff = session.staff
+    found = await state.notifications.find(known_id("notification", notification_id), staff.id)
+    if found is None:
         raise NotFound("There is no notification of this id")
-    require_property(session.staff, property_id)
+    property_id, notification = found
+    require_property(staff, property_id)
+    if not notification.is_for(staff.id, manages=manages(staff)):
+        raise NotFound("There is no notification of this id")
     return await state.notifications.read(notification_id, session.staff.id)

@@ -209,9 +209,9 @@ async def update_task(
     async def read() -> VersionedTask:
         return (await _find(state, session, task_id)).current
 
-    await read()
+    found = await read()
     if body.assigned_to is not None:
-        await _check_assignee(state, body.assigned_to)
+        await _check_assignee(state, found.task.property_id, body.assigned_to)
     command = ChangeTask(
         id=uuid4().hex,
         task_id=task_id,
@@ -274,14 +274,15 @@ async def _check_references(state: State, session: Session, task: NewTask) -> No
             if guest is None or guest.property_id != task.property_id:
                 raise _unknown("guestId", "a guest")
     if task.assigned_to is not None:
-        await _check_assignee(state, task.assigned_to)
+        await _check_assignee(state, task.property_id, task.assigned_to)
 
 
-async def _check_assignee(state: State, staff_id: str) -> None:
-    """Raises Invalid for nobody who works here. While storage is away an id is taken as it is."""
+async def _check_assignee(state: State, property_id: str, staff_id: str) -> None:
+    """Raises Invalid for who does not work at the property. While storage is away an id is taken as it is."""
     with suppress(StorageAway):
-        if await state.staff.get(staff_id) is None:
-            raise Invalid("assignedTo: must be the id of a member of staff", field="assignedTo")
+        account = await state.staff.get(staff_id)
+        if account is None or account.disabled or property_id not in account.staff.properties:
+            raise _unknown("assignedTo", "somebody")
 
 
 def _unknown(field: str, what: str) -> Invalid:

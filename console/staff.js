@@ -7,11 +7,7 @@ const commands = document.querySelectorAll("[data-command]");
 let token = sessionStorage.getItem("token"), me, socket, openId, delay = 500, typingTimer, typedAt = 0, replyId;
 
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const line = (tag, text, ...children) => {
-  const made = Object.assign(document.createElement(tag), { textContent: text });
-  made.append(...children);
-  return made;
-};
+const line = (tag, text, ...children) => { const made = Object.assign(document.createElement(tag), { textContent: text }); made.append(...children); return made; };
 const tell = (text) => { element("alert").textContent = text; };
 const send = (type, payload, id) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, payload, id }));
 
@@ -79,7 +75,8 @@ async function receive({ type, payload, id, cursor }) {
     keep({ ...payload.conversation, lastMessage: conversations.get(payload.conversationId)?.lastMessage });
   } else if (type === "message") {
     const known = conversations.get(payload.conversationId);
-    if (known && !payload.message.private) keep({ ...known, lastMessage: payload.message, lastMessageAt: payload.message.createdAt });
+    const last = payload.message.private ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt };
+    if (known) keep({ ...known, ...last, unread: payload.unread ?? known.unread });
     if (payload.conversationId === openId) showMessage(payload.message);
   } else if (type === "typing" && payload.conversationId === openId) {
     const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
@@ -149,18 +146,20 @@ const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
 const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.conversationId.slice(0, 6)}`;
 
 async function open(id) {
-  if (openId !== id) messages.clear();
-  if (openId !== id) element("reply").reset(); // what was meant for one guest must not go to another
-  openId = id;
+  if (openId !== id) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
+    element("one").hidden = true;
+    messages.clear(), element("reply").reset(), showTyping("");
+  }
+  openId = id, showList();
   let cursor = "", page;
   do {
     page = await api("GET", `/conversations/${id}/messages?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
     if (openId !== id) return; // another one was opened meanwhile
     for (const message of page.items) messages.set(message.id, message);
   } while ((cursor = page.nextCursor));
-  element("one").hidden = false, showMessages();
   const opened = await api("GET", `/conversations/${id}`);
   keep(opened.unread ? await api("POST", `/conversations/${id}/read`) : opened);
+  if (openId === id) element("one").hidden = false, showMessages();
 }
 
 function showMessage(message) {
@@ -204,11 +203,13 @@ function showTyping(text) {
 
 async function reply() {
   replyId ??= newId(); // the same words, sent again after an error, are the same message
+  const at = openId;
   const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
-  const message = await api("POST", `/conversations/${openId}/messages`, body);
+  const message = await api("POST", `/conversations/${at}/messages`, body);
+  if (at !== openId) return; // what is being written there is another message
   replyId = undefined;
   element("reply").reset();
-  if (message.conversationId === openId) showMessage(message);
+  showMessage(message);
 }
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });

@@ -88,14 +88,15 @@ class MessageDelivery(Model):
 class Publication(Model):
     """A batch of events with the conversation as it stands after them, in order of `seq`.
 
-    Events up to `told` were told live before, while storage was away.
+    Events up to `told` were told live before, while storage was away. `opted_out` is None where the conversation does
+    not know: what storage has stays.
     """
 
     conversation: Conversation
     contact_key: str
     route: Route
     told: int = 0
-    opted_out: bool = False
+    opted_out: bool | None = None
     events: list[Event] = []
     outcomes: list[Outcome] = []
     deliveries: list[MessageDelivery] = []

@@ -53,7 +53,7 @@ class Stored:
                 self.messages[event.message.id] = event.message
                 if (reported := self.reports.get(event.message.id)) is not None:
                     self.move(event.message.id, reported)
-        self.opted_out = publication.opted_out
+        self.opted_out = self.opted_out if publication.opted_out is None else publication.opted_out
         survey = publication.conversation.survey
         self.surveyed_at = survey.asked_at if survey is not None else None
         self.outcomes |= {outcome.message_id: outcome for outcome in publication.outcomes}

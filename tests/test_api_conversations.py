@@ -187,6 +187,9 @@ async def test_lists_are_filtered(agent: Person, hotel: str, redis: Redis, datab
     assert await listed(q="UMBRELLA 2") == {escalated}
     assert await listed(q='"umbrella number" -1 -2') == {by_mail}
     assert await listed(q="o'neil_50%") == await listed(q="Neil") == await listed(q="łuk") == {by_mail}
+    for loose in ("-" * 150, "- " * 70, '-"' * 70, 'umbrella "-"-"-"'):
+        await listed(q=loose)
+    assert await listed(q=f"umbrella 2 {'-' * 40}") == {escalated}
     assert await listed(q="eil") == await listed(q="%") == await listed(q="'&|!") == set()
     accented = await store(4, guest_name="José Ångström")
     assert await listed(q="jose ang") == await listed(q="JOSÉ") == {accented}

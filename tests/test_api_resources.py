@@ -56,7 +56,7 @@ async def _add_guest(database: Database, hotel: str, **more: Any) -> str:
     return str(guest["id"])
 
 
-async def _add_notification(database: Database, hotel: str, minute: int) -> str:
+async def _add_notification(database: Database, hotel: str, minute: int, **whom: str) -> str:
     notification_id = uuid.uuid4().hex
     async with database.begin() as connection:
         await connection.execute(
@@ -66,6 +66,7 @@ async def _add_notification(database: Database, hotel: str, minute: int) -> str:
                 kind="sla",
                 text="A guest has waited for 10 minutes",
                 at=NOW.replace(minute=minute),
+                **whom,
             )
         )
     return notification_id
@@ -337,6 +338,21 @@ async def test_notifications_of_another_property_are_out_of_reach(
     path = f"{NOTIFICATIONS}/{await _add_notification(database, hotel, 1)}/read"
     assert problem(await stranger.http.post(path)) == (403, "forbidden")
     assert (await stranger.http.get(NOTIFICATIONS)).json()["items"] == []
+
+
+async def test_what_is_for_managers_or_for_another_person_is_not_there_for_others(
+    api: Api, agent: Person, hotel: str, database: Database
+) -> None:
+    manager = await api.person(hotel, role="manager")
+    for whom in ({"audience": "managers"}, {"staff_id": manager.staff.id}):
+        path = f"{NOTIFICATIONS}/{await _add_notification(database, hotel, 1, **whom)}/read"
+        assert problem(await agent.http.post(path)) == (404, "not_found")
+        assert (await manager.http.post(path)).status_code == 200
+
+
+async def test_a_task_is_given_to_who_works_at_its_property(agent: Person, stranger: Person, hotel: str) -> None:
+    refused = await agent.http.post(TASKS, json=_new_task(hotel, assignedTo=stranger.staff.id))
+    assert (*problem(refused), refused.json()["field"]) == (422, "invalid", "assignedTo")
 
 
 # --- all -----------------------------------------------------------------------------------------------------------

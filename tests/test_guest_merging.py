@@ -62,3 +62,13 @@ def test_what_was_changed_since_stays() -> None:
     before, after = _profile(), merged(_profile(), _profile(name="Ana", preferences={"pillow": "soft", "floor": "1"}))
     now: Profile = {**after, "name": "Anna", "preferences": {"pillow": "hard", "floor": "1", "tea": "green"}}
     assert unmerged(now, before, after) == _profile(name="Anna", preferences={"pillow": "hard", "tea": "green"})
+
+
+def test_what_people_changed_after_a_later_merge_stays() -> None:
+    first = Merge(_profile(name="Ana"), before=_profile(name="Ina"), after=_profile(name="Ina"))
+    other = _profile(name="Ben", language="de", autonomy="off", preferences={"allergy": "nuts"})
+    second = Merge(other, before=first.after, after=merged(first.after, other))
+    now = _profile(name="Ina", preferences={"tea": "green"})
+    profile, again = without(now, first, [second])
+    assert profile == now
+    assert again == [second]

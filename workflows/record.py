@@ -81,7 +81,7 @@ class Record(Model):
     """Fingerprints of what the AI answered, the newest last."""
     steps: list[Action] = []
     """Actions that are decided on and not carried out yet."""
-    opted_out: bool = False
+    opted_out: bool | None = None  # None: nobody has said so here, and storage was not to be asked
     vip: bool = False
     """The hotel's system said so when the AI was asked last."""
     figures: Figures = Figures()

@@ -25,7 +25,7 @@ ERASED_TITLE = "Erased"
 # A gap's question became a phrasing of its article, cut and with its spaces made one, and stands in every version.
 _ASKED = """
     WITH asked AS (
-        SELECT closed.article_id, regexp_replace(trim(messages.content), '\\s+', ' ', 'g') AS words
+        SELECT closed.article_id, trim(regexp_replace(messages.content, '[\\s\\x1c-\\x1f]+', ' ', 'g')) AS words
         FROM knowledge_closed_gaps AS closed
         JOIN messages ON messages.conversation_id = closed.conversation_id AND messages.id = closed.message_id
         WHERE closed.conversation_id = ANY(:conversations)

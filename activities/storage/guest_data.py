@@ -52,8 +52,7 @@ _QUARANTINE = text(
     SELECT id, payload FROM quarantine
     WHERE property_id = :property AND EXISTS (
         SELECT FROM unnest(CAST(:addresses AS text[])) AS address
-        WHERE position(convert_to(lower(address), 'UTF8') IN payload) > 0
-           OR position(convert_to(address, 'UTF8') IN payload) > 0
+        WHERE position(lower(encode(convert_to(address, 'UTF8'), 'escape')) IN lower(encode(payload, 'escape'))) > 0
     )
     """
 )
@@ -117,7 +116,8 @@ async def _mentions(connection: AsyncConnection, property_id: str, addresses: Se
     if not wanted:
         return []
     whole = re.compile(
-        rb"(?<![\w.+-])\+?(?:" + b"|".join(re.escape(each.encode()) for each in sorted(wanted)) + rb")(?![\w-])", re.I
+        rb"(?<![\w.+-])\+?(?:" + b"|".join(re.escape(each.encode()) for each in sorted(wanted)) + rb")(?![\w-]|\.\w)",
+        re.I,
     )
     written = {*wanted, *(quote(each, safe="") for each in wanted)}
     rows = await connection.execute(_QUARANTINE, {"property": property_id, "addresses": sorted(written)})

@@ -32,32 +32,35 @@ def merged(into: Profile, other: Profile) -> Profile:
 
 def unmerged(now: Profile, before: Profile, after: Profile) -> Profile:
     """The profile without what the merge brought; what was changed since then stays as it is."""
-    fields = ("name", "language", "autonomy")
-    restored: Profile = {each: _restored(now[each], before[each], after[each]) for each in fields}
-    preferences, was, became = dict(preferences_of(now)), preferences_of(before), preferences_of(after)
-    for key in became.keys() - was.keys():  # what `into` had itself, a merge never changes
-        if preferences.get(key) == became[key]:
-            del preferences[key]
-    return {**restored, "preferences": preferences}
+    return _with_changes(before, after, now)
 
 
 def without(now: Profile, undone: Merge, later: Sequence[Merge]) -> tuple[Profile, list[Merge]]:
     """The profile without one merge, and the later ones, oldest first, as they are without it.
 
-    They are taken back and made again: what they brought, and what they must give back, may have hung on the one.
+    They are made again on what there was before it: what they brought, and what they must give back, may have hung on
+    the one. What people changed between the merges, and since the last, is changed again.
     """
-    for each in (*reversed(later), undone):
-        now = unmerged(now, each.before, each.after)
+    without_it, as_left = undone.before, undone.after
     again = []
     for each in later:
-        after = merged(now, each.other)
-        again.append(Merge(each.other, before=now, after=after))
-        now = after
-    return now, again
+        before = _with_changes(without_it, as_left, each.before)
+        without_it, as_left = merged(before, each.other), each.after
+        again.append(Merge(each.other, before=before, after=without_it))
+    return _with_changes(without_it, as_left, now), again
 
 
-def _restored(now: JsonValue, before: JsonValue, after: JsonValue) -> JsonValue:
-    return before if now == after else now
+def _with_changes(profile: Profile, was: Profile, became: Profile) -> Profile:
+    """The profile with what was changed in another one."""
+    fields = ("name", "language", "autonomy")
+    changed: Profile = {each: profile[each] if became[each] == was[each] else became[each] for each in fields}
+    preferences, before, after = dict(preferences_of(profile)), preferences_of(was), preferences_of(became)
+    for key in before.keys() | after.keys():
+        if key not in after:
+            preferences.pop(key, None)
+        elif key not in before or before[key] != after[key]:
+            preferences[key] = after[key]
+    return {**changed, "preferences": preferences}
 
 
 def preferences_of(profile: Profile) -> Names:

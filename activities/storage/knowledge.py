@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, select, text, update
+from sqlalchemy import Row, and_, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
@@ -110,13 +110,11 @@ class Knowledge:
     async def delete(
         self, property_id: str, article: NamedArticle, *, by: str, allow: Callable[[StoredArticle | None], None]
     ) -> StoredArticle:
-        """Hides an article; its versions stay."""
+        """Hides an article. Its versions stay, and so does which guests' questions they hold."""
         async with self._database.begin() as connection:
             await _new_head(connection, property_id)
             current = await _current(connection, property_id, article.id)
             allow(current if current and not current.deleted else None)
-            mine = col(KnowledgeClosedGapRow.article_id) == article.id
-            await connection.execute(delete(KnowledgeClosedGapRow).where(mine))
             return await _write(connection, property_id, current or article, current, by=by, deleted=True)
 
     async def uses(self, property_id: str, article_id: str, *, limit: int) -> list[ArticleUse]:
@@ -165,6 +163,9 @@ class Knowledge:
         closed = exists().where(
             col(KnowledgeClosedGapRow.conversation_id) == col(OutcomeRow.conversation_id),
             col(KnowledgeClosedGapRow.message_id) == col(OutcomeRow.message_id),
+            col(KnowledgeRow.property_id) == property_id,
+            col(KnowledgeRow.id) == col(KnowledgeClosedGapRow.article_id),
+            ~col(KnowledgeRow.deleted),
         )
         statement = (
             select(

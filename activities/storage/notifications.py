@@ -64,11 +64,12 @@ class Notifications:
         rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
         return Slice([Notification.model_validate(row, from_attributes=True) for row in rows], end)
 
-    async def property_of(self, notification_id: str) -> str | None:
-        """The property of a notification; None if there is no such one."""
-        statement = select(col(NotificationRow.property_id)).where(col(NotificationRow.id) == notification_id)
+    async def find(self, notification_id: str, staff_id: str) -> tuple[str, Notification] | None:
+        """The property of a notification, and it as somebody has read it or not; None if there is no such one."""
+        statement = _seen_by(staff_id).where(col(NotificationRow.id) == notification_id)
         async with self._database.begin() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none()
+            row = (await connection.execute(statement)).one_or_none()
+        return (row.property_id, Notification.model_validate(row, from_attributes=True)) if row is not None else None
 
     async def read(self, notification_id: str, staff_id: str) -> Notification:
         """Marks an existing notification as read; the first time counts."""

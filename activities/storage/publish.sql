@@ -16,9 +16,12 @@ WITH stored AS (
 ), contact AS (
     INSERT INTO contacts (contact_key, property_id, channel_type, sender_id, guest_id, created_at, route, opted_out)
     VALUES (:contact_key, :property_id, :channel_type, :sender_id, :guest_id, CAST(:created_at AS timestamptz),
-            CAST(:route AS jsonb), :opted_out)
-    ON CONFLICT (contact_key) DO UPDATE SET route = excluded.route, opted_out = excluded.opted_out
-        WHERE (contacts.route, contacts.opted_out) IS DISTINCT FROM (excluded.route, excluded.opted_out)
+            CAST(:route AS jsonb), coalesce(CAST(:opted_out AS boolean),
+                EXISTS (SELECT FROM kept_opt_outs WHERE kept_opt_outs.contact_key = :contact_key)))
+    ON CONFLICT (contact_key) DO UPDATE SET route = excluded.route,
+        opted_out = coalesce(CAST(:opted_out AS boolean), contacts.opted_out)
+        WHERE (contacts.route, contacts.opted_out)
+              IS DISTINCT FROM (excluded.route, coalesce(CAST(:opted_out AS boolean), contacts.opted_out))
           AND coalesce((SELECT seq FROM stored), 0) <= :seq
 ), new_messages AS (
     INSERT INTO messages (conversation_id, id, contact_key, seq, author, author_name, content, attachments, private,

@@ -348,4 +348,4 @@ class KnowledgeClosedGapRow(SQLModel, table=True):
 
     conversation_id: str = Field(primary_key=True)
     message_id: str = Field(primary_key=True)
-    article_id: str
+    article_id: str = Field(primary_key=True)

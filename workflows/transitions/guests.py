@@ -129,9 +129,9 @@ def _hand(record: Record, arrival: Arrival, now: datetime) -> None:
 
 
 def _opt(record: Record, *, out: bool, now: datetime) -> None:
-    if out == record.opted_out:
+    was, record.opted_out = bool(record.opted_out), out
+    if out == was:
         return
-    record.opted_out = out
     record.change("opted_out" if out else "opted_in", now)
     if not out:
         return
