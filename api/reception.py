@@ -180,6 +180,7 @@ class Reception:
         added = self._added
         self._news.clear()
         self._tell(await self._spool.count())  # before a round, which takes as long as Temporal says nothing
+        self._no_storage_until = 0.0  # it has just answered
         moved = await self._hand_over_all(watch)
         left = await self._spool.count()
         self._tell(left)
