@@ -43,6 +43,20 @@ async def test_work_is_asked_of_its_department_and_not_called_done(
     assert "I've asked" in response.response
 
 
+@pytest.mark.parametrize("thing", ["iron", "adapter", "umbrella", "extra pillow", "ironing board"])
+async def test_who_needs_a_thing_needs_no_ambulance(engine: EmbeddedEngine, thing: str) -> None:
+    response = await engine.answer(a_request(f"I need an {thing}"), turn_id="turn")
+    assert is_answered(response)
+    assert [action.params["department"] for action in response.actions] == ["housekeeping"]
+
+
+@pytest.mark.parametrize(
+    "text", ["water is coming out of the lamp", "I need an inhaler", "I need an epipen", "I need insulin"]
+)
+async def test_what_may_be_grave_is_a_persons(engine: EmbeddedEngine, text: str) -> None:
+    assert (await engine.answer(a_request(text), turn_id="turn")).should_escalate
+
+
 async def test_work_that_needs_an_answer_stays_a_persons(engine: EmbeddedEngine) -> None:
     for text in ("book a table for 4 at 8 pm", "i left my jacket in the room", "is my booking confirmed?"):
         response = await engine.answer(a_request(text), turn_id="turn")

@@ -17,6 +17,8 @@ SUSPICION = 0.35
 """Score at which a grave act counts, whatever else the message is like."""
 DOUBT = 0.2
 """Score of a grave act at which a person sees what would otherwise be work for a department."""
+DOUBT_SHARE = 0.4
+"""What part of the work's own score it must reach for that: "I need an iron" has of an ambulance the "I need" alone."""
 PLAIN = 0.6
 """Score at which a mere clause is taken for what it is like."""
 LIKELY = 0.3
@@ -146,7 +148,7 @@ class Understanding:
         if grave := self._likeliest_grave(reading, SUSPICION):
             return Part("handover", grave.name, 0.0, grave, alarmed=grave.name in reading.alarms)
         work = work_of(reading, self._acts)
-        if work and (doubt := self._likeliest_grave(reading, DOUBT)):
+        if work and (doubt := self._likeliest_grave(reading, max(DOUBT, DOUBT_SHARE * reading.acts[work.name]))):
             return Part("handover", doubt.name, 0.0, doubt)
         if work:
             confidence = self._calibration.request_confidence(request_evidence(reading, work, self._acts))
