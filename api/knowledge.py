@@ -204,7 +204,7 @@ async def import_articles(
     """All of them or none, 1,000 at the most. An article whose id is there already gets a new version."""
     require_property(session.staff, property_id)
     read = articles_of_csv if body.format == "csv" else articles_of_markdown
-    articles = await asyncio.to_thread(read, body.content)  # a megabyte of front matter takes seconds
+    articles = await asyncio.to_thread(read, body.content)  # odd front matter takes seconds
     return await state.knowledge.put(property_id, articles, by=session.staff.id)
 
 
