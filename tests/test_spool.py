@@ -268,6 +268,7 @@ async def test_what_waits_of_a_guest_is_exported_and_erased(
     guest = stack.guest(adapter="messages", channel_type="sms", sender_id="+15550001111")
     await guest.ask("Hello?")
     await stack.conversations.resolve(command(await guest.conversation()))
+    await guest.handle.result()  # until then it may tell more, its summary for one
     await stack.stored(conversation := await guest.conversation())
     manager = await api.person(hotel, role="manager")
     path = f"/api/v1/guests/{conversation.guest_id}"
