@@ -87,6 +87,8 @@ class SurveyRules(Model):
 class ConversationPolicy(Model):
     """Thresholds, times and words of one conversation; workflows read nothing else."""
 
+    edition: int = Field(default=0, ge=0)
+    """By which decisions a run goes from beginning to end (workflows/editions.py)."""
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
     ai_timeout: timedelta = timedelta(seconds=30)
     max_retries: int = Field(default=3, ge=0)

@@ -26,7 +26,7 @@ from workflows.webhook_delivery import WebhookDeliveryWorkflow
 AGAIN = "record them anew: python -m tests.replay.record"
 
 
-async def _replay(path: Path) -> None:
+async def replay(path: Path) -> None:
     replayer = Replayer(
         workflows=[AutomationWorkflow, ConversationWorkflow, TaskWorkflow, WebhookDeliveryWorkflow],
         workflow_runner=Sandbox(),
@@ -37,7 +37,7 @@ async def _replay(path: Path) -> None:
 
 @pytest.mark.parametrize("path", kept(), ids=lambda path: f"{path.parent.name}-{path.name.partition('.')[0]}")
 async def test_a_stored_history_is_replayed(path: Path) -> None:
-    await _replay(path)
+    await replay(path)
 
 
 def test_every_scene_is_stored() -> None:
@@ -79,12 +79,12 @@ def _from_before() -> Path:
 async def test_a_change_of_commands_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     _changed_look_up(monkeypatch, _pauses)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_from_before())
+        await replay(_from_before())
 
 
 async def test_a_gated_change_is_none_to_who_began_before(monkeypatch: pytest.MonkeyPatch) -> None:
     _changed_look_up(monkeypatch, _pauses_if_new)
-    await _replay(_from_before())
+    await replay(_from_before())
 
 
 async def test_who_was_asked_while_an_answer_left_is_asked_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ async def test_who_was_asked_while_an_answer_left_is_asked_so_again(monkeypatch:
 
     monkeypatch.setattr(TurnTaker, "_let_delivery_end", ungated)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_from_before())
+        await replay(_from_before())
 
 
 async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ async def test_a_task_left_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(TurnTaker, "_look_up", nothing)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_from_before())
+        await replay(_from_before())
 
 
 def _asks(record: Record, now: datetime) -> bool:
@@ -115,7 +115,7 @@ def _asks(record: Record, now: datetime) -> bool:
 
 async def test_what_was_resolved_before_guests_were_asked_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "is_due", _asks)
-    await _replay(_from_before())
+    await replay(_from_before())
 
     def ungated(self: FollowUp) -> None:
         transitions.ask_for_rating(self._record, workflow.now())
@@ -123,4 +123,4 @@ async def test_what_was_resolved_before_guests_were_asked_asks_nobody(monkeypatc
 
     monkeypatch.setattr(FollowUp, "_ask_for_rating", ungated)
     with pytest.raises(workflow.NondeterminismError):
-        await _replay(_from_before())
+        await replay(_from_before())

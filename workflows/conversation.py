@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import CONVERSATION_WORKFLOW
     from contracts.problems import AlreadyOpen, GatewayError, NotFound
     from contracts.rules import ConversationPolicy
-    from workflows import policy, promises, transitions
+    from workflows import editions, policy, promises, transitions
     from workflows.details import details
     from workflows.drain import Drain
     from workflows.follow_up import FollowUp
@@ -349,6 +349,7 @@ class ConversationWorkflow:
             )
         )
         self._drain.abandon()
+        self._record.policy.edition = editions.NEWEST
         workflow.continue_as_new(start.model_copy(update={"carried": self._record}))
 
     # --- what others see -------------------------------------------------------------------------------------------

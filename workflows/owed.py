@@ -12,6 +12,8 @@ class Arrival(Model):
     message: Message
     received_at: Timestamp
     sent_at: Timestamp
+    returned_at: Timestamp | None = None
+    """When a person gave it back to the AI; it is late by no more than what has passed since."""
 
 
 class PendingSend(Model):

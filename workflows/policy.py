@@ -25,9 +25,10 @@ from contracts.problems import (
     WrongState,
 )
 from contracts.rules import EMERGENCIES, TOPICS, YEAR, ConversationPolicy
+from workflows.asking_for_a_person import asks_for_person
 from workflows.owed import Arrival, PendingSend
 from workflows.record import Record
-from workflows.topics import TOPIC_NAMES, asks_for_person, fingerprint, topic_of
+from workflows.topics import TOPIC_NAMES, fingerprint, topic_of
 
 CommandName = Literal[
     "reply",
@@ -74,14 +75,15 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
         return Resolved(
             f"conversation {conversation_id} is resolved; the contact's open one is another", state="resolved"
         )
-    repeated = record.last_command == (command, by)
+    holder = conversation.assigned_to
+    # Whoever claimed it may have lost it since without a command: it closed by itself, and another wrote first.
+    repeated = record.last_command == (command, by) and not (command == "claim" and holder not in (None, by))
     if state is ConversationState.RESOLVED:
         if command in _ALWAYS or (command == "resolve" and repeated):
             return None
         return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
     if repeated:
         return None
-    holder = conversation.assigned_to
     if command in ("reply", "claim") and holder is not None and holder != by:
         return HeldByOther(f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=state)
     if command in _NEEDS_ESCALATED and state is not ConversationState.ESCALATED:
@@ -219,16 +221,16 @@ def before_asking(
 ) -> Handover | None:
     """What is a person's whatever the AI would say. `answered`: fingerprints of questions it has answered."""
     texts = [arrival.message.content for arrival in arrivals]
-    topics = {topic_of(text, rules.never_ai) for text in texts} - {None}
+    topics = {topic_of(text, rules.never_ai, edition=rules.edition) for text in texts} - {None}
     for topic in EMERGENCIES:
         if topic in topics:
             return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, urgent=True)
-    if any(asks_for_person(text) for text in texts):
+    if any(asks_for_person(text, edition=rules.edition) for text in texts):
         return Handover("The guest asked for a person", rules.handover_text)
     for topic in TOPICS:
         if topic in topics:
             return Handover(f"The guest writes of {TOPIC_NAMES[topic]}, which people answer", rules.handover_text)
-    if any(now - arrival.sent_at > rules.message_age_limit for arrival in arrivals):
+    if any(now - (arrival.returned_at or arrival.sent_at) > rules.message_age_limit for arrival in arrivals):
         return Handover("The message reached us too late to be answered by the AI", rules.handover_text)
     if autonomy == "off":
         return Handover("People, not the AI, answer this guest", rules.handover_text)

@@ -25,6 +25,7 @@ from contracts.messages import (
 )
 from contracts.names import BATCH_BYTES, workflow_id
 from contracts.rules import ConversationPolicy, Priority
+from workflows import editions
 from workflows.cutting import cut
 from workflows.figures import Figures
 from workflows.owed import Arrival, Asking, PendingSend, Wait
@@ -293,8 +294,8 @@ class Record(Model):
             self.change("unassigned" if staff_id is None else "claimed", now, by)
 
     def wait_for_person(self, now: datetime) -> None:
-        """A promise begins, unless one is running already."""
-        if self.wait is None:
+        """A promise begins, unless one is running already, or nobody can keep it."""
+        if self.wait is None and not (self.opted_out and self.policy.edition >= editions.SECOND):
             self.wait = Wait(since=now, first=not self.person_has_replied)
             self.promise()
 
@@ -332,9 +333,8 @@ class Record(Model):
         conversation = self.conversation
         conversation.state = ConversationState.ACTIVE
         conversation.assigned_to = conversation.escalation = conversation.draft = None
-        conversation.resolved_at = conversation.resolution = None
+        conversation.resolved_at = conversation.resolution = conversation.snoozed_until = None
         conversation.priority = "normal"
-        conversation.snoozed_until = None
         self.failures, self.summary_due, self.asking.due, self.told_of_breach = 0, False, False, False
         self.wait_ends()
         self.change(change, now, by)

@@ -5,12 +5,14 @@ from datetime import timedelta
 from contracts.messages import ChannelType
 from contracts.rules import BusinessHours, ConversationPolicy, Priority, ServiceLevel, SurveyRules, SurveyWords
 from settings import Property, Settings, Survey
+from workflows import editions
 
 
 def conversation_policy(settings: Settings, property_id: str, channel_type: ChannelType) -> ConversationPolicy:
     """What a conversation of this property and channel runs by from its first moment on."""
     shared = settings.conversation
     return ConversationPolicy(
+        edition=editions.NEWEST,
         escalation_threshold=settings.routing.escalation_threshold,
         ai_timeout=_ms(settings.routing.ai_timeout),
         max_retries=settings.routing.max_retries,

@@ -36,6 +36,16 @@ async def test_an_answer_at_once(scene: Guest, stack: Stack, quick: None) -> Non
     await settled(stack, scene)
 
 
+async def test_words_that_only_seem_to_need_a_person(scene: Guest, stack: Stack, quick: None) -> None:
+    await scene.ask("I was trying to get in touch this morning. What time is breakfast?")
+    conversation = await scene.conversation()
+    assert conversation.priority == "normal"
+    await stack.conversations.return_to_ai(command(conversation))
+    for _ in range(3):
+        assert (await scene.ask("Thank you very much!")).outcome == "answered"
+    await settled(stack, scene)
+
+
 async def test_slow_answers_and_a_summary(scene: Guest, stack: Stack, working: None) -> None:
     for question in ("What time is breakfast?", "Is there parking?"):
         assert (await scene.ask(question)).outcome == "answered"

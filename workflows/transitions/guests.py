@@ -115,7 +115,7 @@ def _hand(record: Record, arrival: Arrival, now: datetime) -> None:
     message_id = arrival.message.id
     record.unread_by_ai = [*record.unread_by_ai, arrival][-WINDOW:]
     record.wake(now)
-    topic = topic_of(arrival.message.content, EMERGENCIES)
+    topic = topic_of(arrival.message.content, EMERGENCIES, edition=record.policy.edition)
     if topic is not None and record.conversation.priority != "urgent":
         record.prioritise("urgent", now)
         record.notify("escalation", f"The guest may write of {TOPIC_NAMES[topic]}", now)

@@ -6,7 +6,7 @@ from contracts.commands import DeliveryFailure
 from contracts.conversations import ConversationState, Draft, Outcome
 from contracts.events import Send, SendResult
 from contracts.messages import Author, Delivery, DeliveryState, OutboundMessage
-from workflows import policy, surveys
+from workflows import editions, policy, surveys
 from workflows.owed import Arrival, PendingSend
 from workflows.record import WINDOW, Record
 
@@ -72,6 +72,8 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
     if result.opted_out and not record.opted_out:
         record.opted_out = True
         record.change("opted_out", now)
+        if record.policy.edition >= editions.SECOND:
+            record.wait_ends()
     if result.result == "retry" and not may_send(record, pending):
         withdraw(record, pending, now)
         return

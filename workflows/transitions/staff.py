@@ -17,7 +17,7 @@ from contracts.commands import (
 from contracts.conversations import ConversationState
 from contracts.messages import Author, Delivery, DeliveryState, Message, Template
 from contracts.rules import ConversationPolicy
-from workflows import surveys
+from workflows import editions, surveys
 from workflows.record import STAFF_REPLIES, Record
 from workflows.transitions.sending import give_up
 
@@ -101,6 +101,8 @@ def escalate(record: Record, command: Command, now: datetime) -> None:
 
 def return_to_ai(record: Record, command: Command, now: datetime) -> None:
     if record.state is ConversationState.ESCALATED:
+        if record.policy.edition >= editions.SECOND:
+            record.unread_by_ai = [each.model_copy(update={"returned_at": now}) for each in record.unread_by_ai]
         record.activate("returned", now, command.by.id)
     record.last_command = ("return", command.by.id)
 
@@ -178,7 +180,14 @@ def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime)
         attachments=lost.attachments,
     )
     _remember(record, again)
+    if record.policy.edition >= editions.SECOND and lost.author is Author.AI and _is_last_word(record, lost):
+        record.answered_by_person()
     return again
+
+
+def _is_last_word(record: Record, message: Message) -> bool:
+    """Whether the guest has written nothing behind it."""
+    return not any(each.author is Author.GUEST and each.seq > message.seq for each in record.window)
 
 
 def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:

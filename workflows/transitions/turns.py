@@ -5,13 +5,16 @@ from datetime import datetime
 from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.conversations import ConversationState, Draft, Outcome
 from contracts.messages import AIInfo, Author
-from workflows import policy, promises
+from workflows import editions, policy, promises
 from workflows.owed import Arrival
 from workflows.record import QUESTIONS, Record
 from workflows.transitions.actions import take_up
 
 AI_MESSAGES = 6
 """Messages of the conversation that an engine is given, the one to be answered among them; a longer turn goes whole."""
+
+COURTESIES = ("greeting", "thanks")
+"""Intents of what guests say again and again, and nobody needs to answer otherwise."""
 
 
 def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
@@ -52,8 +55,9 @@ def conclude(
         case policy.Answered(response=response):
             record.failures = 0
             record.conversation.current_intent = response.intent
-            asked = policy.questions(arrivals)
-            record.answered_questions = [*record.answered_questions, *asked][-QUESTIONS:]
+            if record.policy.edition < editions.SECOND or response.intent not in COURTESIES:
+                asked = policy.questions(arrivals)
+                record.answered_questions = [*record.answered_questions, *asked][-QUESTIONS:]
             _say(record, arrivals, Author.AI, decision.text, reply_id, now, response)
             _settle(record, ids, "answered", decision.reason, now, reply_id)
             take_up(record, response.actions, reply_id, now, sure=True)

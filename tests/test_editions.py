@@ -1,0 +1,203 @@
+"""What the second edition decides otherwise than the first, and that a run which began by the first keeps to it."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio import workflow
+
+from contracts.commands import Redeliver
+from contracts.conversations import ConversationState
+from contracts.messages import Author, ChannelType, DeliveryState
+from contracts.rules import ConversationPolicy
+from settings import Settings
+from tests.fakes.ai import FakeAI
+from tests.records import (
+    ANA,
+    BEN,
+    CONVERSATION_ID,
+    NOW,
+    a_command,
+    a_message,
+    a_record,
+    a_result,
+    an_answer,
+    answered,
+    arrived,
+)
+from tests.replay.store import EARLIER, HISTORIES
+from tests.support import Guest, Stack, workers
+from tests.test_replay import replay
+from workflows import editions, policy, transitions
+from workflows.conversation import ConversationStart
+from workflows.record import Record
+from workflows.rules import conversation_policy
+
+ACTIVE, ESCALATED = ConversationState.ACTIVE, ConversationState.ESCALATED
+FIRST, SECOND = ConversationPolicy(edition=0), ConversationPolicy(edition=editions.SECOND)
+LATER = NOW + timedelta(days=2)
+BOTH = pytest.mark.parametrize(("rules", "second"), [(FIRST, False), (SECOND, True)], ids=["first", "second"])
+SCENE = "words_that_only_seem_to_need_a_person.json.gz"
+
+
+@pytest.mark.parametrize("channel", ["whatsapp", "sms", "email", "webchat"])
+def test_a_new_conversation_takes_the_newest(channel: ChannelType) -> None:
+    assert conversation_policy(Settings(), "any", channel).edition == editions.NEWEST
+
+
+async def test_who_began_by_the_first_edition_goes_on_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    await replay(EARLIER / SCENE)
+    monkeypatch.setattr(editions, "SECOND", 0)
+    with pytest.raises(workflow.NondeterminismError):
+        await replay(EARLIER / SCENE)
+
+
+async def test_who_began_by_the_second_does_not_go_on_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editions, "SECOND", editions.NEWEST + 1)
+    with pytest.raises(workflow.NondeterminismError):
+        await replay(HISTORIES / SCENE)
+
+
+async def test_who_goes_on_in_a_new_run_takes_the_newest(
+    stack: Stack, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.settings.conversation.history_limit = 20
+    guest = stack.guest()
+    with monkeypatch.context() as before:
+        before.setattr(editions, "NEWEST", 0)
+        await guest.write("Hello?")
+    async with workers(stack.settings, stack.client):
+        begun = (await guest.handle.describe()).run_id
+        while (await guest.handle.describe()).run_id == begun:
+            await guest.ask("And now?")
+        runs = [await _edition(guest, run_id) for run_id in (begun, (await guest.handle.describe()).run_id)]
+    assert runs == [0, editions.NEWEST]
+
+
+async def _edition(guest: Guest, run_id: str) -> int:
+    """What the start input of a run names."""
+    handle = guest.stack.client.get_workflow_handle(guest.handle.id, run_id=run_id)
+    started = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+    (start,) = await guest.stack.client.data_converter.decode(started.input.payloads, [ConversationStart])
+    assert isinstance(start, ConversationStart)
+    return (start.carried.policy if start.carried is not None else start.policy).edition
+
+
+@BOTH
+def test_getting_in_touch_is_no_break_in(rules: ConversationPolicy, second: bool) -> None:
+    record = a_record(policy=rules)
+    turn = arrived(record, a_message(content="I was trying to get in touch"))
+    decision = policy.before_asking(rules, turn, NOW)
+    assert (decision is None) is second
+    escalated = a_record(ESCALATED, policy=rules)
+    arrived(escalated, a_message(content="I was trying to get in touch"))
+    assert (escalated.conversation.priority == "normal") is second
+
+
+@BOTH
+def test_a_break_in_is_one_beside_a_touch(rules: ConversationPolicy, second: bool) -> None:
+    said = "I was trying to get in touch: a man is trying to get into my room"
+    decision = policy.before_asking(rules, arrived(a_record(policy=rules), a_message(content=said)), NOW)
+    assert decision is not None
+    assert decision.urgent
+
+
+@BOTH
+def test_a_courtesy_is_no_question_that_comes_again(rules: ConversationPolicy, second: bool) -> None:
+    record = a_record(policy=rules)
+    for number in range(rules.repeats_to_escalate):
+        turn = arrived(record, a_message(f"g-{number}", "Thank you very much!"))
+        decision = policy.after_answer(rules, an_answer(intent="thanks"))
+        transitions.conclude(record, turn, decision, f"r-{number}", NOW)
+    again = arrived(record, a_message("g-again", "Thank you very much!"))
+    handover = policy.before_asking(rules, again, NOW, answered=record.answered_questions)
+    assert (handover is None) is second
+
+
+@BOTH
+def test_what_staff_gave_back_is_not_late(rules: ConversationPolicy, second: bool) -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=rules)
+    arrived(record, a_message())
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert (policy.before_asking(rules, record.queue, LATER) is None) is second
+
+
+def test_what_waits_on_after_it_was_given_back_is_late() -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=SECOND)
+    arrived(record, a_message())
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert policy.before_asking(SECOND, record.queue, LATER + timedelta(days=2)) is not None
+
+
+def _lost_answer(rules: ConversationPolicy) -> Record:
+    """The AI's answer was given up, and the guest waits for a person."""
+    record, pending = answered(adapter="sms")
+    record.policy = rules
+    transitions.attempt(record, pending, NOW)
+    transitions.sent(record, pending, a_result(pending.message.id, "failed", reason="no such number"), NOW)
+    assert record.state is ESCALATED
+    assert record.wait is not None
+    return record
+
+
+def _say_again(record: Record) -> None:
+    command = Redeliver(conversation_id=CONVERSATION_ID, by=ANA, message_id="r-1", copy_id="c-1")
+    transitions.redeliver(record, command, NOW)
+
+
+@BOTH
+def test_an_answer_that_is_said_again_keeps_the_promise(rules: ConversationPolicy, second: bool) -> None:
+    record = _lost_answer(rules)
+    _say_again(record)
+    assert (record.wait is None) is second
+    assert (record.conversation.response_due_at is None) is second
+
+
+def test_what_the_guest_wrote_behind_a_lost_answer_still_waits() -> None:
+    record = _lost_answer(SECOND)
+    arrived(record, a_message("g-2", "And dinner?", adapter="sms"))
+    _say_again(record)
+    assert record.wait is not None
+
+
+def test_words_of_staff_that_are_said_again_keep_no_promise() -> None:
+    record = a_record(ESCALATED, policy=SECOND)
+    record.add_message("r-1", Author.SYSTEM, "Somebody will write to you.", NOW, delivery=DeliveryState.FAILED)
+    record.wait_for_person(NOW)
+    _say_again(record)
+    assert record.wait is not None
+
+
+@BOTH
+def test_nobody_waits_who_cannot_be_written_to(rules: ConversationPolicy, second: bool) -> None:
+    record, pending = answered(adapter="sms")
+    record.policy = rules
+    transitions.attempt(record, pending, NOW)
+    refused = a_result(pending.message.id, "failed", reason="unsubscribed").model_copy(update={"opted_out": True})
+    transitions.sent(record, pending, refused, NOW)
+    assert record.state is ESCALATED
+    assert (record.wait is None) is second
+
+
+@BOTH
+def test_a_running_wait_ends_where_the_channel_says_that_the_guest_opted_out(
+    rules: ConversationPolicy, second: bool
+) -> None:
+    record = a_record(ESCALATED, assigned_to="ana", adapter="sms", policy=rules)
+    arrived(record, a_message(adapter="sms"))
+    record.say(Author.SYSTEM, "We are back at nine.", NOW, message_id="m-1")
+    transitions.attempt(record, record.sends[0], NOW)
+    refused = a_result("m-1", "failed").model_copy(update={"opted_out": True})
+    transitions.sent(record, record.sends[0], refused, NOW)
+    assert (record.wait is None) is second
+
+
+def test_a_claim_is_repeated_only_while_nobody_else_has_it() -> None:
+    record = a_record(ESCALATED, assigned_to="ana")
+    record.last_command = ("claim", "ana")
+    assert policy.refusal(record, "claim", "ana", CONVERSATION_ID) is None
+    record.conversation.assigned_to = None
+    assert policy.refusal(record, "claim", "ana", CONVERSATION_ID) is None
+    record.conversation.assigned_to = BEN.id
+    refused = policy.refusal(record, "claim", "ana", CONVERSATION_ID)
+    assert refused is not None
+    assert refused.code == "held_by_other"
