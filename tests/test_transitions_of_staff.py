@@ -246,6 +246,30 @@ def test_what_was_lost_is_said_again_once() -> None:
     assert [send.message.id for send in record.sends] == ["c-1"]
 
 
+def test_a_template_that_was_lost_is_said_again_as_one() -> None:
+    record = a_record(NEW)
+    template = Template(name="ready", parameters=["214"])
+    opening = Opening(by=ANA, message_id="o-1", template=template, guest_id="rosa", guest_name="Rosa")
+    transitions.open_conversation(record, opening, NOW)
+    record.route.free_text_until = NOW - timedelta(days=1)
+    transitions.give_up(record, record.sends[0], "the network took it and did not deliver it", NOW)
+    assert policy.refusal_of_redelivery(record, _redeliver("o-1"), LATER) is None
+    transitions.redeliver(record, _redeliver("o-1"), LATER)
+    assert [(send.message.id, send.template) for send in record.sends] == [("c-1", template)]
+
+
+def test_a_template_is_kept_while_its_message_is_in_the_window() -> None:
+    record = a_record(ESCALATED)
+    template = Template(name="ready", parameters=["214"])
+    command = a_reply("s-1").model_copy(update={"template": template})
+    transitions.reply(record, command, NOW)
+    for number in range(WINDOW - 1):
+        transitions.reply(record, a_reply(f"s-{number + 2}"), NOW)
+        assert record.templates == {"s-1": template}
+    transitions.reply(record, a_reply("s-last"), NOW)
+    assert record.templates == {}
+
+
 @pytest.mark.parametrize(
     ("content", "template", "shown"),
     [

@@ -383,7 +383,7 @@ def _characters(record: Record) -> int:
     messages += [arrival.message for arrival in (*record.queue, *record.unread_by_ai)]
     messages += [event.message for event in record.outbox if event.message is not None]
     messages += [send.message for send in record.sends]
-    templates = [send.template for send in record.sends if send.template is not None]
+    templates = [*record.templates.values(), *(send.template for send in record.sends if send.template is not None)]
     return sum(each.characters for each in messages) + sum(len("".join(each.parameters)) for each in templates)
 
 

@@ -135,7 +135,7 @@ def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> 
     if command.skip or lost is None or not _may_be_said_again(record, lost):
         what = "waits to be sent" if command.skip else "waits to be sent or was not delivered"
         return NotFound(f"no message {command.message_id} of this conversation {what}")
-    return refusal_of_channel(record, with_template=False, now=now)
+    return refusal_of_channel(record, with_template=lost.id in record.templates, now=now)
 
 
 def _is_pending(record: Record, message_id: str) -> bool:

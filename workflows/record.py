@@ -57,6 +57,8 @@ class Record(Model):
     queue: list[Arrival] = []
     seen: list[str] = []
     staff_replies: dict[str, int] = {}
+    templates: dict[str, Template] = {}
+    """As which the messages of the window went, by their ids, to say one again that was lost."""
     outbox: list[Event] = []
     told: int = 0
     """Events up to this `seq` were told live, stored or not."""
@@ -66,8 +68,7 @@ class Record(Model):
     sends: list[PendingSend] = []
     active_since: Timestamp | None = None
     """When the AI got the conversation last, or a snooze ended; idle time counts from here at the earliest."""
-    failures: int = 0
-    """Turns in a row that the AI failed."""
+    failures: int = 0  # turns in a row that the AI failed
     wait: Wait | None = None
     person_has_replied: bool = False
     """Somebody has written to the guest since the conversation was handed over."""
@@ -83,8 +84,7 @@ class Record(Model):
     steps: list[Action] = []
     """Actions that are decided on and not carried out yet."""
     opted_out: bool | None = None  # None: nobody has said so here, and storage was not to be asked
-    vip: bool = False
-    """The hotel's system said so when the AI was asked last."""
+    vip: bool = False  # the hotel's system said so when the AI was asked last
     figures: Figures = Figures()
     summary_due: bool = False
     """It was handed over or resolved, and has no summary yet; a single message is read sooner than its summary."""

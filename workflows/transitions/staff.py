@@ -16,6 +16,7 @@ from contracts.commands import (
 )
 from contracts.conversations import ConversationState
 from contracts.messages import Author, Delivery, DeliveryState, Message, Template
+from contracts.names import CONTENT_LIMIT
 from contracts.rules import ConversationPolicy
 from workflows import editions, surveys
 from workflows.record import STAFF_REPLIES, Record
@@ -68,6 +69,7 @@ def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
         attachments=opening.attachments,
         template=opening.template,
     )
+    _keep_template(record, message, opening.template)
     _remember(record, message)
 
 
@@ -171,6 +173,7 @@ def redeliver(record: Record, command: Redeliver, now: datetime) -> Message:
 
 
 def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime) -> Message:
+    template = record.templates.get(lost.id)
     again = record.say(
         Author.STAFF if lost.author is Author.AI else lost.author,  # staff order it, whoever wrote it
         lost.content,
@@ -178,7 +181,9 @@ def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime)
         message_id=command.copy_id,
         author_name=lost.author_name or command.by.name,
         attachments=lost.attachments,
+        template=template,
     )
+    _keep_template(record, again, template)
     _remember(record, again)
     if record.policy.edition >= editions.SECOND and lost.author is Author.AI and _is_last_word(record, lost):
         record.answered_by_person()
@@ -200,7 +205,7 @@ def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
     record.conversation.unread = 0
     record.conversation.draft = None
     record.answered_by_person()
-    return record.say(
+    message = record.say(
         Author.STAFF,
         command.content or (used.content if used else _shown(command.template)),
         now,
@@ -210,17 +215,21 @@ def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
         template=command.template,
         ai=used.ai if used else None,
     )
+    _keep_template(record, message, command.template)
+    return message
 
 
 def _say_by_rule(record: Record, command: Reply, now: datetime) -> Message:
     """The hotel's words, which nobody wrote just now: who has the conversation keeps it, and who waits still waits."""
-    return record.say(
+    message = record.say(
         Author.SYSTEM,
         command.content or _shown(command.template),
         now,
         message_id=command.message_id,
         template=command.template,
     )
+    _keep_template(record, message, command.template)
+    return message
 
 
 def _take_over(record: Record, command: Command, reason: str, now: datetime) -> None:
@@ -230,6 +239,17 @@ def _take_over(record: Record, command: Command, reason: str, now: datetime) -> 
 def _shown(template: Template | None) -> str:
     """What stands in the conversation for a template without words of its own."""
     return "" if template is None else " · ".join([f"[{template.name}]", *template.parameters])
+
+
+def _keep_template(record: Record, message: Message, template: Template | None) -> None:
+    """For as long as the message may be said again, which is as long as it is in the window. No network takes one
+    that is longer than what is kept of a message.
+    """
+    kept = dict(record.templates)
+    if template is not None and len("".join(template.parameters)) <= CONTENT_LIMIT:
+        kept[message.id] = template
+    shown = {each.id for each in record.window}
+    record.templates = {message_id: each for message_id, each in kept.items() if message_id in shown}
 
 
 def _remember(record: Record, message: Message) -> None:
