@@ -173,6 +173,9 @@ class Turns:
         if channel is None:
             reason = f"there is no channel adapter {send.adapter}"
             result = SendResult(message_id=send.message.message_id, result="failed", reason=reason)
+        elif await self._has_opted_out(publication):
+            reason = "the guest wants no messages on this channel"
+            result = SendResult(message_id=send.message.message_id, result="failed", reason=reason, opted_out=True)
         else:
             result = await _attempt(channel, conversation.property_id, send.message)
         labels = (conversation.channel_type, conversation.property_id)
@@ -180,6 +183,15 @@ class Turns:
         if result.result == "sent" and send.received_at is not None:
             ROUTING_LATENCY.labels(*labels).observe((datetime.now(UTC) - send.received_at).total_seconds())
         return result
+
+    async def _has_opted_out(self, publication: Publication) -> bool:
+        """What the conversation could not look up when it began. Who writes while storage is away is answered."""
+        if publication.opted_out is not None:
+            return False
+        try:
+            return await self._contacts.has_opted_out(publication.contact_key)
+        except StorageAway:
+            return False
 
     async def _note_late(self, conversation: Conversation, result: SendResult) -> bool:
         """Stores how far a message got that was published before its send was through."""

@@ -8,9 +8,14 @@ import pytest
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
 from activities.storage.publications import Publications
-from contracts.events import ContactFacts
+from contracts.conversations import ConversationState
+from contracts.events import ContactFacts, ContactLookup
+from contracts.problems import OptedOut, StorageAway
 from contracts.rules import ConversationPolicy
+from tests.fakes.ai import FakeAI
+from tests.fakes.callback import FakeCallback
 from tests.records import NOW, a_message, a_route
+from tests.support import Stack, command, eventually, guest_message, reply
 from workflows import transitions
 from workflows.record import Record
 
@@ -53,3 +58,30 @@ async def test_what_storage_knew_may_change(
     assert not (await Contacts(database).find(key)).opted_out  # type: ignore[union-attr]
     await _told(publications, record, "STOP")
     assert (await Contacts(database).find(key)).opted_out  # type: ignore[union-attr]
+
+
+async def test_who_opted_out_is_written_to_by_no_path_that_could_not_look_it_up(
+    stack: Stack, working: None, ai: FakeAI, callback: FakeCallback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = stack.guest(adapter="messages", channel_type="sms")
+    stop = guest_message(guest.sender_id, "STOP", adapter="messages", channel_id=stack.hotel)
+    await stack.conversations.receive(stack.hotel, "sms", stop.model_copy(update={"opts": "out"}))
+    await guest.outcome(stop.id)
+    await stack.conversations.resolve(command(await guest.conversation()))
+    await guest.handle.result()
+
+    async def away(contacts: Contacts, lookup: ContactLookup) -> ContactFacts:
+        raise StorageAway("PostgreSQL is away")
+
+    monkeypatch.setattr(Contacts, "facts", away)
+    asked = await guest.write("When is breakfast?")
+
+    async def handed() -> bool:
+        return (await guest.outcome(asked)).outcome == "handed"
+
+    await eventually(handed, what="the question to be a person's, for its answer must not leave")
+    assert callback.attempts == []
+    conversation = await guest.conversation()
+    assert conversation.state is ConversationState.ESCALATED
+    with pytest.raises(OptedOut):
+        await stack.conversations.reply(reply(conversation, "Ana here."))

@@ -32,6 +32,12 @@ _FACTS = text(
     LEFT JOIN guests ON guests.id = coalesce(guest_merges.root_id, contacts.guest_id)
     """
 )
+_OPTED_OUT = text(
+    """
+    SELECT coalesce((SELECT opted_out FROM contacts WHERE contact_key = :contact_key),
+                    EXISTS (SELECT FROM kept_opt_outs WHERE contact_key = :contact_key))
+    """
+)
 _LAST_MESSAGES = text(
     """
     SELECT id, seq, author, author_name, left(content, 4096) AS content, created_at FROM messages
@@ -102,6 +108,11 @@ class Contacts:
     async def find(self, contact_key: str) -> StoredContact | None:
         """A contact by its key. Raises StorageAway."""
         return await self._find(col(ContactRow.contact_key) == contact_key)
+
+    async def has_opted_out(self, contact_key: str) -> bool:
+        """Whether a contact wants no messages, or wanted none when its guest was erased. Raises StorageAway."""
+        async with self._database.begin() as connection:
+            return bool((await connection.execute(_OPTED_OUT, {"contact_key": contact_key})).scalar_one())
 
     async def kept_opt_out(self, contact_key: str) -> bool:
         """Whether a contact wanted no messages when its guest was erased. Raises StorageAway."""
