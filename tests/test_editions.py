@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from temporalio import workflow
 
-from contracts.commands import Redeliver
+from contracts.ai import Action
+from contracts.commands import DecideAction, Redeliver
 from contracts.conversations import ConversationState
 from contracts.messages import Author, ChannelType, DeliveryState
 from contracts.rules import ConversationPolicy
@@ -31,6 +32,7 @@ from workflows import editions, policy, transitions
 from workflows.conversation import ConversationStart
 from workflows.record import Record
 from workflows.rules import conversation_policy
+from workflows.transitions.actions import PENDING_ACTIONS
 
 ACTIVE, ESCALATED = ConversationState.ACTIVE, ConversationState.ESCALATED
 FIRST, SECOND = ConversationPolicy(edition=0), ConversationPolicy(edition=editions.SECOND)
@@ -201,3 +203,42 @@ def test_a_claim_is_repeated_only_while_nobody_else_has_it() -> None:
     refused = policy.refusal(record, "claim", "ana", CONVERSATION_ID)
     assert refused is not None
     assert refused.code == "held_by_other"
+
+
+def _late_checkout(until: str) -> Action:
+    return Action(id="a", type="request_late_checkout", params={"until": until})
+
+
+def _take_up(record: Record, *untils: str) -> None:
+    for until in untils:
+        number = len(record.outbox)
+        transitions.take_up(record, [_late_checkout(until)], f"r-{number}", NOW, sure=True)
+
+
+@BOTH
+def test_staff_are_asked_once_for_the_same_action(rules: ConversationPolicy, second: bool) -> None:
+    record = a_record(ACTIVE, policy=rules)
+    _take_up(record, "13:00", "13:00", "14:00")
+    pending = [each.params["until"] for each in record.conversation.pending_actions]
+    assert pending == (["13:00", "14:00"] if second else ["13:00", "13:00", "14:00"])
+    refused = [event.reason for event in record.outbox if event.change == "action_refused"]
+    assert refused == (["request_late_checkout: waits for a decision already"] if second else [])
+
+
+def test_staff_are_asked_again_once_they_have_decided() -> None:
+    record = a_record(ACTIVE, policy=SECOND)
+    _take_up(record, "13:00")
+    (pending,) = record.conversation.pending_actions
+    command = DecideAction(conversation_id=CONVERSATION_ID, by=ANA, action_id=pending.id, approve=False)
+    assert transitions.decide(record, command, NOW)
+    _take_up(record, "13:00")
+    assert len(record.conversation.pending_actions) == 1
+
+
+@BOTH
+def test_no_more_wait_for_a_decision_than_a_conversation_carries(rules: ConversationPolicy, second: bool) -> None:
+    record = a_record(ACTIVE, policy=rules)
+    _take_up(record, *(f"{number}:00" for number in range(PENDING_ACTIONS + 2)))
+    assert len(record.conversation.pending_actions) == PENDING_ACTIONS + (0 if second else 2)
+    refused = [event.reason for event in record.outbox if event.change == "action_refused"]
+    assert refused == (["request_late_checkout: 20 others wait for a decision"] * 2 if second else [])

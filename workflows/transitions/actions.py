@@ -14,11 +14,13 @@ from contracts.conversations import ConversationState
 from contracts.messages import Author, DeliveryState
 from contracts.rules import ActionType, Priority
 from contracts.tasks import Department, Task
-from workflows import policy
+from workflows import editions, policy
 from workflows.record import Record
 
 _TASKS = UUID("5f4b1a7e-63f4-4a83-8a0e-2f6a0a0f5b61")
 """Namespace of the ids of tasks that come from actions: an action makes its task once, however often it is run."""
+PENDING_ACTIONS = 20
+"""How many wait for a decision of staff at the most: a conversation carries them."""
 _NAME = re.compile(r"[a-z][a-z_]{0,39}")
 
 
@@ -59,6 +61,8 @@ def take_up(record: Record, actions: list[Action], reply_id: str, now: datetime,
             record.change("action_refused", now, reason=wrong)
         elif sure and record.policy.approvals.get(_type_of(action), "ask") == "auto":
             record.steps.append(action)
+        elif (needless := _why_not_asked(record, action)) is not None:
+            record.change("action_refused", now, reason=needless)
         else:
             record.conversation.pending_actions = [*record.conversation.pending_actions, action]
             record.change("action_asked", now, reason=action.type)
@@ -141,6 +145,18 @@ def _why_not(action: Action) -> str | None:
     except ValidationError as error:
         wrong = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
         return f"{action.type}: wrong parameters ({wrong})"
+    return None
+
+
+def _why_not_asked(record: Record, action: Action) -> str | None:
+    """Why staff need no further question; a guest may ask for the same thing again and again."""
+    pending = record.conversation.pending_actions
+    if record.policy.edition < editions.SECOND:
+        return None
+    if any((each.type, each.params) == (action.type, action.params) for each in pending):
+        return f"{action.type}: waits for a decision already"
+    if len(pending) >= PENDING_ACTIONS:
+        return f"{action.type}: {PENDING_ACTIONS} others wait for a decision"
     return None
 
 
