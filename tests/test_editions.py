@@ -1,17 +1,15 @@
-"""What the second edition decides otherwise than the first, and that a run which began by the first keeps to it."""
+"""What the second edition decides otherwise than the first."""
 
 from datetime import timedelta
 
 import pytest
-from temporalio import workflow
 
 from contracts.ai import Action
 from contracts.commands import DecideAction, Redeliver
 from contracts.conversations import ConversationState
 from contracts.messages import Author, ChannelType, DeliveryState
-from contracts.rules import ConversationPolicy
+from contracts.rules import ConversationPolicy, SurveyRules
 from settings import Settings
-from tests.fakes.ai import FakeAI
 from tests.records import (
     ANA,
     BEN,
@@ -25,11 +23,7 @@ from tests.records import (
     answered,
     arrived,
 )
-from tests.replay.store import EARLIER, HISTORIES
-from tests.support import Guest, Stack, workers
-from tests.test_replay import replay
-from workflows import editions, policy, transitions
-from workflows.conversation import ConversationStart
+from workflows import editions, policy, promises, transitions
 from workflows.record import Record
 from workflows.rules import conversation_policy
 from workflows.transitions.actions import PENDING_ACTIONS
@@ -38,50 +32,11 @@ ACTIVE, ESCALATED = ConversationState.ACTIVE, ConversationState.ESCALATED
 FIRST, SECOND = ConversationPolicy(edition=0), ConversationPolicy(edition=editions.SECOND)
 LATER = NOW + timedelta(days=2)
 BOTH = pytest.mark.parametrize(("rules", "second"), [(FIRST, False), (SECOND, True)], ids=["first", "second"])
-SCENE = "words_that_only_seem_to_need_a_person.json.gz"
 
 
 @pytest.mark.parametrize("channel", ["whatsapp", "sms", "email", "webchat"])
 def test_a_new_conversation_takes_the_newest(channel: ChannelType) -> None:
     assert conversation_policy(Settings(), "any", channel).edition == editions.NEWEST
-
-
-async def test_who_began_by_the_first_edition_goes_on_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    await replay(EARLIER / SCENE)
-    monkeypatch.setattr(editions, "SECOND", 0)
-    with pytest.raises(workflow.NondeterminismError):
-        await replay(EARLIER / SCENE)
-
-
-async def test_who_began_by_the_second_does_not_go_on_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editions, "SECOND", editions.NEWEST + 1)
-    with pytest.raises(workflow.NondeterminismError):
-        await replay(HISTORIES / SCENE)
-
-
-async def test_who_goes_on_in_a_new_run_takes_the_newest(
-    stack: Stack, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stack.settings.conversation.history_limit = 20
-    guest = stack.guest()
-    with monkeypatch.context() as before:
-        before.setattr(editions, "NEWEST", 0)
-        await guest.write("Hello?")
-    async with workers(stack.settings, stack.client):
-        begun = (await guest.handle.describe()).run_id
-        while (await guest.handle.describe()).run_id == begun:
-            await guest.ask("And now?")
-        runs = [await _edition(guest, run_id) for run_id in (begun, (await guest.handle.describe()).run_id)]
-    assert runs == [0, editions.NEWEST]
-
-
-async def _edition(guest: Guest, run_id: str) -> int:
-    """What the start input of a run names."""
-    handle = guest.stack.client.get_workflow_handle(guest.handle.id, run_id=run_id)
-    started = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
-    (start,) = await guest.stack.client.data_converter.decode(started.input.payloads, [ConversationStart])
-    assert isinstance(start, ConversationStart)
-    return (start.carried.policy if start.carried is not None else start.policy).edition
 
 
 @BOTH
@@ -242,3 +197,32 @@ def test_no_more_wait_for_a_decision_than_a_conversation_carries(rules: Conversa
     assert len(record.conversation.pending_actions) == PENDING_ACTIONS + (0 if second else 2)
     refused = [event.reason for event in record.outbox if event.change == "action_refused"]
     assert refused == (["request_late_checkout: 20 others wait for a decision"] * 2 if second else [])
+
+
+SURVEYED = SurveyRules()
+
+
+@pytest.mark.parametrize(
+    ("state", "rules", "free_text", "closes"),
+    [
+        pytest.param(ACTIVE, {}, timedelta(hours=24), timedelta(hours=23, minutes=45), id="in time to ask"),
+        pytest.param(ACTIVE, {"edition": 0}, timedelta(hours=24), timedelta(hours=24), id="not by the first edition"),
+        pytest.param(ACTIVE, {"survey": None}, timedelta(hours=24), timedelta(hours=24), id="nobody is asked"),
+        pytest.param(ACTIVE, {}, None, timedelta(hours=24), id="free text at any time"),
+        pytest.param(ACTIVE, {}, timedelta(hours=30), timedelta(hours=24), id="free text for longer"),
+        pytest.param(
+            ACTIVE, {}, timedelta(hours=12, minutes=15), timedelta(hours=12), id="at half time at the soonest"
+        ),
+        pytest.param(ACTIVE, {}, timedelta(hours=12, minutes=14), timedelta(hours=24), id="sooner would be too soon"),
+        pytest.param(ESCALATED, {}, timedelta(days=29), timedelta(days=30), id="a person's is never closed sooner"),
+    ],
+)
+def test_an_idle_conversation_closes_in_time_to_ask(
+    state: ConversationState, rules: dict[str, object], free_text: timedelta | None, closes: timedelta
+) -> None:
+    changed = {"edition": editions.SECOND, "survey": SURVEYED, **rules}
+    record = a_record(state, policy=ConversationPolicy().model_copy(update=changed))
+    record.route.free_text_until = None if free_text is None else NOW + free_text
+    deadline = promises.next_deadline(record, NOW)
+    assert deadline is not None
+    assert deadline.at == NOW + closes

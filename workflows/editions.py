@@ -9,6 +9,7 @@ SECOND = 1
 """Of what a guest writes: thanks are no question that comes again, getting in touch is no break-in, a person is asked
 for in more words, and only what reached us late is late, not what staff gave back. Of promises: what the AI said and
 staff said again keeps one, and nobody waits who cannot be written to. Of actions: staff are asked for each once.
+Of closing: in time for the channel to take the question how the help was.
 """
 
 NEWEST = SECOND

@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from contracts.conversations import ConversationState
 from contracts.messages import Author
 from contracts.rules import ConversationPolicy, Priority
-from workflows import hours, policy, surveys
+from workflows import editions, hours, policy, surveys
 from workflows.record import Record
 
 DEBOUNCES_AT_MOST = 5
 """A guest who keeps typing is answered after this many debounces."""
 ANSWERS_AT_MOST = 4
 """How often a turn may be asked of the AI: once, and again for each message that made it stale."""
+TIME_TO_ASK = timedelta(minutes=15)
+"""Before the channel takes free text no longer, an idle conversation closes, for its guest to be asked for a rating."""
 GRACE = timedelta(minutes=1)
 """Over and above what a turn may take, before a message counts as forgotten."""
 _ABOVE: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
@@ -148,7 +150,18 @@ def _closing(record: Record) -> Deadline | None:
         limit = rules.escalated_timeout
     else:
         limit = rules.idle_timeout
-    return Deadline(max(moment for moment in moments if moment is not None) + limit, "closes, if nothing happens")
+    idle_since = max(moment for moment in moments if moment is not None)
+    at = _in_time_to_ask(record, idle_since + limit)
+    return Deadline(idle_since + limit if at < idle_since + limit / 2 else at, "closes, if nothing happens")
+
+
+def _in_time_to_ask(record: Record, closing: datetime) -> datetime:
+    """A little sooner where the channel would then take the question how the help was, and at `closing` no more."""
+    until = record.route.free_text_until
+    asks = record.state is ConversationState.ACTIVE and record.policy.survey is not None
+    if until is None or not asks or record.policy.edition < editions.SECOND:
+        return closing
+    return min(closing, until - TIME_TO_ASK)
 
 
 def _window_end(record: Record) -> datetime:
