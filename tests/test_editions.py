@@ -51,6 +51,12 @@ def test_getting_in_touch_is_no_break_in(rules: ConversationPolicy, second: bool
 
 
 @BOTH
+def test_a_person_is_asked_for_in_more_words(rules: ConversationPolicy, second: bool) -> None:
+    turn = arrived(a_record(policy=rules), a_message(content="Mitarbeiter bitte"))
+    assert (policy.before_asking(rules, turn, NOW) is not None) is second
+
+
+@BOTH
 def test_a_break_in_is_one_beside_a_touch(rules: ConversationPolicy, second: bool) -> None:
     said = "I was trying to get in touch: a man is trying to get into my room"
     decision = policy.before_asking(rules, arrived(a_record(policy=rules), a_message(content=said)), NOW)

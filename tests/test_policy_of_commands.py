@@ -275,6 +275,8 @@ def test_what_was_lost_is_said_again_only_while_the_channel_takes_text(until: da
     record.route.free_text_until = until
     refusal = policy.refusal_of_redelivery(record, AGAIN, NOW)
     assert (None if refusal is None else type(refusal)) == expected
+    record.templates = {"m-1": Template(name="ready")}
+    assert policy.refusal_of_redelivery(record, AGAIN, NOW) is None
 
 
 @pytest.mark.parametrize("skip", [False, True])

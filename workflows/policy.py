@@ -75,17 +75,17 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
         return Resolved(
             f"conversation {conversation_id} is resolved; the contact's open one is another", state="resolved"
         )
-    holder = conversation.assigned_to
-    # Whoever claimed it may have lost it since without a command: it closed by itself, and another wrote first.
-    repeated = record.last_command == (command, by) and not (command == "claim" and holder not in (None, by))
+    repeated = record.last_command == (command, by)
     if state is ConversationState.RESOLVED:
         if command in _ALWAYS or (command == "resolve" and repeated):
             return None
         return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
-    if repeated:
-        return None
+    holder = conversation.assigned_to
+    # Asked of a repeated claim, too: the conversation may have closed by itself since, and another have written first.
     if command in ("reply", "claim") and holder is not None and holder != by:
         return HeldByOther(f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=state)
+    if repeated:
+        return None
     if command in _NEEDS_ESCALATED and state is not ConversationState.ESCALATED:
         return WrongState(f"the conversation is {state}; {command} needs an escalated one", state=state)
     if command in _NEEDS_GUEST and state is ConversationState.NEW and not record.unchecked:
