@@ -72,7 +72,9 @@ class TaskQuery(PageQuery):
 
 class NewTask(contracts.base.Body):
     property_id: Reference
-    conversation_id: Reference | None = None
+    conversation_id: Annotated[
+        Reference | None, Field(description="Its guest is told once the task is done, by the title.")
+    ] = None
     guest_id: Reference | None = None
     department: Department
     title: Title

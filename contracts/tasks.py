@@ -53,6 +53,8 @@ class TaskPolicy(Model):
     """How long before it is due a task is called to mind; zero is never."""
     raise_overdue: bool = True
     """A task that is overdue becomes one step more urgent."""
+    tells_guest: bool = True
+    """The guest of its conversation hears when it is done, by its title."""
     history_limit: int = Field(default=1000, ge=20)
     """Events after which the workflow goes on in a new run."""
 

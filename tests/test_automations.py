@@ -164,6 +164,24 @@ async def test_an_overdue_task_is_assigned(stack: Stack, desk: Desk, api: Api, a
     await desk.handle(task).result()
 
 
+async def test_the_guest_hears_nothing_of_what_a_rule_had_done(
+    stack: Stack, guest: Guest, desk: Desk, automating: None
+) -> None:
+    """The task's title is the hotel's own word; what the guest asked for is another task, of which they do hear."""
+    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await guest.ask(PERSON)
+    (inner,) = await _has_tasks(stack, 1)
+    asked_for = await desk.create(conversation_id=inner.conversation_id, title="Two more towels")
+    for task in (inner, asked_for):
+        await desk.change(task, status="done")
+        await desk.handle(task).result()
+
+    async def told() -> list[str]:
+        return [each.content for each in await guest.messages() if each.content.startswith("Done: ")]
+
+    assert await eventually(told, what="the guest to be told") == ["Done: Two more towels."]
+
+
 async def test_an_endpoint_is_called(stack: Stack, guest: Guest, receiver: FakeReceiver, ai: FakeAI) -> None:
     hooked = await hook(stack, receiver, ["task.overdue"])
     receiver.status = lambda event: 200 if len(receiver.attempts) > 1 else 503

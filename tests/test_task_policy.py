@@ -93,6 +93,12 @@ def test_a_conversation_learns_what_is_done(conversation_id: str | None, statuse
     assert record.guest_untold is untold
 
 
+def test_a_conversation_learns_nothing_of_what_its_guest_is_not_told() -> None:
+    record = a_record(conversation_id="c-1", policy=TaskPolicy(tells_guest=False))
+    task_policy.change(record, a_change(status="done"), NOW)
+    assert not record.guest_untold
+
+
 def test_a_conversation_learns_it_once() -> None:
     record = a_record(conversation_id="c-1")
     task_policy.change(record, a_change(status="done"), NOW)

@@ -15,6 +15,7 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.automations import OWN_IDS
 from contracts.clear_text import ClearText
 from contracts.names import TASK_WORKFLOW, TaskQueue, task_workflow_id
 from contracts.problems import NotFound, Unavailable
@@ -181,7 +182,9 @@ class RunningTasks:
     def _start(self, task: Task, version: int = 1) -> TaskStart:
         rules = self._settings.tasks
         policy = TaskPolicy(
-            reminder_lead=timedelta(milliseconds=rules.reminder_lead), raise_overdue=rules.raise_overdue
+            reminder_lead=timedelta(milliseconds=rules.reminder_lead),
+            raise_overdue=rules.raise_overdue,
+            tells_guest=not task.id.startswith(OWN_IDS),  # the guest asked for nothing that a rule has done
         )
         return TaskStart(task=task, version=version, policy=policy)
 

@@ -95,8 +95,12 @@ def change(record: TaskRecord, command: ChangeTask, now: datetime) -> None:
     if after.due_at != before.due_at or (is_closed(before) and not is_closed(after)):
         _arm(record, now)
     done = after.status == "done" and before.status != "done"
-    owed = record.guest_untold or (done and after.conversation_id is not None and not record.guest_told)
+    owed = record.guest_untold or (done and _is_told_to_guest(record) and not record.guest_told)
     record.guest_untold = owed and after.status == "done"
+
+
+def _is_told_to_guest(record: TaskRecord) -> bool:
+    return record.policy.tells_guest and record.task.conversation_id is not None
 
 
 def cancel(record: TaskRecord, now: datetime) -> None:
