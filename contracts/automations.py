@@ -145,6 +145,8 @@ class Facts(Model):
     task: Task | None = None
     language: str | None = None
     open: bool = True
+    answerable: bool = True
+    """False for a message that nobody answers, as what a machine wrote: an answer would only bring the next."""
 
 
 class Happening(Model):

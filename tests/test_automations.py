@@ -22,11 +22,11 @@ from tests.api import Api
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI
 from tests.fakes.receiver import FakeReceiver
-from tests.support import Guest, Stack, command, eventually, workers
+from tests.support import Guest, Stack, command, eventually, guest_message, workers
 from tests.task_records import NOW, a_task
 from tests.webhooks import hook
 from workflows.automation_client import AutomationRuns
-from workflows.automation_policy import fires, holds
+from workflows.automation_policy import due, fires, holds
 
 PERSON = "I want to talk to a person"
 CREATE_TASK = {"type": "create_task", "department": "front_desk", "title": "Look in", "dueIn": "PT1H"}
@@ -149,6 +149,17 @@ async def test_opting_out_is_obeyed(stack: Stack, guest: Guest, automating: None
     await stack.conversations.receive(stack.hotel, "webchat", stop)
     await _has_notice(stack, "Automation rule did not send message: opted_out")
     assert "Sorry to see you go" not in [each.content for each in await guest.messages()]
+
+
+async def test_a_machine_is_not_answered(stack: Stack, guest: Guest, automating: None) -> None:
+    """Its answer would make the rule run again, and so on; what else the rule does is done."""
+    read = {"type": "send_message", "content": "Thank you, we read this."}
+    await _follow(stack, _rule("message.received", read, {"type": "notify_staff", "text": "Mail"}))
+    away = guest_message(guest.sender_id, "I am back on Monday", channel_id=stack.hotel)
+    away.suppressed = "out-of-office answer"
+    await stack.conversations.receive(stack.hotel, "webchat", away)
+    await _has_notice(stack, "Mail")
+    assert [each.author for each in await guest.messages()] == [Author.GUEST]
 
 
 async def test_an_overdue_task_is_assigned(stack: Stack, desk: Desk, api: Api, automating: None) -> None:
@@ -344,6 +355,15 @@ def test_only_what_people_and_guests_do_fires(event: dict[str, Any], expected: b
     happened = PropertyEvent(property_id="hotel", position=1, at=NOW, **event)
     assert fires(_rule("task.*", CREATE_TASK), happened, Facts()) is expected
     assert not fires(_rule("task.*", CREATE_TASK).model_copy(update={"enabled": False}), happened, Facts())
+
+
+def test_a_rule_has_nothing_to_say_to_who_is_not_answered() -> None:
+    happened = PropertyEvent(type="message.received", property_id="hotel", position=1, at=NOW)
+    words = {"type": "send_message", "content": "Thank you"}
+    both, alone = _rule("message.*", words, CREATE_TASK), _rule("message.*", words)
+    assert (due(both, happened, Facts()), due(alone, happened, Facts())) == (both, alone)
+    machine = Facts(answerable=False)
+    assert (due(both, happened, machine), due(alone, happened, machine)) == (_rule("message.*", CREATE_TASK), None)
 
 
 def test_business_hours_are_the_propertys(stack: Stack) -> None:

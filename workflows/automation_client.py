@@ -12,7 +12,7 @@ from contracts.names import TaskQueue, automation_workflow_id
 from contracts.property_events import PropertyEvent
 from settings import Settings
 from workflows.automation import AutomationWorkflow
-from workflows.automation_policy import fires
+from workflows.automation_policy import due
 from workflows.calls import reaching_temporal
 from workflows.hours import is_open
 from workflows.rules import business_hours
@@ -29,10 +29,10 @@ class AutomationRuns:
         self._settings = settings
 
     def firing(self, automations: Automations, event: PropertyEvent, facts: Facts) -> list[AutomationRule]:
-        """The rules that fire for an event, in their order."""
+        """The rules that fire for an event, in their order, with what each is to do."""
         hours = business_hours(self._settings, event.property_id)
         known = facts.model_copy(update={"open": is_open(hours, event.at)})
-        return [rule for rule in automations.rules if fires(rule, event, known)]
+        return [rule for each in automations.rules if (rule := due(each, event, known)) is not None]
 
     async def start(self, automations: Automations, event: PropertyEvent, facts: Facts) -> None:
         """Runs each rule that fires, once for the event however often this is called."""

@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 
-from contracts.automations import AutomationRule, Conditions, Facts, is_own_effect
+from contracts.automations import AutomationRule, Conditions, Facts, SendMessage, is_own_effect
 from contracts.property_events import PropertyEvent
+
+
+def due(rule: AutomationRule, event: PropertyEvent, facts: Facts) -> AutomationRule | None:
+    """The rule as it is to run, without words for who is not answered; None where it does not fire or has no more."""
+    if not fires(rule, event, facts):
+        return None
+    then = [action for action in rule.then if facts.answerable or not isinstance(action, SendMessage)]
+    return rule.model_copy(update={"then": then}) if then else None
 
 
 def fires(rule: AutomationRule, event: PropertyEvent, facts: Facts) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from activities.storage.automation_tables import AutomationsRow
 from activities.storage.database import Database
-from activities.storage.tables import ConversationRow, GuestRow, LogHeadRow
+from activities.storage.tables import ConversationRow, GuestRow, LogHeadRow, OutcomeRow
 from contracts.automations import AutomationRule, Automations, Facts
 from contracts.conversations import Conversation
 from contracts.property_events import PropertyEvent
@@ -74,8 +74,14 @@ class StoredAutomations:
         """What is known of the conversation and task of an event: as it told them, else as they are now."""
         if event.conversation_id is None:
             return Facts(task=event.task)
+        message_id = event.message.id if event.message is not None else None
+        suppressed = exists().where(
+            col(OutcomeRow.conversation_id) == event.conversation_id,
+            col(OutcomeRow.message_id) == message_id,
+            col(OutcomeRow.outcome) == "suppressed",
+        )
         statement = (
-            select(col(ConversationRow.snapshot), col(GuestRow.language))
+            select(col(ConversationRow.snapshot), col(GuestRow.language), suppressed.label("suppressed"))
             .outerjoin(GuestRow, col(GuestRow.id) == col(ConversationRow.guest_id))
             .where(col(ConversationRow.id) == event.conversation_id)
         )
@@ -84,7 +90,7 @@ class StoredAutomations:
         if row is None:
             return Facts(conversation=event.conversation, task=event.task)
         conversation = event.conversation or Conversation.model_validate(row.snapshot)
-        return Facts(conversation=conversation, task=event.task, language=row.language)
+        return Facts(conversation=conversation, task=event.task, language=row.language, answerable=not row.suppressed)
 
 
 def _of(property_id: str) -> ColumnElement[bool]:
