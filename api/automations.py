@@ -137,7 +137,8 @@ async def dry_run_automations(
         DryRun, Body(openapi_examples={"one": {"value": {"conversationId": "mzxw6ytboi4dkmrtgaydambqgq-3f0c9a1e"}}})
     ],
 ) -> DryRunResult:
-    """Holds what happened in a conversation against the rules. Nothing is done."""
+    """Holds what happened in a conversation, and with its tasks, against the rules: the first 500 things. Nothing is
+    done."""
     found = await find_conversation(state, session, body.conversation_id)
     property_id = found.conversation.property_id
     automations = await state.automations.get(property_id)

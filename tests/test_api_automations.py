@@ -113,3 +113,22 @@ async def test_a_dry_run_tells_what_would_fire_and_does_nothing(
     assert await stack.rows("SELECT id FROM tasks WHERE property_id = :id", id=hotel) == []
     unknown = {"conversationId": f"{'a' * 26}-{uuid.uuid4().hex[:8]}"}
     assert problem(await manager.http.post(f"{AUTOMATIONS}/dry-run", json=unknown)) == (404, "not_found")
+
+
+async def test_a_dry_run_tells_of_the_tasks_of_a_conversation(
+    manager: Person, guest: Guest, stack: Stack, working: None, hotel: str
+) -> None:
+    await guest.ask("I want to talk to a person")
+    conversation = await guest.conversation()
+    await stack.stored(conversation)
+    task = {"propertyId": hotel, "department": "front_desk", "title": "Call back"}
+    for conversation_id in (conversation.conversation_id, None):
+        sent = {**task, "conversationId": conversation_id} if conversation_id else task
+        assert (await manager.http.post("/api/v1/tasks", json=sent)).status_code == 201
+    rules = [_rule(id="tasks", when=["task.created"]), _rule()]
+    body = {"conversationId": conversation.conversation_id, "rules": rules}
+    items = (await manager.http.post(f"{AUTOMATIONS}/dry-run", json=body)).json()["items"]
+    assert [(each["type"], each["rules"]) for each in items] == [
+        ("conversation.escalated", ["night"]),
+        ("task.created", ["tasks"]),
+    ]

@@ -56,6 +56,22 @@ class Log:
         async with self._database.begin() as connection:
             return [_entry(row) for row in await connection.execute(statement)]
 
+    async def of_conversation(self, property_id: str, conversation_id: str, *, limit: int) -> list[LogEntry]:
+        """The first `limit` entries of a conversation, in order, its tasks included, which stand under no contact."""
+        own = await self.read(property_id, after=0, limit=limit, conversation_id=conversation_id)
+        tasks = (
+            _entries(property_id)
+            # Never told again; said so, the index of conversations finds them.
+            .where(
+                col(LogRow.conversation_id) == conversation_id, col(LogRow.contact_key).is_(None), ~col(LogRow.repeats)
+            )
+            .order_by(col(LogRow.position))
+            .limit(limit)
+        )
+        async with self._database.begin() as connection:
+            theirs = [_entry(row) for row in await connection.execute(tasks)]
+        return sorted([*own, *theirs], key=lambda entry: entry.position or 0)[:limit]
+
     async def history(self, property_id: str, conversation_id: str, *, up_to: int, limit: int) -> list[LogEntry]:
         """The newest `limit` messages of a conversation at or below `up_to`, each once, in order."""
         statement = (

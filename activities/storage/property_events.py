@@ -36,9 +36,8 @@ class PropertyEvents:
         return await self._events(entries), read_to or head
 
     async def of_conversation(self, property_id: str, conversation_id: str, *, limit: int) -> list[PropertyEvent]:
-        """The first `limit` things that happened in a conversation, in order."""
-        entries = await self._log.read(property_id, after=0, limit=limit, conversation_id=conversation_id)
-        return await self._events(entries)
+        """What happened in a conversation and with its tasks, in order; of the first `limit` entries."""
+        return await self._events(await self._log.of_conversation(property_id, conversation_id, limit=limit))
 
     async def _events(self, entries: list[LogEntry]) -> list[PropertyEvent]:
         overdue = await self._overdue(entries)
