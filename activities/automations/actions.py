@@ -1,7 +1,9 @@
 """What rules can do, by the same commands as staff."""
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
 
 from temporalio.exceptions import ApplicationError
 
@@ -31,6 +33,8 @@ from contracts.task_events import TaskChanged
 from contracts.tasks import ChangeTask, Task, TaskChanges, VersionedTask
 
 FIRED = "automation.fired"
+CALLS_AT_ONCE: Final = 4
+"""Of one endpoint, by one process: what waits for one that hangs has room that guests' answers need."""
 
 
 class ConversationCommands(Protocol):
@@ -76,6 +80,7 @@ class Actions:
         self._notices = notices
         self._endpoints = endpoints
         self._sender = sender
+        self._calls: Counter[str] = Counter()
 
     async def run(self, act: Act) -> None:
         """Does it; again, it is the same task, message or change.
@@ -180,14 +185,26 @@ class Actions:
             conversation_id=happened.conversation_id,
             task_id=happened.task_id,
         )
-        sent = await self._sender.send(
-            target, webhook_id(act.id), Payload(type=FIRED, timestamp=happened.at, data=fired)
-        )
+        with self._calling(action.endpoint_id):
+            sent = await self._sender.send(
+                target, webhook_id(act.id), Payload(type=FIRED, timestamp=happened.at, data=fired)
+            )
         await self._endpoints.noted(action.endpoint_id, sent.attempt)
         if sent.is_gone:
             raise ActionRefused("the webhook endpoint answered that it is gone")
         if sent.attempt.reason is not None:
             raise ApplicationError("the endpoint did not take it", type="webhook", next_retry_delay=sent.retry_after)
+
+    @contextmanager
+    def _calling(self, endpoint_id: str) -> Iterator[None]:
+        """Counts a call of an endpoint. Raises ApplicationError, to be tried again, where it has as many as it may."""
+        if self._calls[endpoint_id] == CALLS_AT_ONCE:
+            raise ApplicationError("the endpoint has not answered others yet", type="webhook")
+        self._calls[endpoint_id] += 1
+        try:
+            yield
+        finally:
+            self._calls[endpoint_id] -= 1
 
     async def _send_message(self, act: Act, action: SendMessage) -> None:
         command = Reply(

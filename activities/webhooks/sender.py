@@ -93,7 +93,9 @@ class WebhookSender:
         self._secrets = secrets
         self._seconds = settings.timeout / 1000
         self._pool = httpcore.AsyncConnectionPool(
-            network_backend=GuardedNetwork(allow_private=settings.allow_private), keepalive_expiry=30
+            network_backend=GuardedNetwork(allow_private=settings.allow_private),
+            max_connections=None,  # bounded by what sends: with a number, a few that hang would leave others none
+            keepalive_expiry=30,
         )
 
     async def send_event(self, target: Target, event: PropertyEvent) -> Sent:

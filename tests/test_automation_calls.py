@@ -1,0 +1,60 @@
+"""Endpoints that hang hold up neither one another nor what guests wait for."""
+
+import asyncio
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+import worker
+from activities.automations.actions import CALLS_AT_ONCE
+from activities.storage.sealed_secrets import SealedSecrets
+from activities.webhooks.sender import WebhookSender, payload_of, webhook_id
+from contracts.automations import Act, CallWebhook, Happening
+from contracts.property_events import PropertyEvent
+from tests.fakes.receiver import FakeReceiver
+from tests.support import Stack
+from tests.task_records import NOW, a_task
+from tests.webhooks import Hooked, hook
+
+
+@pytest.fixture
+async def hooked(stack: Stack, receiver: FakeReceiver) -> Hooked:
+    return await hook(stack, receiver, ["task.overdue"])
+
+
+def _call(hooked: Hooked, position: int) -> Act:
+    happening = Happening(property_id=hooked.stack.hotel, position=position, type="task.created", at=NOW)
+    action = CallWebhook(type="call_webhook", endpoint_id=hooked.endpoint.id)
+    return Act(rule_id="rule", happening=happening, number=0, action=action)
+
+
+async def test_an_endpoint_that_hangs_is_called_so_often_at_once_and_no_more(
+    stack: Stack, hooked: Hooked, receiver: FakeReceiver
+) -> None:
+    """What waits for it would have every activity of the worker, and guests no answers."""
+    receiver.hold()
+    async with worker.dependencies(stack.settings, stack.client) as activities:
+        act = activities.automations.act
+        calls = [asyncio.create_task(act(_call(hooked, position))) for position in range(CALLS_AT_ONCE)]
+        await hooked.was_tried(CALLS_AT_ONCE)
+        with pytest.raises(ApplicationError):  # to be tried again
+            await act(_call(hooked, CALLS_AT_ONCE))
+        receiver.let_go()
+        done = [*await asyncio.gather(*calls), await act(_call(hooked, CALLS_AT_ONCE))]
+    assert [each.outcome for each in done] == ["done"] * (CALLS_AT_ONCE + 1)
+    assert len(receiver.received) == CALLS_AT_ONCE + 1
+
+
+async def test_endpoints_that_hang_leave_connections_for_others(
+    stack: Stack, hooked: Hooked, receiver: FakeReceiver
+) -> None:
+    event = PropertyEvent(type="task.created", property_id=stack.hotel, position=1, at=NOW, task=a_task())
+    target = await hooked.endpoints.target(hooked.endpoint.id)
+    assert target is not None
+    sender = WebhookSender(stack.settings.webhooks, SealedSecrets(stack.settings.temporal))
+    receiver.hold()
+    sending = [asyncio.create_task(sender.send(target, webhook_id(n), payload_of(event))) for n in range(20)]
+    await hooked.was_tried(20)
+    receiver.let_go()
+    assert all(sent.attempt.reason is None for sent in await asyncio.gather(*sending))
+    await sender.close()
