@@ -21,7 +21,7 @@ from contracts.staff import Staff
 from contracts.task_events import TaskPublication
 from settings import Settings
 from tests.api import Api, problem
-from tests.fakes.smtp import FakeSmtp
+from tests.fakes.smtp import TAKEN, FakeSmtp
 from tests.support import Stack, eventually
 from worker import mailing
 
@@ -34,6 +34,11 @@ def mails(settings: Settings, database: Database) -> NotificationMails:
 @pytest.fixture
 async def publish(settings: Settings, database: Database, redis: Redis, hotel: str) -> "Told":
     return Told(Publications(database, LiveStream(redis), settings), hotel)
+
+
+@pytest.fixture
+async def another(settings: Settings, database: Database, redis: Redis) -> "Told":
+    return Told(Publications(database, LiveStream(redis), settings), f"hotel-{uuid.uuid4().hex[:8]}")
 
 
 class Told:
@@ -156,6 +161,25 @@ async def test_what_is_refused_for_now_is_tried_again_and_given_up_after_a_day(
     await mails.drain()
     assert await stack.rows("SELECT * FROM mail_outbox WHERE property_id = :hotel", hotel=hotel) == []
     assert len(smtp.attempts) == 2
+
+
+async def test_a_mail_server_that_puts_us_off_does_not_keep_others_waiting(
+    smtp: FakeSmtp, api: Api, stack: Stack, mails: NotificationMails, publish: Told, another: Told, hotel: str
+) -> None:
+    """One that hangs takes its time with each mail, and there may be hundreds."""
+    for _ in range(3):
+        await _hired(api, hotel, "escalation")
+    await publish.tell("escalation")
+    staff = await _hired(api, another.conversation.property_id, "escalation")
+    await another.tell("escalation")
+    smtp.answer_data = lambda mail: "451 later" if mail["Subject"].startswith("Test Hotel") else TAKEN
+    await mails.drain()
+    rows = await stack.rows("SELECT attempts FROM mail_outbox WHERE property_id = :hotel ORDER BY 1", hotel=hotel)
+    assert [row["attempts"] for row in rows] == [0, 0, 1]
+    assert smtp.recipients == [staff.email]
+    smtp.answer_data = lambda mail: TAKEN
+    await mails.drain()
+    assert len(smtp.recipients) == 3  # the one that was put off comes later
 
 
 async def test_what_is_refused_for_good_is_not_tried_again(

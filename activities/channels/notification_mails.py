@@ -43,8 +43,20 @@ class NotificationMails:
         await look_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
 
     async def drain(self, stop: asyncio.Event | None = None) -> None:
-        """Tries every mail that is due, once. Raises StorageAway."""
-        while (stop is None or not stop.is_set()) and await self._outbox.send_next(self._send):
+        """Tries every mail that is due, once. Raises StorageAway.
+
+        A mail server that takes none now is left alone until the next look: one that hangs takes its time with each
+        mail, and those of other properties wait.
+        """
+        put_off: set[str] = set()
+
+        async def send(mail: NotificationMail) -> Sent:
+            sent = await self._send(mail)
+            if sent is Sent.LATER:
+                put_off.add(mail.property_id)
+            return sent
+
+        while (stop is None or not stop.is_set()) and await self._outbox.send_next(send, besides=put_off):
             pass
 
     async def _send(self, mail: NotificationMail) -> Sent:

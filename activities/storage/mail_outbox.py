@@ -1,6 +1,6 @@
 """Notifications that staff want by e-mail: queued in the transaction that stores the notification, sent after it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -62,15 +62,17 @@ class MailOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def send_next(self, send: Callable[[NotificationMail], Awaitable[Sent]]) -> bool:
-        """Tries the mail that is due the longest; False where none is due.
+    async def send_next(
+        self, send: Callable[[NotificationMail], Awaitable[Sent]], *, besides: Collection[str] = ()
+    ) -> bool:
+        """Tries the mail that is due the longest, `besides` those of some properties; False where none is due.
 
         Its row stays locked meanwhile, so that many workers take different ones. A worker that dies in between leaves
         it to be sent again, under the same Message-ID.
         """
         now = datetime.now(UTC)
         async with self._database.begin() as connection:
-            row = (await connection.execute(_next(now))).one_or_none()
+            row = (await connection.execute(_next(now, besides))).one_or_none()
             if row is None:
                 return False
             mine = (col(MailOutboxRow.notification_id) == row.notification_id) & (
@@ -118,7 +120,7 @@ async def queue_mails(
         await connection.execute(_QUEUE, values)
 
 
-def _next(now: datetime) -> Select[*tuple[Any, ...]]:
+def _next(now: datetime, besides: Collection[str]) -> Select[*tuple[Any, ...]]:
     return (
         select(
             *(col(each) for each in (MailOutboxRow.notification_id, MailOutboxRow.staff_id, MailOutboxRow.property_id)),
@@ -128,7 +130,7 @@ def _next(now: datetime) -> Select[*tuple[Any, ...]]:
         )
         .join(StaffRow, col(StaffRow.id) == col(MailOutboxRow.staff_id))
         .join(NotificationRow, col(NotificationRow.id) == col(MailOutboxRow.notification_id))
-        .where(col(MailOutboxRow.next_at) <= now)
+        .where(col(MailOutboxRow.next_at) <= now, col(MailOutboxRow.property_id).not_in(besides))
         .order_by(col(MailOutboxRow.next_at))
         .limit(1)
         .with_for_update(of=MailOutboxRow, skip_locked=True)
