@@ -114,8 +114,9 @@ def is_closed(task: Task) -> bool:
 
 
 def _next_version(record: TaskRecord, task: Task, now: datetime) -> None:
-    """Each version is told; `updated_at` never goes back, whatever the clocks of several machines say."""
-    task.updated_at = max(now, record.task.updated_at)
+    """Each version is told; `updated_at` goes on with each, whatever the clocks of several machines say: a version of
+    the time at which the task was created is told as its creation."""
+    task.updated_at = max(now, record.task.updated_at + timedelta(microseconds=1))
     record.task, record.version = task, record.version + 1
     record.unstored = [*record.unstored, record.current][-UNSTORED_VERSIONS:]
 
