@@ -193,6 +193,24 @@ async def test_the_guest_hears_nothing_of_what_a_rule_had_done(
     assert await eventually(told, what="the guest to be told") == ["Done: Two more towels."]
 
 
+async def test_who_has_left_gets_no_work_that_nobody_else_would_see(
+    stack: Stack, desk: Desk, api: Api, automating: None
+) -> None:
+    staff = await api.hire("another-hotel")
+    await _follow(
+        stack,
+        _rule(
+            "task.created",
+            {**CREATE_TASK, "assignedTo": staff.id},
+            {"type": "notify_staff", "text": "Look", "staffId": staff.id},
+        ),
+    )
+    await desk.create()
+    await _has_notice(stack, "Automation rule did not notify staff: this member of staff is not of the property")
+    assert [each.assigned_to for each in await _tasks(stack) if each.title == "Look in"] == [None]
+    assert "Look" not in await _notices(stack)
+
+
 async def test_an_endpoint_is_called(stack: Stack, guest: Guest, receiver: FakeReceiver, ai: FakeAI) -> None:
     hooked = await hook(stack, receiver, ["task.overdue"])
     receiver.status = lambda event: 200 if len(receiver.attempts) > 1 else 503

@@ -112,13 +112,22 @@ class Actions:
             description=action.description,
             priority=action.priority,
             due_at=happened.at + action.due_in if action.due_in is not None else None,
-            assigned_to=action.assigned_to,
+            assigned_to=await self._assignee(act, action.assigned_to),
             created_at=happened.at,
             updated_at=happened.at,
         )
         await self._running_tasks.create(task)
 
+    async def _assignee(self, act: Act, staff_id: str | None) -> str | None:
+        """None for who has left: nobody's task is called to everyone's mind, theirs would be to nobody's."""
+        try:
+            return (await self._colleague(act, staff_id)).id if staff_id is not None else None
+        except ActionRefused:
+            return None
+
     async def _notify(self, act: Act, action: NotifyStaff) -> None:
+        if action.staff_id is not None:
+            await self._colleague(act, action.staff_id)
         notification = Notification(
             id=act.id,
             kind="system",
