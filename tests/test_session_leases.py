@@ -1,5 +1,6 @@
 """What a process knows of a session that is far from its end never outlives that session."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -67,3 +68,11 @@ async def test_what_was_known_is_forgotten_when_the_session_is_to_be_renewed(red
     lease = await _check(one, session_id)
     assert lease is not None
     assert lease.expires_at > known.expires_at
+
+
+async def test_sessions_that_end_at_one_moment_are_all_over(one: Sessions, other: Sessions) -> None:
+    ending = [uuid4().hex for _ in range(10)]
+    for session_id in ending:
+        await one.open(session_id, ENDS)
+    await asyncio.gather(*(one.end(session_id, ENDS) for session_id in ending))
+    assert [await _check(other, session_id) for session_id in ending] == [None] * len(ending)

@@ -173,7 +173,7 @@ class Sessions:
                     pipeline.set(_key(session_id), ENDED, px=left)
                     pipeline.publish(ENDINGS, session_id)
                     await pipeline.execute()
-                del self._unsaid[session_id]
+                self._unsaid.pop(session_id, None)  # who says them at the same time may have taken it
 
     async def _say_revoked(self) -> None:
         """Tells Redis what PostgreSQL alone knows: endings whose process died, or whose Redis came back, before."""
