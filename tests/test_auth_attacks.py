@@ -335,6 +335,7 @@ async def _good(ground: Ground) -> str:
 SOCKETS: dict[str, tuple[Callable[[Ground], Awaitable[str]], dict[str, Any], int]] = {
     "from another's page": (_good, {"origin": "https://evil.test"}, 4403),
     "from a page that hides its origin": (_good, {"origin": "null"}, 4403),
+    "from an origin that cannot be one": (_good, {"origin": "http://["}, 4403),
     "from a page of a like name": (_good, {"origin": "http://127.0.0.1.evil.test"}, 4403),
     "a session that has ended": (_ended, {}, 4401),
     "a revoked key": (_revoked_key, {}, 4401),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Path
 from starlette.requests import HTTPConnection
@@ -93,4 +92,4 @@ def may_open(websocket: HTTPConnection, allowed: list[str]) -> bool:
     origin = websocket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True
-    return urlsplit(origin).netloc == websocket.headers.get("host")
+    return origin.partition("://")[2] == websocket.headers.get("host")
