@@ -152,6 +152,19 @@ async def test_an_endpoint_whose_secret_no_key_opens_is_told_nothing_and_says_wh
         await hooked.has_received(1)
 
 
+async def test_what_is_skipped_while_a_batch_is_under_way_is_not_told(hooked: Hooked) -> None:
+    hooked.receiver.hold()
+    await hooked.happens(5)
+    async with delivering(hooked.stack):
+        await hooked.was_tried(1)
+        await hooked.endpoints.change(hooked.endpoint.id, {}, skip_missed=True, allow=lambda _: None)
+        hooked.receiver.let_go()
+        await hooked.has_received(1)
+        await hooked.happens(1)
+        await hooked.has_received(2)
+    assert hooked.receiver.sequences == [1, 6]
+
+
 # --- what fails ----------------------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,8 @@ class WebhookEndpoints:
 
     async def pass_over(self, endpoint_id: str, *, after: int, up_to: int) -> None:
         """Nothing above `after` and at or below `up_to` is for this endpoint; unless it has gone on meanwhile."""
+        if up_to <= after:  # it was told to skip more
+            return
         mine = (_has(endpoint_id)) & (col(WebhookEndpointRow.position) == after)
         async with self._database.begin() as connection:
             await connection.execute(update(WebhookEndpointRow).where(mine).values(position=up_to))

@@ -51,7 +51,7 @@ class WebhookSending:
             if read_to <= target.position:
                 break
             for event in events:
-                if not event.matches(target.endpoint.event_types):
+                if event.position <= target.position or not event.matches(target.endpoint.event_types):
                     continue
                 if time.monotonic() > ends or activity.is_worker_shutdown():
                     return EventsSent(result="more", delivered=delivered)
