@@ -336,6 +336,7 @@ async def test_a_long_outage_goes_on_in_new_runs(
         ("::", False),
         ("fe80::1", False),
         ("fc00::1", False),
+        ("fec0::1", False),
         ("::ffff:127.0.0.1", False),
         ("::ffff:93.184.215.14", True),
         ("64:ff9b::7f00:1", False),
