@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import httpcore
 import pytest
@@ -26,7 +27,7 @@ from tests.fakes.receiver import FakeReceiver
 from tests.processes import worker_process
 from tests.support import Stack, command, eventually
 from tests.task_records import NOW, a_task
-from tests.webhooks import Hooked, delivering, hook
+from tests.webhooks import Hooked, delivering, hook, wanting_a_certificate
 
 
 @pytest.fixture
@@ -376,6 +377,21 @@ async def test_a_slow_receiver_is_left_in_time(hooked: Hooked) -> None:
     event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
     sent = await sender.send_event(Target(hooked.endpoint, [secrets.seal(hooked.receiver.secret)], 0), event)
     await sender.close()
+    assert "cannot be reached" in (sent.attempt.reason or "")
+
+
+async def test_a_receiver_that_wants_a_certificate_of_ours_fails_as_others_do(
+    hooked: Hooked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By TLS 1.3 it says so when the handshake is over for us."""
+    async with wanting_a_certificate(tmp_path) as (url, trust):
+        monkeypatch.setattr("activities.webhooks.sender.trusted", lambda: trust)
+        secrets = SealedSecrets(hooked.stack.settings.temporal)
+        sender = WebhookSender(Webhooks(allow_private=True), secrets)
+        target = Target(hooked.endpoint.model_copy(update={"url": url}), [secrets.seal(hooked.receiver.secret)], 0)
+        event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
+        sent = await sender.send_event(target, event)
+        await sender.close()
     assert "cannot be reached" in (sent.attempt.reason or "")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from standardwebhooks import Webhook
 
 from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
 from activities.storage.webhook_endpoints import Attempt, Target
+from activities.tls import trusted
 from activities.webhooks.addresses import GuardedNetwork, PrivateAddressError
 from contracts.base import Model, Timestamp
 from contracts.conversations import Conversation
@@ -29,7 +31,13 @@ SCHEDULE: Final = tuple(
 """How long to wait after each failure in a row, as the specification suggests; after the last, always so long."""
 JITTER: Final = 0.1
 _LONGEST_RETRY_AFTER: Final = timedelta(days=1)
-_TROUBLE: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, TimeoutError)
+_TROUBLE: Final = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    TimeoutError,
+    ssl.SSLError,  # after the handshake, as for want of a certificate of ours, it comes as it is
+)
 
 
 class EventData(Model):
@@ -93,6 +101,7 @@ class WebhookSender:
         self._secrets = secrets
         self._seconds = settings.timeout / 1000
         self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trusted(),
             network_backend=GuardedNetwork(allow_private=settings.allow_private),
             max_connections=None,  # bounded by what sends: with a number, a few that hang would leave others none
             keepalive_expiry=30,
