@@ -380,6 +380,20 @@ async def test_a_slow_receiver_is_left_in_time(hooked: Hooked) -> None:
     assert "cannot be reached" in (sent.attempt.reason or "")
 
 
+async def test_receivers_that_hang_keep_no_other_waiting(hooked: Hooked) -> None:
+    secrets = SealedSecrets(hooked.stack.settings.temporal)
+    sender = WebhookSender(Webhooks(allow_private=True), secrets)
+    target = Target(hooked.endpoint, [secrets.seal(hooked.receiver.secret)], 0)
+    hooked.receiver.hold()
+    async with asyncio.TaskGroup() as sending:
+        for position in range(1, 31):
+            event = PropertyEvent(type="task.created", property_id="hotel", position=position, at=NOW, task=a_task())
+            sending.create_task(sender.send_event(target, event))
+        await hooked.was_tried(30)
+        hooked.receiver.let_go()
+    await sender.close()
+
+
 async def test_a_receiver_that_wants_a_certificate_of_ours_fails_as_others_do(
     hooked: Hooked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,8 +102,8 @@ class WebhookSender:
         self._seconds = settings.timeout / 1000
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trusted(),
-            network_backend=GuardedNetwork(allow_private=settings.allow_private),
             max_connections=None,  # bounded by what sends: with a number, a few that hang would leave others none
+            network_backend=GuardedNetwork(allow_private=settings.allow_private),
             keepalive_expiry=30,
         )
 
