@@ -2,8 +2,13 @@
 
 import functools
 import ssl
+from typing import Final
 
 import httpx
+
+UNREACHED: Final = (httpx.HTTPError, ssl.SSLError)
+"""What a request fails by. TLS tells its own errors as they are once the handshake is over, such as for want of a
+certificate."""
 
 
 @functools.cache

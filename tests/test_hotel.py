@@ -5,6 +5,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.callback import FakeCallback
 from tests.fakes.hotel import TOKEN, FakeHotel
 from tests.fakes.server import serving
+from tests.fakes.tls import wanting_a_certificate
 from tests.guests import add_guest
 from tests.support import Guest, Stack, command, eventually, workers
 
@@ -143,6 +145,16 @@ async def test_one_that_does_not_answer_is_not_waited_for(integration: HttpInteg
     with pytest.raises(HotelAwayError, match="cannot be reached"):
         await system.stays("seaview", [CONTACT])
     await system.close()
+
+
+async def test_one_that_wants_a_certificate_of_ours_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wanting_a_certificate(tmp_path) as (url, trust):
+        monkeypatch.setattr("activities.hotel.http.trusted", lambda: trust)
+        system = HttpHotel(url, HttpIntegration())
+        assert not await system.reachable()
+        with pytest.raises(HotelAwayError, match="cannot be reached"):
+            await system.stays("seaview", [CONTACT])
+        await system.close()
 
 
 async def test_a_guest_is_shown_with_stays(integration: HttpIntegration, settings: Settings, hotel: str) -> None:

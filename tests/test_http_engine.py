@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ from settings import Ai, Property, Settings, SettingsError
 from settings import HttpEngine as HttpSettings
 from settings import LlmEngine as LlmSettings
 from tests.fakes.server import serving
+from tests.fakes.tls import wanting_a_certificate
 
 SECRET_WORDS = "my secret is a blue parrot"
 ANSWER = AIResponse(conversation_id="c", response="From 7 am.", intent="breakfast", confidence=0.9, sources=["b"])
@@ -188,6 +190,18 @@ async def test_nobody_there_can_be_tried_again() -> None:
         await gone.answer(a_request(), turn_id="t")
     await gone.close()
     assert failure.value.retryable
+
+
+async def test_one_that_wants_a_certificate_of_ours_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wanting_a_certificate(tmp_path) as (url, trust):
+        monkeypatch.setattr("activities.ai.http.trusted", lambda: trust)
+        engine = HttpEngine(url)
+        with pytest.raises(EngineError, match="cannot be reached") as refused:
+            await engine.answer(a_request(), turn_id="t")
+        await engine.close()
+    assert refused.value.retryable
 
 
 async def test_the_callers_deadline_ends_a_stalled_answer_and_the_next_one_works() -> None:

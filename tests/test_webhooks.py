@@ -24,10 +24,11 @@ from settings import Temporal, Webhooks
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI
 from tests.fakes.receiver import FakeReceiver
+from tests.fakes.tls import wanting_a_certificate
 from tests.processes import worker_process
 from tests.support import Stack, command, eventually
 from tests.task_records import NOW, a_task
-from tests.webhooks import Hooked, delivering, hook, wanting_a_certificate
+from tests.webhooks import Hooked, delivering, hook
 
 
 @pytest.fixture

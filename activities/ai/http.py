@@ -5,7 +5,7 @@ from pydantic import SecretStr, ValidationError
 
 from activities.ai.port import EngineError
 from activities.reading import ACCEPTED, TooMuchError, read_at_most
-from activities.tls import trusted
+from activities.tls import UNREACHED, trusted
 from contracts.ai import AIRequest, AIResponse
 from contracts.conversations import Conversation
 from contracts.messages import Message
@@ -35,7 +35,7 @@ class HttpEngine:
             content = request.model_dump_json()
             async with self._client.stream("POST", self.url, content=content, headers=headers) as answer:
                 return _response(await _body(answer), request.conversation_id)
-        except httpx.HTTPError as error:
+        except UNREACHED as error:
             raise EngineError(f"the engine cannot be reached ({type(error).__name__})", retryable=True) from None
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from activities.hotel.port import HotelAwayError
 from activities.reading import ACCEPTED, TooMuchError, read_at_most
-from activities.tls import trusted
+from activities.tls import UNREACHED, trusted
 from contracts.base import Model
 from contracts.guests import GuestContact, Stay
 from settings import HttpIntegration
@@ -67,7 +67,7 @@ class HttpHotel:
                     "POST", f"{self._url}/stays", content=content, headers=headers
                 ) as answer:
                     body = await _body(answer)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (*UNREACHED, TimeoutError) as error:
             raise HotelAwayError(f"the hotel's system cannot be reached ({type(error).__name__})") from None
         try:
             return StaysAnswer.model_validate_json(body).stays
@@ -82,7 +82,7 @@ class HttpHotel:
         try:
             async with self._client.stream("GET", self._url) as answer:
                 return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
-        except httpx.HTTPError:
+        except UNREACHED:
             return False
 
     async def close(self) -> None:
