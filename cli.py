@@ -15,7 +15,7 @@ import typer
 from contracts.names import TaskQueue
 from contracts.problems import GatewayError
 from contracts.staff import DEMO_PROPERTY, Staff, StaffRole
-from settings import Database, Settings, SettingsError, load_settings
+from settings import KEYED_BY_IDS, Database, Settings, SettingsError, load_settings
 
 app = typer.Typer(
     help="Hotel guests write, an AI butler answers, a person takes over.",
@@ -30,6 +30,11 @@ app.add_typer(channels, name="channels")
 engine = typer.Typer(help="Engines of other companies.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 
+SECRET_OF_URL = re.compile(
+    r"((?<=://)[^/:@]*:)[^@]+(@)"  # SQLAlchemy takes a slash in a password for one
+    r"|((?<=[?&])[^=&]*(?:password|secret|token|key|sig)[^=&]*=)[^&#]+",
+    re.IGNORECASE,
+)
 GRACEFUL_SECONDS = 10
 """How long requests that are being answered may take once api is asked to end."""
 
@@ -181,13 +186,11 @@ def config() -> None:
     def shown(value: object, name: Callable[[str], str] = to_camel) -> object:
         match value:
             case dict():
-                # Under these the keys are ids, not names of ours.
                 return {
-                    name(key): shown(inner, str if key in ("properties", "codec_keys", "jwt_keys") else to_camel)
-                    for key, inner in value.items()
+                    name(key): shown(inner, str if key in KEYED_BY_IDS else to_camel) for key, inner in value.items()
                 }
             case str():
-                return re.sub(r"(?<=://)([^/@]*):[^/@]+@", r"\1:**********@", value)
+                return SECRET_OF_URL.sub(r"\1\3**********\2", value)
             case _:
                 return value
 

@@ -24,10 +24,13 @@ ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600 * 1000)]
 Seconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600)]
 EngineName = Literal["embedded", "llm", "http"]
+KEYED_BY_IDS = ("properties", "codec_keys", "jwt_keys")
+"""Under these the keys are ids, not names of ours."""
+_NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 
 
 class SettingsError(Exception):
-    """A setting that is unknown or wrong; the text has a line for each, with its value and what would be right."""
+    """A setting that is unknown or wrong; the text has a line for each, with what would be right, and no secret."""
 
 
 class Section(BaseModel):
@@ -479,7 +482,7 @@ class _SettingsFile(YamlConfigSettingsSource):
             raise SettingsError(f"{path}: the root key must be `gateway`" + (f", found: {other}" if other else ""))
         sections = content.get("gateway") or {}
         if not isinstance(sections, dict):
-            raise SettingsError(f"{path}: `gateway` must hold sections, such as `server`, and not {sections!r}")
+            raise SettingsError(f"{path}: `gateway` must hold sections, such as `server`")
         self.init_kwargs = _snake(sections)
 
 
@@ -487,7 +490,7 @@ def _snake(node: dict[Any, Any], *, keep: bool = False) -> dict[Any, Any]:
     """Brings keys to snake_case, but not ids that are keys (of properties, `codecKeys`, `jwtKeys`), nor dates."""
     return {
         (to_snake(key) if isinstance(key, str) and not keep else key): (
-            _snake(value, keep=not keep and key in ("properties", "codecKeys", "jwtKeys"))
+            _snake(value, keep=not keep and isinstance(key, str) and to_snake(key) in KEYED_BY_IDS)
             if isinstance(value, dict)
             else value
         )
@@ -511,12 +514,25 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _explain(error: dict[str, Any]) -> str:
-    path = ".".join(to_camel(str(part)) for part in error["loc"])
+    path = _path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{path}: no such setting (value {_shown(path, error['input'])}); remove it or correct its name"
-    return f"{path}: {error['msg']} (value {_shown(path, error['input'])})"
+        return f"{path}: no such setting; remove it or correct its name"
+    return f"{path}: {error['msg']}{_shown(path, error)}"
 
 
-def _shown(path: str, value: object) -> str:
-    """A secret's value is not shown."""
-    return "hidden" if re.search(r"secret|token|key|password|url", path, re.IGNORECASE) else repr(value)
+def _path(location: tuple[int | str, ...]) -> str:
+    """Where a setting stands, as the file has it."""
+    owners = (None, *location)
+    return ".".join(
+        str(part) if owner in KEYED_BY_IDS else to_camel(str(part))
+        for owner, part in zip(owners, location, strict=False)
+    )
+
+
+def _shown(path: str, error: dict[str, Any]) -> str:
+    """The value, but no secret's, nor what stands where a section should be: any secret may be in it."""
+    value = error["input"]
+    if error["type"] in _NO_SECTION or isinstance(value, dict | list):
+        return ""
+    hidden = re.search(r"secret|token|key|password|url", path, re.IGNORECASE)
+    return f" (value {'hidden' if hidden else repr(value)})"

@@ -70,10 +70,21 @@ async def test_config_hides_secrets() -> None:
         DATABASE__URL="postgresql://gateway:hide-me-2@database/gateway",
         REDIS__URL="redis://:hide-me-3@redis/0",
         TEMPORAL__CODEC_KEYS='{"main": "hide-me-4"}',
+        CHANNELS__MESSAGES__CALLBACK_URL="https://hotel.example/hook?hotel=sea&token=hide-me-5#a",
     )
     assert "hide-me" not in done.output
     assert "postgresql://gateway:**********@database/gateway" in done.output
     assert "redis://:**********@redis/0" in done.output
+    assert "https://hotel.example/hook?hotel=sea&token=**********#a" in done.output
+
+
+async def test_config_hides_a_password_with_a_slash_and_one_in_the_query() -> None:
+    done = await gateway(
+        "config",
+        DATABASE__URL="postgresql://gateway:hide-me/1@database/gateway",
+        REDIS__URL="redis://redis/0?password=hide-me-2",
+    )
+    assert "hide-me" not in done.output
 
 
 async def test_wrong_settings_are_told_one_a_line() -> None:
@@ -82,6 +93,26 @@ async def test_wrong_settings_are_told_one_a_line() -> None:
     assert done.code == 1
     assert [line.split(":")[0] for line in lines] == ["ai.engin", "routing.escalationThreshold", "server.port"]
     assert "'many'" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("chanels: {whatsapp: {accessToken: hide-me}}", "chanels: no such setting"),
+        ("properties: {sea_view: {name: Sea, email: {smtpPassword: hide-me}}}", "properties.sea_view.email: no such"),
+        ("channels: {email: {smtpPasswort: hide-me}}", "channels.email.smtpPasswort: no such setting"),
+        ("channels: {whatsapp: hide-me}", "channels.whatsapp: Input should be"),
+        ("security: [{jwtSecret: hide-me}]", "security: Input should be"),
+        ("[{security: {jwtSecret: hide-me}}]", "`gateway` must hold sections"),
+    ],
+)
+async def test_what_a_wrong_name_holds_is_not_told(content: str, named: str, tmp_path: Path) -> None:
+    """It may be a secret, and what is wrong with the settings stands in the log."""
+    (tmp_path / "wrong.yaml").write_text(f"gateway: {{{content}}}" if content[0] != "[" else f"gateway: {content}")
+    done = await gateway("config", CONFIG=str(tmp_path / "wrong.yaml"))
+    assert done.code == 1
+    assert named in done.errors
+    assert "hide-me" not in done.errors
 
 
 @pytest.mark.parametrize("program", ["api", "worker", "dev", "config"])
