@@ -8,12 +8,13 @@ from pydantic import ConfigDict, Field
 
 import contracts.base
 from activities.channels.addresses import address
+from activities.media.store import MediaAway
 from activities.storage.contacts import StoredContact
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
-from api.sending import ClientMessageId
+from api.sending import ClientMessageId, check_files
 from api.state import State
 from contracts.commands import Opening
 from contracts.conversations import Conversation
@@ -61,7 +62,9 @@ class NewConversation(contracts.base.Body):
     "",
     summary="Write first",
     status_code=status.HTTP_201_CREATED,
-    responses=SIGNED_IN | WITH_BODY | problems(AlreadyOpen, OptedOut, WindowClosed, OutcomeUnknown, Unavailable),
+    responses=SIGNED_IN
+    | WITH_BODY
+    | problems(AlreadyOpen, OptedOut, WindowClosed, OutcomeUnknown, Unavailable, MediaAway),
 )
 async def open_conversation(
     session: WritesConversations,
@@ -91,6 +94,7 @@ async def open_conversation(
     """
     require_property(session.staff, body.property_id)
     _check(state.settings, body)
+    await check_files(state, body.property_id, body.attachments)
     if body.recipient_id is not None:
         body.recipient_id = address(state.settings.way_out(body.property_id, body.channel_type)[0], body.recipient_id)
     contact = await _contact(state, body)

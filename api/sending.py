@@ -1,5 +1,6 @@
 """What staff write to guests and to each other, and what they do about messages that did not arrive."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -8,12 +9,14 @@ from fastapi import Body, status
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 import contracts.base
+from activities.media.store import MediaAway
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_conversation, keyed
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
 from api.state import State
 from contracts.base import A_NUMBER
 from contracts.commands import Redeliver, Reply
+from contracts.media import own_media_id
 from contracts.messages import Author, Delivery, DeliveryState, GivenAttachment, Message, Template
 from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
 from contracts.problems import (
@@ -84,7 +87,12 @@ NewMessage = Annotated[
 ]
 
 
-@router.post("", summary="Send a message", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
+@router.post(
+    "",
+    summary="Send a message",
+    status_code=status.HTTP_201_CREATED,
+    responses=WITH_BODY | problems(MediaAway, Unavailable),
+)
 async def send_message(
     session: WritesConversations,
     state: GatewayState,
@@ -102,6 +110,7 @@ async def send_message(
     if body.private and (body.template or body.draft_id):
         raise Invalid("private: a note takes no template and no draft", field="private")
     found = await find_conversation(state, session, conversation_id)
+    await check_files(state, found.conversation.property_id, body.attachments)
     reply = Reply(
         conversation_id=conversation_id,
         by=session.actor,
@@ -166,6 +175,16 @@ async def _redeliver(
         conversation_id=conversation_id, by=session.actor, message_id=message_id, copy_id=copy_id, skip=skip
     )
     return await state.conversations.redeliver(command, update_id=f"{copy_id}-{'skip' if skip else 'retry'}")
+
+
+async def check_files(state: State, property_id: str, attachments: Sequence[GivenAttachment]) -> None:
+    """Raises Invalid for a file of ours that is not the property's: its guest would be given a link to it."""
+    for place, each in enumerate(attachments):
+        media_id = own_media_id(each.url)
+        file = await state.media.find(media_id) if media_id is not None else None
+        if media_id is not None and (file is None or file.property_id != property_id):
+            field = f"attachments.{place}.url"
+            raise Invalid(f"{field}: must be a file that was uploaded for this property, or another's URL", field=field)
 
 
 async def _mentions(state: State, property_id: str, body: SendMessage) -> list[str]:

@@ -120,6 +120,22 @@ async def test_a_file_that_nobody_uploaded_here_is_refused(api: Api, hotel: str)
             assert (error["payload"]["code"], error["payload"]["field"]) == ("invalid", "attachments")
 
 
+async def test_no_guest_is_given_a_link_to_a_file_of_another_property(
+    api: Api, working: None, stack: Stack, hotel: str
+) -> None:
+    person = await api.person(hotel)
+    elsewhere = await api.state.media.put("elsewhere", PNG, name="a.png", content_type="image/png")
+    asking = stack.guest()
+    await asking.ask("May I have a map?")
+    talk = f"/api/v1/conversations/{(await asking.conversation()).conversation_id}/messages"
+    opening = {"propertyId": hotel, "channelType": "sms", "recipientId": "+351910000009"}
+    for media_id in (elsewhere.id, "0" * 32):
+        attachments = [{**elsewhere.attachment.model_dump(mode="json"), "url": f"/api/v1/media/{media_id}"}]
+        for path, body in ((talk, {}), ("/api/v1/conversations", opening)):
+            refused = await person.http.post(path, json={**body, "attachments": attachments})
+            assert (refused.status_code, refused.json()["field"]) == (422, "attachments.0.url")
+
+
 async def test_only_guests_of_the_chat_upload(settings: Settings, api: Api, hotel: str) -> None:
     async with guest(api.url, hotel) as client:
         token = _session(client)["payload"]["token"]
