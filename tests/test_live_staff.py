@@ -192,6 +192,20 @@ async def test_what_two_subscriptions_want_comes_once(desk: Client, hotel: str, 
     assert desk.contents() == ["Before", "Once", "The end"]
 
 
+async def test_what_two_subscriptions_missed_comes_once(api: Api, marta: Person, hotel: str, story: Story) -> None:
+    await story.say("Seen")
+    async with staff(api.url, marta.token, hotel) as desk:
+        cursor = desk.cursor
+    await story.say("Missed")
+    async with opened(api.url, "/ws") as desk:
+        await desk.send("auth", {"token": marta.token})
+        await desk.ask("subscribe", {"propertyId": hotel, "after": cursor})
+        await desk.ask("subscribe", {"conversationId": story.id, "after": cursor})
+        await story.say("The end")
+        await desk.message("The end")
+        assert desk.contents() == ["Missed", "The end"]
+
+
 async def test_unsubscribed_is_silent(desk: Client, hotel: str, story: Story) -> None:
     await story.say("Before")
     await desk.message("Before")

@@ -1,6 +1,6 @@
 """What a socket is sent from storage before it goes on live."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,17 +23,23 @@ class Replay(Protocol):
 
 @dataclass
 class Missed:
-    """What happened between `after` and the start of a subscription; `resync` where that cannot be told."""
+    """What happened between `after` and the start of a subscription; `resync` where that cannot be told.
+
+    What the listener gets for the sake of `others` is not sent again.
+    """
 
     tail: Tail
     subscription: Subscription
     after: int | None
+    others: Callable[[], Collection[Subscription]] = tuple
 
     async def pages(self) -> AsyncIterator[list[Rendered]]:
         start = _start(self.tail, self.subscription)
         if self.after is None or not await self._is_kept(self.after, start):
             yield [_resync(self.tail.property_id, start)]
             return
+        since = self.subscription.since
+        self.subscription.since = self.after if since is None else min(since, self.after)
         while self.after < start:
             entries = await self.tail.log.read(
                 self.tail.property_id,
@@ -43,7 +49,12 @@ class Missed:
                 contact_key=self.subscription.contact_key,
                 conversation_id=self.subscription.conversation_id,
             )
-            yield _frames(self.tail, self.subscription, entries)
+            others = self.others()
+            yield _frames(
+                self.tail,
+                self.subscription,
+                [each for each in entries if not any(other.gets(each) for other in others)],
+            )
             last = entries[-1].position if len(entries) == PAGE else None
             self.after = start if last is None else last
 

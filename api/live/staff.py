@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
@@ -173,7 +174,8 @@ class StaffSocket:
         for key in keys:
             tail, subscription = self._tails[key[0]], self._subscriptions[key]
             if after is not None or subscription.start is None:
-                self._connection.replay(Missed(tail, subscription, decode(after or "", key[0])))
+                others = partial(self._others, key)
+                self._connection.replay(Missed(tail, subscription, decode(after or "", key[0]), others))
             for telling in tail.viewers(subscription):
                 self.tell(telling)
         await self._look_at(keys)
@@ -293,6 +295,10 @@ class StaffSocket:
         subscription = self._subscriptions.pop(key, None)
         if subscription is not None:
             self._tails[key[0]].leave(subscription)
+
+    def _others(self, key: Key) -> list[Subscription]:
+        """The other subscriptions to something of the same property."""
+        return [each for other, each in self._subscriptions.items() if other[0] == key[0] and other != key]
 
     def _cursor(self, key: Key) -> str | None:
         start = self._subscriptions[key].start

@@ -67,8 +67,8 @@ class Listener(Protocol):
 class Subscription:
     """What one socket wants to be told of a property.
 
-    `start` is the position after which it is told live; None until storage was there to say. `joined` counts in what
-    the tail has told.
+    `start` is the position after which it is told live; None until storage was there to say. `since` is the one after
+    which its listener gets all that it wants, from storage or live. `joined` counts in what the tail has told.
     """
 
     audience: Audience
@@ -77,9 +77,16 @@ class Subscription:
     conversation_id: str | None = None
     channel: ChannelType | None = None
     start: int | None = None
+    since: int | None = None
     joined: int = 0
     staff: Staff | None = None
     """Who listens, where that is one of staff; some notifications are not for everyone."""
+
+    def gets(self, entry: LogEntry) -> bool:
+        """Whether its listener is sent a stored entry for its sake."""
+        return (
+            entry.position is not None and self.since is not None and entry.position > self.since and self.wants(entry)
+        )
 
     def wants(self, entry: LogEntry) -> bool:
         if self.conversation_id is not None and entry.conversation_id != self.conversation_id:
@@ -118,7 +125,8 @@ class Tail:
 
     def join(self, subscription: Subscription) -> None:
         """Tells the subscription everything after the position that it is given here."""
-        subscription.start, subscription.joined = self.position, self._count
+        subscription.start = subscription.since = self.position
+        subscription.joined = self._count
         self._listeners[subscription.contact_key].add(subscription)
         if self.over:
             subscription.listener.abandon()
