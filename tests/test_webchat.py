@@ -149,6 +149,9 @@ async def test_only_guests_of_the_chat_upload(settings: Settings, api: Api, hote
     settings.rate_limit.max_requests = 1
     async with running_api(settings) as strict:
         own = {"Origin": "https://hotel.test"}
+        wrong = await _upload(strict, hotel, "nonsense", headers=own)
+        assert problem(wrong) == (401, "unauthenticated")
+        assert wrong.headers["access-control-allow-origin"] == "https://hotel.test"  # or the page cannot read why
         allowed = await _upload(strict, hotel, token, headers=own)
         assert allowed.headers["access-control-allow-origin"] == "https://hotel.test"
         refused = await _upload(strict, hotel, token)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import File, Form, Path, Request, Response, UploadFile, status
+from fastapi import File, Form, Path, Request, UploadFile, status
 
 from activities.media.store import MediaAway
 from activities.media.types import MediaRefused
@@ -29,7 +29,6 @@ PREFIX: Final = "/chat/"
 )
 async def upload_chat_media(
     request: Request,
-    response: Response,
     state: GatewayState,
     property_id: Annotated[str, Path(alias="propertyId")],
     token: Annotated[
@@ -46,6 +45,8 @@ async def upload_chat_media(
     ]
     if not may_open(request, origins):
         raise Forbidden("This origin may not upload files")
+    if (origin := request.headers.get("origin")) is not None:  # a refusal, too, is for the page to read
+        request.scope[HEADERS_KEY].update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
     visitor = VisitorTokens(state.tokens.keys).visitor(token, property_id)
     if not visitor.known:
         raise Unauthenticated("token: must be the one that this chat gave to the browser")
@@ -58,6 +59,4 @@ async def upload_chat_media(
         raise Invalid("file: must not be empty", field="file")
     kind = file.content_type or "application/octet-stream"
     kept = await state.media.put(property_id, content, name=file.filename or "", content_type=kind)
-    if (origin := request.headers.get("origin")) is not None:
-        response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
     return state.links.signed([kept.attachment])[0]
