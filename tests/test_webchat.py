@@ -54,6 +54,20 @@ async def test_a_guest_whom_the_hotel_s_page_vouches_for_is_the_same_everywhere(
     assert len(await ana.outcomes()) == 2
 
 
+async def test_coming_back_by_the_token_makes_an_identity_last_no_longer(settings: Settings, hotel: str) -> None:
+    settings.channels.webchat.identity_secret = SecretStr(SECRET)
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+    async with running_api(settings) as own, opened(own.url, f"/chat/{hotel}") as client:
+        await client.send("auth", {"identity": _identity(exp=until)})
+        payload = (await client.until(of_type("session")))["payload"]
+        for _ in range(2):
+            ends_at = jwt.decode(payload["token"], options={"verify_signature": False})["exp"]
+            assert datetime.fromtimestamp(ends_at, UTC) == until
+            async with guest(own.url, hotel, payload["token"]) as again:
+                payload = _session(again)["payload"]
+            assert payload["visitorId"] == "user:4711"
+
+
 WRONG = (
     "nonsense",
     jwt.encode({"sub": "4711"}, SECRET),

@@ -15,6 +15,8 @@ from contracts.problems import Unauthenticated
 AUDIENCE: Final = "visitor"
 LIFETIME: Final = timedelta(days=365)
 """How long a browser that stays away is known again; every connection begins it anew."""
+IDENTIFIED: Final = "user:"
+"""What the ids of those begin with whom the hotel's own page vouches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class VisitorTokens:
             claims = {}
         if claims.get("property") != property_id:
             return Visitor(str(uuid4()), known=False)
-        return Visitor(str(claims["sub"]), known=True)
+        visitor_id = str(claims["sub"])
+        # To come back by the token makes nobody vouched for any longer.
+        until = datetime.fromtimestamp(claims["exp"], UTC) if visitor_id.startswith(IDENTIFIED) else None
+        return Visitor(visitor_id, known=True, identified_until=until)
 
 
 class _Identity(Body):
@@ -71,4 +76,4 @@ def identified(identity: str, secret: str) -> Visitor:
         said = _Identity.model_validate(claims)
     except (jwt.InvalidTokenError, ValidationError):
         raise Unauthenticated("identity: must be a JWT by HS256 with sub and exp, and its time not over") from None
-    return Visitor(f"user:{said.sub}", known=True, name=said.name or None, identified_until=said.exp)
+    return Visitor(f"{IDENTIFIED}{said.sub}", known=True, name=said.name or None, identified_until=said.exp)
