@@ -68,6 +68,14 @@ async def test_coming_back_by_the_token_makes_an_identity_last_no_longer(setting
             assert payload["visitorId"] == "user:4711"
 
 
+async def test_an_identity_may_come_from_a_clock_that_is_a_little_ahead(settings: Settings, hotel: str) -> None:
+    settings.channels.webchat.identity_secret = SecretStr(SECRET)
+    ahead = datetime.now(UTC) + timedelta(seconds=20)
+    async with running_api(settings) as own, opened(own.url, f"/chat/{hotel}") as client:
+        await client.send("auth", {"identity": _identity(iat=ahead, nbf=ahead)})
+        assert (await client.until(of_type("session")))["payload"]["visitorId"] == "user:4711"
+
+
 WRONG = (
     "nonsense",
     jwt.encode({"sub": "4711"}, SECRET),

@@ -17,6 +17,8 @@ LIFETIME: Final = timedelta(days=365)
 """How long a browser that stays away is known again; every connection begins it anew."""
 IDENTIFIED: Final = "user:"
 """What the ids of those begin with whom the hotel's own page vouches for."""
+SKEW: Final = timedelta(minutes=1)
+"""How far the clock of the hotel's page may be ahead; its libraries say when they sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,14 @@ def identified(identity: str, secret: str) -> Visitor:
     The same `sub` is the same guest on every device. Raises Unauthenticated for what is not signed right or is over.
     """
     try:
-        claims = jwt.decode(identity, secret, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]})
+        claims = jwt.decode(identity, secret, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]}, leeway=SKEW)
         said = _Identity.model_validate(claims)
     except (jwt.InvalidTokenError, ValidationError):
-        raise Unauthenticated("identity: must be a JWT by HS256 with sub and exp, and its time not over") from None
+        raise _not_right() from None
+    if said.exp <= datetime.now(UTC):
+        raise _not_right()
     return Visitor(f"{IDENTIFIED}{said.sub}", known=True, name=said.name or None, identified_until=said.exp)
+
+
+def _not_right() -> Unauthenticated:
+    return Unauthenticated("identity: must be a JWT by HS256 with sub and exp, and its time not over")
