@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from contracts.conversations import ConversationState
 from contracts.frames import ClientFrame, ClientPayload, ClientType, CloseCode, ServerFrame, ServerPayload
 from contracts.messages import Author, Message
+from contracts.names import CONTENT_LIMIT
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
@@ -22,6 +23,8 @@ RESEND_SECONDS: Final = 4.0
 LAST_ANSWER_SECONDS: Final = 60.0
 """How long the end of the input waits for what was said before it to be answered."""
 
+NEVER_TAKEN: Final = ("invalid", "malformed")
+"""Why a message is refused that would be refused again."""
 THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 STATES: Final = {
@@ -92,20 +95,24 @@ class _Chat:
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     async def say(self, content: str) -> None:
-        """Sends a message now or, without a connection, as soon as there is one."""
-        frame_id = str(uuid.uuid4())
-        self._unsent[frame_id] = content
+        """Sends a message as soon as there is a connection, and all that was said before it has arrived."""
+        if len(content) > CONTENT_LIMIT:
+            _tell(f"not sent: a message has at most {CONTENT_LIMIT} characters, not {len(content)}")
+            return
+        self._unsent[str(uuid.uuid4())] = content
         self.answered.clear()
-        await self._send("send_message", ClientPayload(content=content), frame_id)
+        if len(self._unsent) == 1:
+            await self._send_next()
 
     async def resend(self) -> None:
         """Sends again what was not acknowledged; under the same id it is the same message."""
         while True:
             await asyncio.sleep(RESEND_SECONDS)
-            await self._send_unsent()
+            await self._send_next()
 
-    async def _send_unsent(self) -> None:
-        for frame_id, content in list(self._unsent.items()):
+    async def _send_next(self) -> None:
+        """Sends the oldest message that has not arrived: what is refused for now must not be overtaken."""
+        for frame_id, content in list(self._unsent.items())[:1]:
             await self._send("send_message", ClientPayload(content=content), frame_id)
 
     async def _converse(self, socket: ClientConnection) -> None:
@@ -135,11 +142,10 @@ class _Chat:
             case "typing":
                 self._show_typing((payload.author_name or "the butler") if payload.typing else None)
             case "ack" if frame.id is not None:
-                self._unsent.pop(frame.id, None)
                 self._acknowledged.update(filter(None, [payload.message_id]))
-                self._check_answered()
+                await self._go_on_after(frame.id)
             case "error":
-                self._refuse(frame)
+                await self._refuse(frame)
             case "resync" if self._socket is not None:
                 self._cursor = None
                 await self._socket.close()
@@ -150,14 +156,19 @@ class _Chat:
         self._pause, self._token = FIRST_PAUSE, payload.token
         if payload.conversation is not None:
             self._show_state(payload.conversation.state)
-        await self._send_unsent()
+        await self._send_next()
 
-    def _refuse(self, frame: ServerFrame) -> None:
-        if frame.id not in self._unsent:
+    async def _go_on_after(self, frame_id: str) -> None:
+        if self._unsent.pop(frame_id, None) is not None:
+            await self._send_next()
+        self._check_answered()
+
+    async def _refuse(self, frame: ServerFrame) -> None:
+        if frame.id is None or frame.id not in self._unsent:
             _tell(str(frame.payload.detail))
-        elif frame.payload.code == "invalid":
+        elif frame.payload.code in NEVER_TAKEN:
             _tell(f"not sent: {frame.payload.detail}")
-            del self._unsent[frame.id]
+            await self._go_on_after(frame.id)
         else:
             _tell(f"not sent yet: {frame.payload.detail}")
 

@@ -1,6 +1,7 @@
 """The two plain pages and the terminal's client."""
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -8,9 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from api.live.protocol import protocol_options
 from api.main import create_app
+from contracts.names import CONTENT_LIMIT
 from settings import Settings
 from tests.api import Api, problem
 from tests.fakes.ai import FakeAI
@@ -139,3 +142,48 @@ async def test_the_terminal_says_why_it_is_refused(api: Api) -> None:
     async with terminal(api.url, "nowhere") as guest:
         await guest.until("the chat was refused: no such property")
         assert await asyncio.wait_for(guest.process.wait(), 10) == 0
+
+
+@asynccontextmanager
+async def refusing(*codes: str) -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
+    """A chat that refuses the first messages with these codes; its URL, and what it has taken."""
+    taken: asyncio.Queue[str] = asyncio.Queue()
+    left = list(codes)
+
+    async def talk(socket: ServerConnection) -> None:
+        async for text in socket:
+            frame = json.loads(text)
+            answer = {"type": "session", "payload": {"token": "t", "visitorId": "v"}}
+            if frame["type"] == "send_message" and left:
+                answer = {"type": "error", "id": frame["id"], "payload": {"code": left.pop(0), "detail": "refused"}}
+            elif frame["type"] == "send_message":
+                taken.put_nowait(frame["payload"]["content"])
+                answer = {"type": "ack", "id": frame["id"], "payload": {"messageId": frame["id"]}}
+            await socket.send(json.dumps(answer))
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", taken
+
+
+async def test_what_the_terminal_could_not_send_is_sent_before_what_was_said_after_it() -> None:
+    async with refusing("unavailable") as (url, taken), terminal(url, "seaview") as guest:
+        await guest.write("One")
+        await guest.until("not sent yet: refused")
+        await guest.write("Two")
+        assert [await asyncio.wait_for(taken.get(), 30) for _ in range(2)] == ["One", "Two"]
+
+
+async def test_what_the_terminal_can_never_send_does_not_hold_the_rest_up() -> None:
+    async with refusing("malformed") as (url, taken), terminal(url, "seaview") as guest:
+        await guest.write("One")
+        await guest.write("Two")
+        await guest.until("not sent: refused")
+        assert await asyncio.wait_for(taken.get(), 30) == "Two"
+
+
+async def test_a_line_that_is_too_long_for_a_message_is_refused_at_once() -> None:
+    async with refusing() as (url, taken), terminal(url, "seaview") as guest:
+        await guest.write("x" * 70_000)
+        await guest.until(f"not sent: a message has at most {CONTENT_LIMIT} characters")
+        await guest.write("Two")
+        assert await asyncio.wait_for(taken.get(), 30) == "Two"
