@@ -4,7 +4,7 @@ const storageKey = `gateway:${property}`;
 const kept = { token: null, unsent: {}, ...JSON.parse(localStorage.getItem(storageKey) ?? "{}") };
 const bubbles = new Map(); // by message id, and by frame id until the message has one
 const element = (id) => document.getElementById(id);
-let socket, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
+let socket, ready = false, again, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
 
 const keep = () => localStorage.setItem(storageKey, JSON.stringify(kept));
 const send = (type, payload, id) => {
@@ -16,6 +16,8 @@ function connect() {
   socket.onopen = () => send("auth", { token: kept.token ?? undefined, after: cursor });
   socket.onmessage = (event) => receive(JSON.parse(event.data));
   socket.onclose = ({ code, reason }) => {
+    ready = false;
+    clearTimeout(again);
     showTyping();
     if (code === 4403) return showStatus(`This chat is not available (${reason}).`);
     showStatus("Not connected. Trying again…", true);
@@ -32,7 +34,8 @@ function receive({ type, payload, id, cursor: at }) {
       delay = 500;
       kept.token = payload.token;
       keep();
-      for (const [frame, content] of Object.entries(kept.unsent)) send("send_message", { content }, frame);
+      ready = true;
+      sendNext();
     }
     showState(payload.conversation ?? conversation);
   } else if (type === "message") {
@@ -48,12 +51,21 @@ function receive({ type, payload, id, cursor: at }) {
   } else if (type === "ack") {
     settle(id, payload.messageId);
   } else if (type === "error" && id in kept.unsent) {
-    if (payload.code === "invalid") fail(id, payload.detail);
-    else setTimeout(() => id in kept.unsent && send("send_message", { content: kept.unsent[id] }, id), 4000);
+    if (["invalid", "malformed"].includes(payload.code)) return fail(id, payload.detail);
+    clearTimeout(again);
+    again = setTimeout(sendNext, 4000);
   } else if (type === "resync") {
     cursor = undefined; // without a cursor the next connection brings the conversation as it is
     socket.close();
   }
+}
+
+function sendNext() { // one at a time: what is refused for now must not be overtaken by what was said after it
+  clearTimeout(again);
+  const [next] = Object.entries(kept.unsent);
+  if (!next || !ready) return;
+  send("send_message", { content: next[1] }, next[0]);
+  again = setTimeout(() => socket.close(), 20000); // a connection may be dead without having been closed
 }
 
 function mark({ id, author, delivery }) {
@@ -71,9 +83,12 @@ function show(id, message) {
   for (const file of message.attachments ?? []) {
     bubble.append(Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
   }
-  bubble.at = message.pending ? Infinity : Date.parse(message.createdAt);
-  const next = [...element("messages").children].find((other) => other !== bubble && other.at > bubble.at);
-  element("messages").insertBefore(bubble, next ?? null);
+  const at = message.pending ? Infinity : Date.parse(message.createdAt);
+  if (bubble.at !== at) {
+    bubble.at = at;
+    const next = [...element("messages").children].find((other) => other !== bubble && other.at > at);
+    element("messages").insertBefore(bubble, next ?? null);
+  }
   element("messages").scrollTop = element("messages").scrollHeight;
 }
 
@@ -91,12 +106,14 @@ function settle(frame, messageId) {
     bubbles.set(messageId, pending);
     show(messageId, { author: "guest", content, createdAt: new Date().toISOString() });
   }
+  sendNext();
 }
 
 function fail(frame, reason) {
   show(frame, { author: "guest", content: kept.unsent[frame], pending: `Not sent: ${reason}` });
   delete kept.unsent[frame];
   keep();
+  sendNext();
 }
 
 function showState(to) {
@@ -131,7 +148,7 @@ function say(content) {
   kept.unsent[id] = content;
   keep();
   show(id, { author: "guest", content, pending: "Sending…" });
-  send("send_message", { content }, id);
+  if (Object.keys(kept.unsent).length === 1) sendNext();
 }
 
 for (const number of "12345") element("rating").append(Object.assign(line("button", number), { onclick: () => say(number) }));

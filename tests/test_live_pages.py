@@ -20,7 +20,7 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.server import serving
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300)}
+PAGES = {"/": ("chat.html", 250), "/staff": ("staff.html", 350)}
 SHARED = "style.css"
 """What both pages look like; it counts with the guests' page."""
 

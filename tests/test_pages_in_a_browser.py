@@ -1,0 +1,99 @@
+"""What guests and staff meet on the two pages, where this machine has a browser."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from api.live.pages import router
+from tests.browser import PROGRAM, Browser, Tab, browsing
+from tests.fakes.server import serving
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
+
+SESSION = {"token": "t1", "visitorId": "v1"}
+SENT = "sockets.at(-1).sent.filter((each) => each.type === 'send_message').map((each) => each.payload.content)"
+ALL_SENT = "sockets.flatMap((each) => each.sent).filter((each) => each.type === 'send_message').map((each) => each.id)"
+BUBBLES = "[...document.querySelectorAll('#messages li')].map((each) => each.innerText)"
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    async with browsing(Path(tmp_path_factory.mktemp("browser"))) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+async def site() -> AsyncIterator[str]:
+    app = FastAPI()
+    app.state.gateway = None  # nothing is asked of it by a page that names its property
+    app.include_router(router)
+    async with serving(app) as url:
+        yield url
+
+
+@pytest.fixture
+async def chat(browser: Browser, site: str) -> Tab:
+    """A guest's page that has its session."""
+    return await _chat(browser, site, await browser.profile())
+
+
+async def _chat(browser: Browser, site: str, profile: str, *, first: str = "") -> Tab:
+    tab = await browser.open(f"{site}/?property=seaview", profile, first=first)
+    await _greet(tab)
+    return tab
+
+
+async def _greet(tab: Tab, **session: str) -> None:
+    await tab.until("sockets.at(-1)?.sent.length")
+    await tab.tell("session", SESSION | session)
+
+
+def _said(number: int, content: str, author: str = "ai", state: str = "sent") -> dict[str, Any]:
+    message = {
+        "id": f"m{number}",
+        "author": author,
+        "content": content,
+        "createdAt": f"2026-01-01T10:{number:02}:00Z",
+        "delivery": {"state": state},
+        "attachments": [],
+        "seq": number,
+        "private": False,
+    }
+    return {"message": message, "conversationId": "c", "propertyId": "seaview"}
+
+
+# --- the guest's page ------------------------------------------------------------------------------------------------
+
+
+async def _acknowledge(tab: Tab, number: int) -> None:
+    """Answers the newest message of the page."""
+    newest = await tab.run("sockets.at(-1).sent.findLast((each) => each.type === 'send_message').id")
+    await tab.tell("ack", {"messageId": f"m{number}"}, id=newest)
+
+
+async def test_what_is_refused_for_now_is_not_overtaken(chat: Tab) -> None:
+    await chat.run("say('One')")
+    await chat.run("tell('error', { code: 'unavailable' }, { id: sockets.at(-1).sent.at(-1).id })")
+    await chat.run("say('Two')")
+    assert await chat.run(SENT) == ["One"]
+    await chat.until(f"{SENT}.length === 2")
+    await _acknowledge(chat, 1)
+    assert await chat.run(SENT) == ["One", "One", "Two"]
+
+
+async def test_what_can_never_be_sent_holds_nothing_up(chat: Tab) -> None:
+    await chat.run("say('One'), say('Two')")
+    await chat.run("tell('error', { code: 'malformed', detail: 'no' }, { id: sockets.at(-1).sent.at(-1).id })")
+    assert await chat.run(SENT) == ["One", "Two"]
+    assert "Not sent: no" in (await chat.run(BUBBLES))[0]
+
+
+async def test_a_connection_that_is_dead_without_having_been_closed_is_given_up(chat: Tab) -> None:
+    await chat.run("window.setTimeout = (then, after) => { window.waits = { then, after }; }, say('One')")
+    assert await chat.run("sockets.length") == 1
+    assert await chat.run("waits.after") >= 10_000
+    await chat.run("waits.then(), waits.then(), waits.then()")  # it is time, it is closed, and it is time to come back
+    assert await chat.run("sockets.length") == 2
