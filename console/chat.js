@@ -1,19 +1,22 @@
 // The guest's page: shows what is said, keeps what is not sent yet, and comes back by itself where it was.
 const property = new URLSearchParams(location.search).get("property") ?? "";
-const storageKey = `gateway:${property}`;
-const kept = { token: null, unsent: {}, ...JSON.parse(localStorage.getItem(storageKey) ?? "{}") };
+const storageKey = `gateway:${encodeURIComponent(property)}`, unsentKey = `${storageKey}:`; // one for each message, for there may be other tabs
+const storage = localStorage;
+const known = () => JSON.parse(storage[storageKey] ?? "{}");
+const unsent = new Map(Object.keys(storage).filter((key) => key.startsWith(unsentKey)).map((key) => [key.slice(unsentKey.length), JSON.parse(storage[key])])
+  .sort(([, { at: one }], [, { at: other }]) => one - other)); // by frame id, the oldest first
 const bubbles = new Map(); // by message id, and by frame id until the message has one
 const element = (id) => document.getElementById(id);
-let socket, ready = false, again, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
+let socket, ready = false, again, knownAs, visitor, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
 
-const keep = () => localStorage.setItem(storageKey, JSON.stringify(kept));
 const send = (type, payload, id) => {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type, payload, id }));
 };
 
 function connect() {
+  knownAs = known().token;
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/chat/${encodeURIComponent(property)}`);
-  socket.onopen = () => send("auth", { token: kept.token ?? undefined, after: cursor });
+  socket.onopen = () => send("auth", { token: knownAs, after: cursor });
   socket.onmessage = (event) => receive(JSON.parse(event.data));
   socket.onclose = ({ code, reason }) => {
     ready = false;
@@ -31,9 +34,10 @@ function receive({ type, payload, id, cursor: at }) {
   if (type === "session") {
     live = payload.live ?? true;
     if (payload.token) {
+      if (!knownAs && known().token) return socket.close(); // another tab was first, and one browser is one visitor
       delay = 500;
-      kept.token = payload.token;
-      keep();
+      visitor = payload.visitorId;
+      storage[storageKey] = JSON.stringify({ token: payload.token, visitor });
       ready = true;
       sendNext();
     }
@@ -50,7 +54,7 @@ function receive({ type, payload, id, cursor: at }) {
     showTyping(payload.typing && (payload.authorName ?? "The butler"));
   } else if (type === "ack") {
     settle(id, payload.messageId);
-  } else if (type === "error" && id in kept.unsent) {
+  } else if (type === "error" && unsent.has(id)) {
     if (["invalid", "malformed"].includes(payload.code)) return fail(id, payload.detail);
     clearTimeout(again);
     again = setTimeout(sendNext, 4000);
@@ -62,9 +66,9 @@ function receive({ type, payload, id, cursor: at }) {
 
 function sendNext() { // one at a time: what is refused for now must not be overtaken by what was said after it
   clearTimeout(again);
-  const [next] = Object.entries(kept.unsent);
+  const [next] = unsent;
   if (!next || !ready) return;
-  send("send_message", { content: next[1] }, next[0]);
+  send("send_message", { content: next[1].content }, next[0]);
   again = setTimeout(() => socket.close(), 20000); // a connection may be dead without having been closed
 }
 
@@ -97,10 +101,9 @@ function line(tag, text) {
 }
 
 function settle(frame, messageId) {
-  const content = kept.unsent[frame], pending = bubbles.get(frame);
-  delete kept.unsent[frame];
+  const content = unsent.get(frame)?.content, pending = bubbles.get(frame);
+  forget(frame);
   bubbles.delete(frame);
-  keep();
   if (bubbles.has(messageId)) pending?.remove(); // its own message was faster than its acknowledgement
   else if (pending) {
     bubbles.set(messageId, pending);
@@ -109,10 +112,14 @@ function settle(frame, messageId) {
   sendNext();
 }
 
+function forget(frame) {
+  unsent.delete(frame);
+  delete storage[unsentKey + frame];
+}
+
 function fail(frame, reason) {
-  show(frame, { author: "guest", content: kept.unsent[frame], pending: `Not sent: ${reason}` });
-  delete kept.unsent[frame];
-  keep();
+  show(frame, { author: "guest", content: unsent.get(frame).content, pending: `Not sent: ${reason}` });
+  forget(frame);
   sendNext();
 }
 
@@ -145,12 +152,17 @@ function submit(event) {
 
 function say(content) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  kept.unsent[id] = content;
-  keep();
+  unsent.set(id, { content, at: Date.now() });
+  storage[unsentKey + id] = JSON.stringify(unsent.get(id));
   show(id, { author: "guest", content, pending: "Sending…" });
-  if (Object.keys(kept.unsent).length === 1) sendNext();
+  if (unsent.size === 1) sendNext();
 }
 
+addEventListener("storage", () => { // told of by another tab that opened at the same moment
+  if (!visitor || (known().visitor ?? visitor) === visitor) return;
+  cursor = undefined;
+  socket.close();
+});
 for (const number of "12345") element("rating").append(Object.assign(line("button", number), { onclick: () => say(number) }));
 element("form").addEventListener("submit", submit);
 element("content").addEventListener("keydown", (event) => {
@@ -161,5 +173,5 @@ element("content").addEventListener("input", () => {
   lastTyped = Date.now();
   send("typing", { typing: true });
 });
-for (const [id, content] of Object.entries(kept.unsent)) show(id, { author: "guest", content, pending: "Sending…" });
+for (const [id, { content }] of unsent) show(id, { author: "guest", content, pending: "Sending…" });
 connect();

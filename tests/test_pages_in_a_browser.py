@@ -97,3 +97,38 @@ async def test_a_connection_that_is_dead_without_having_been_closed_is_given_up(
     assert await chat.run("waits.after") >= 10_000
     await chat.run("waits.then(), waits.then(), waits.then()")  # it is time, it is closed, and it is time to come back
     assert await chat.run("sockets.length") == 2
+
+
+async def test_tabs_of_one_browser_lose_nothing_of_each_other(browser: Browser, site: str) -> None:
+    profile = await browser.profile()
+    one, two = [await _chat(browser, site, profile) for _ in range(2)]
+    await one.run("say('Of the first')")
+    await two.run("say('Of the second')")
+    again = await _chat(browser, site, profile)
+    assert [each.split("\n")[-3] for each in await again.run(BUBBLES)] == ["Of the first", "Of the second"]
+    assert await again.run(SENT) == ["Of the first"]
+
+
+async def test_tabs_of_one_browser_are_one_visitor(browser: Browser, site: str) -> None:
+    profile = await browser.profile()
+    one, two = [await browser.open(f"{site}/?property=seaview", profile) for _ in range(2)]
+    await _greet(one, token="of one")
+    await two.run("say('Hello')")
+    await two.until("localStorage.getItem('gateway:seaview')?.includes('of one')")
+    await _greet(two, token="of two")
+    await two.until("sockets.length === 2 && sockets[1].sent.length")
+    assert await two.run("sockets[0].sent.concat(sockets[1].sent).map((each) => [each.type, each.payload.token])") == [
+        ["auth", None],
+        ["auth", "of one"],
+    ]
+
+
+async def test_tabs_that_open_at_the_same_moment_are_one_visitor_after_it(browser: Browser, site: str) -> None:
+    profile = await browser.profile()
+    one, two = [await browser.open(f"{site}/?property=seaview", profile) for _ in range(2)]
+    await _greet(one, token="of one")
+    await two.until("localStorage.getItem('gateway:seaview')?.includes('of one')")
+    await two.run("delete localStorage['gateway:seaview']")  # as if it had not heard of it yet
+    await _greet(two, token="of two", visitorId="v2")
+    await one.until("sockets.length === 2 && sockets[1].sent.length")
+    assert await one.run("sockets[1].sent[0].payload.token") == "of two"
