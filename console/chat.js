@@ -1,7 +1,8 @@
 // The guest's page: shows what is said, keeps what is not sent yet, and comes back by itself where it was.
 const property = new URLSearchParams(location.search).get("property") ?? "";
 const storageKey = `gateway:${encodeURIComponent(property)}`, unsentKey = `${storageKey}:`; // one for each message, for there may be other tabs
-const storage = localStorage;
+let storage = {}; // where the browser lets pages keep nothing
+try { storage = localStorage ?? storage; } catch { /* that is how it says so */ }
 const known = () => JSON.parse(storage[storageKey] ?? "{}");
 const unsent = new Map(Object.keys(storage).filter((key) => key.startsWith(unsentKey)).map((key) => [key.slice(unsentKey.length), JSON.parse(storage[key])])
   .sort(([, { at: one }], [, { at: other }]) => one - other)); // by frame id, the oldest first

@@ -132,3 +132,12 @@ async def test_tabs_that_open_at_the_same_moment_are_one_visitor_after_it(browse
     await _greet(two, token="of two", visitorId="v2")
     await one.until("sockets.length === 2 && sockets[1].sent.length")
     assert await one.run("sockets[1].sent[0].payload.token") == "of two"
+
+
+async def test_a_browser_that_lets_pages_keep_nothing_can_chat(browser: Browser, site: str) -> None:
+    blocked = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } });"
+    )
+    tab = await _chat(browser, site, await browser.profile(), first=blocked)
+    await tab.run("say('Hello')")
+    assert await tab.run(SENT) == ["Hello"]
