@@ -141,3 +141,21 @@ async def test_a_browser_that_lets_pages_keep_nothing_can_chat(browser: Browser,
     tab = await _chat(browser, site, await browser.profile(), first=blocked)
     await tab.run("say('Hello')")
     assert await tab.run(SENT) == ["Hello"]
+
+
+@pytest.mark.parametrize("path", ["/?property=seaview", "/staff"])
+async def test_each_paragraph_runs_in_the_direction_of_its_words(browser: Browser, site: str, path: str) -> None:
+    tab = await browser.open(f"{site}{path}", await browser.profile())
+    places = await tab.run("""(() => {
+      for (const each of ["desk", "one"]) document.getElementById(each)?.removeAttribute("hidden");
+      const words = document.createElement("p");
+      words.textContent = "7 مرحبا";
+      document.getElementById("messages").append(words);
+      return [...words.textContent].map((_, at) => {
+        const range = document.createRange();
+        range.setStart(words.firstChild, at), range.setEnd(words.firstChild, at + 1);
+        return range.getBoundingClientRect().left;
+      });
+    })()""")
+    assert places[0] > places[2] > places[-1]
+    assert await tab.run("getComputedStyle(document.getElementById('content')).unicodeBidi") == "plaintext"
