@@ -11,7 +11,9 @@ const element = (id) => document.getElementById(id);
 let socket, ready = false, again, knownAs, visitor, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
 
 const send = (type, payload, id) => {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type, payload, id }));
+  const sent = socket?.readyState === WebSocket.OPEN;
+  if (sent) socket.send(JSON.stringify({ type, payload, id }));
+  return sent;
 };
 
 function connect() {
@@ -41,12 +43,13 @@ function receive({ type, payload, id, cursor: at }) {
       storage[storageKey] = JSON.stringify({ token: payload.token, visitor });
       ready = true;
       sendNext();
+      bubbles.forEach((bubble) => mark(bubble));
     }
     showState(payload.conversation ?? conversation);
   } else if (type === "message") {
     if (payload.message.author !== "guest") showTyping();
     show(payload.message.id, payload.message);
-    mark(payload.message);
+    mark(bubbles.get(payload.message.id), payload.message);
   } else if (type === "presence") {
     showStatus(`${payload.authorName} from our team is with you now`);
   } else if (type === "conversation_update") {
@@ -73,9 +76,10 @@ function sendNext() { // one at a time: what is refused for now must not be over
   again = setTimeout(() => socket.close(), 20000); // a connection may be dead without having been closed
 }
 
-function mark({ id, author, delivery }) {
-  if (author === "guest" || delivery.state === "read") return;
-  send(document.visibilityState === "visible" ? "read" : "delivered", { messageId: id });
+function mark(bubble, { id, author, delivery } = bubble.told ?? { author: "guest" }) {
+  const seen = document.visibilityState === "visible" ? "read" : "delivered", marked = [seen, "read"].includes(delivery?.state);
+  bubble.told = { id, author, delivery };
+  if (author !== "guest" && !marked && send(seen, { messageId: id })) bubble.told.delivery = { state: seen };
 }
 
 function show(id, message) {
@@ -159,6 +163,7 @@ function say(content) {
   if (unsent.size === 1) sendNext();
 }
 
+document.addEventListener("visibilitychange", () => bubbles.forEach((bubble) => mark(bubble)));
 addEventListener("storage", () => { // told of by another tab that opened at the same moment
   if (!visitor || (known().visitor ?? visitor) === visitor) return;
   cursor = undefined;

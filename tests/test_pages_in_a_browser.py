@@ -159,3 +159,17 @@ async def test_each_paragraph_runs_in_the_direction_of_its_words(browser: Browse
     })()""")
     assert places[0] > places[2] > places[-1]
     assert await tab.run("getComputedStyle(document.getElementById('content')).unicodeBidi") == "plaintext"
+
+
+MARKS = (
+    "sockets.at(-1).sent.filter((each) => each.payload.messageId).map((each) => [each.type, each.payload.messageId])"
+)
+
+
+async def test_what_came_while_nobody_looked_is_read_once_somebody_does(chat: Tab) -> None:
+    await chat.run("Object.defineProperty(document, 'visibilityState', { get: () => window.looks ?? 'hidden' })")
+    await chat.tell("message", _said(1, "Hello"))
+    await chat.tell("message", _said(1, "Hello", state="delivered"))
+    assert await chat.run(MARKS) == [["delivered", "m1"]]
+    await chat.run("window.looks = 'visible', document.dispatchEvent(new Event('visibilitychange'))")
+    assert await chat.run(MARKS) == [["delivered", "m1"], ["read", "m1"]]
