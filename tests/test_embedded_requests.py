@@ -43,6 +43,38 @@ async def test_work_is_asked_of_its_department_and_not_called_done(
     assert "I've asked" in response.response
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("please do not clean my room today", "Housekeeping request"),
+        ("no cleaning today please", "Housekeeping request"),
+        ("cancel my taxi", "Request for the concierge"),
+    ],
+)
+async def test_a_title_does_not_say_the_contrary(engine: EmbeddedEngine, text: str, title: str) -> None:
+    (action,) = (await engine.answer(a_request(text), turn_id="turn")).actions
+    assert (action.params["title"], action.params["description"]) == (title, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["don't bring the extra bed", "actually no towels needed", "do not wake me up tomorrow", "never mind the taxi"],
+)
+async def test_what_is_not_wanted_any_more_is_a_persons(engine: EmbeddedEngine, text: str) -> None:
+    response = await engine.answer(a_request(text), turn_id="turn")
+    assert (response.should_escalate, response.intent, response.actions) == (True, "booking", [])
+
+
+async def test_what_is_not_needed_is_no_emergency(engine: EmbeddedEngine) -> None:
+    assert (await engine.answer(a_request("I don't need the late checkout anymore"), turn_id="t")).intent == "booking"
+
+
+async def test_work_is_asked_for_once(engine: EmbeddedEngine) -> None:
+    text = "could you bring towels and clean the room"
+    (action,) = (await engine.answer(a_request(text), turn_id="turn")).actions
+    assert action.params["description"] == text
+
+
 @pytest.mark.parametrize("thing", ["iron", "adapter", "umbrella", "extra pillow", "ironing board"])
 async def test_who_needs_a_thing_needs_no_ambulance(engine: EmbeddedEngine, thing: str) -> None:
     response = await engine.answer(a_request(f"I need an {thing}"), turn_id="turn")

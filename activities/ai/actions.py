@@ -17,12 +17,24 @@ _AFTERNOON_BEFORE = 8
 """An hour before it is of the afternoon, for nobody asks to leave late at 3 in the night."""
 
 
+_REFUSAL = re.compile(
+    r"\b(?:(?:do not|don['’]?t) (?!have|see|find|know)|no need|need no|no longer|anymore|any more|not? (?:clean|need)"
+    r"|needed|cancel\w*|call off|skip|stop|instead)",
+    re.IGNORECASE,
+)
+"""How a guest says that something is not to be done; nobody says so of what does not work."""
+
+
 def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Action:
-    """The action of a request. The title has only names that the hotel knows: a guest may be told it."""
+    """The action of a request. The title has only names that the hotel knows: a guest may be told it.
+
+    It has none where something is not to be done: `towels` would say the contrary of `no towels needed`.
+    """
     if act.takes == "request_late_checkout":
         until = hour_of(text)
         return Action(id=action_id, type="request_late_checkout", params={"until": until} if until else {})
-    title = f"{act.title}: {', '.join(things)}" if things else act.title
+    named = things and (act.department == "maintenance" or not _REFUSAL.search(text))
+    title = f"{act.title}: {', '.join(things)}" if named else act.title
     return Action(
         id=action_id,
         type="create_task",

@@ -75,7 +75,12 @@ class Understanding:
             parts += self._of_sentence(sentence, follows=bool(parts))
         asked = [part for part in parts if part.kind in ("answer", "unsure")]
         if len(parts) > 1 and asked and not any(part.kind == "handover" or part.sure for part in parts):
-            return [self._judged(self._reader.read(turn)), *(part for part in parts if part not in asked)]
+            whole = self._judged(self._reader.read(turn))
+            # Thanks beside it make no courtesy of what nobody understood.
+            told = asked if whole.kind in ("smalltalk", "context") else [whole]
+            # Work that the whole asks for is asked for once, in all its words.
+            known = {whole.intent} if whole.kind == "request" else set()
+            return [*told, *(part for part in parts if part not in asked and part.intent not in known)]
         return parts
 
     def _of_sentence(self, sentence: str, *, follows: bool) -> list[Part]:
