@@ -45,6 +45,8 @@ class Reading:
     """Share of the words that are English, from 0 to 1."""
     topical: bool
     """There are other words in the text than those of any question: `how much is it` asks, but of what?"""
+    courteous: bool
+    """There are no other words in the text than those of greetings and thanks."""
     names: bool
     """There is nothing in the text but a few words that are not of this world, as names, and numbers."""
     empty: bool
@@ -71,6 +73,7 @@ class Reader:
         self._of_no_topic = _stems_around_things(
             act for act in acts if act.kind in ("question", "smalltalk", "context")
         )
+        self._of_courtesies = _stems_around_things(act for act in acts if act.kind == "smalltalk")
         self._articles = Classifier(list(_article_examples(articles, acts)))
         self._acts = Classifier(list(self._act_examples(articles, acts, objects)))
         self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
@@ -116,6 +119,7 @@ class Reader:
             strange=sum(each not in own for each in telling) / (len(telling) or 1),
             english=self._vocabulary.english_share(spelled),
             topical=not self._of_questions.issuperset(stems),
+            courteous=self._of_courtesies.issuperset(stems),
             names=len(spelled) <= _LONGEST_NAME and not any(map(self._vocabulary.has_learned, spelled)),
             empty=not spelled,
         )

@@ -23,6 +23,9 @@ PLAIN = 0.6
 """Score at which a mere clause is taken for what it is like."""
 LIKELY = 0.3
 """Score at which the likeliest act is named."""
+COURTESY, RIVALRY = 0.5, 0.7
+"""Score of a courtesy with other words in it, and the share of that which anything else may reach."""
+ASKING = ("question", "person", "work")
 
 _ASKS_TO_KNOW = re.compile(r"\W*(what|when|where|which|how|who|why|is (?!it possible)|are|does)\b", re.IGNORECASE)
 """How nobody begins who wants something done."""
@@ -71,8 +74,14 @@ class Understanding:
 
     def _of_turn(self, turn: str) -> list[Part]:
         parts: list[Part] = []
+        left_out = False
         for sentence in sentences(turn):
-            parts += self._of_sentence(sentence, follows=bool(parts))
+            found = self._of_sentence(sentence, follows=bool(parts))
+            left_out = left_out or not found
+            parts += found
+        if left_out and all(part.kind in ("smalltalk", "context") for part in parts):
+            # "Thanks! And how much is it?" is about nothing of this turn, so about what was said before.
+            return [*parts, Part("unsure", "unknown", 0.0)]
         asked = [part for part in parts if part.kind in ("answer", "unsure")]
         if len(parts) > 1 and asked and not any(part.kind == "handover" or part.sure for part in parts):
             whole = self._judged(self._reader.read(turn))
@@ -113,6 +122,8 @@ class Understanding:
             return both
         if len(asking) < len(judged):
             asked = self._judged(self._reader.read(", ".join(asking)))
+            if asked.kind == whole.kind == "smalltalk":
+                return [whole]
             return [whole if whole.kind == "answer" and whole.confidence > asked.confidence else asked]
         return [whole]
 
@@ -165,10 +176,18 @@ class Understanding:
         if act.kind in ("person", "work") and act.about == "the hotel" and score >= LIKELY:
             return Part("handover", act.name, 0.0, act)
         if (act.kind == "smalltalk" or act.kind == "context") and score >= LIKELY:
-            return Part(act.kind, act.name, _courtesy(score), act)
+            return Part(act.kind, act.name, self._courtesy(reading), act)
         if act.name != QUESTION or reading.article == OTHER_TOPIC or not reading.topical:
             return Part("unsure", "unknown", 0.0)
         return Part("answer", reading.article, self._calibration.confidence(evidence(reading, self._acts)))
+
+    def _courtesy(self, reading: Reading) -> float:
+        """How sure one may be of a greeting or thanks: very, unless there is more in it: `thanks, we take it at 5`."""
+        score = reading.acts[reading.act]
+        rival = max(found for name, found in reading.acts.items() if self._acts[name].kind in ASKING)
+        if not reading.courteous and (score < COURTESY or rival > RIVALRY * score):
+            return score / 2
+        return float(1 - (1 - min(score, 0.9)) ** 3)
 
     def _likeliest_grave(self, reading: Reading, least: float) -> Act | None:
         graves = [act for act in self._acts.values() if act.grave]
@@ -197,11 +216,6 @@ def _distinct(parts: list[Part]) -> list[Part]:
         if part.intent not in surest or part.confidence > surest[part.intent].confidence:
             surest[part.intent] = part
     return list(surest.values())
-
-
-def _courtesy(score: float) -> float:
-    """How sure one may be of a greeting or thanks: these are seldom anything else."""
-    return 1 - (1 - min(score, 0.9)) ** 3
 
 
 def _urgency(part: Part) -> int:
