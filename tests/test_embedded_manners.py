@@ -55,3 +55,25 @@ async def test_who_has_a_question_has_no_emergency(engine: EmbeddedEngine) -> No
 )
 async def test_a_courtesy_is_no_answer_to_what_stands_beside_it(engine: EmbeddedEngine, text: str) -> None:
     assert not is_answered(await ask(engine, text))
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna Becker", "John Clarke", "Marie Durand", "T. Baker", "Laura White", "João da Silva", "Jones"]
+)
+@pytest.mark.parametrize("closing", ["Kind regards,\n{}", "Thanks, {}", "Thank you!\n\nBest wishes\n{}."])
+async def test_a_name_below_a_message_says_nothing(engine: EmbeddedEngine, closing: str, name: str) -> None:
+    response = await ask(engine, f"What time is breakfast?\n{closing.format(name)}")
+    assert (is_answered(response), response.sources) == (True, ["breakfast"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What time is breakfast? Thanks, and call the Police",
+        "Kind regards, Anna. My room is on Fire",
+        "Thanks! Fire",
+        "THANKS, CALL THE POLICE",
+    ],
+)
+async def test_what_is_no_name_is_read(engine: EmbeddedEngine, text: str) -> None:
+    assert (await ask(engine, text)).intent == "safety"

@@ -1,7 +1,7 @@
 """Reads one text with a property's knowledge: what the guest does by it, and which article is meant."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -105,6 +105,10 @@ class Reader:
         found = self._things.found(tuple(map(stem, spelled)))
         return list(dict.fromkeys(" ".join(spelled[start:end]) for start, end, _ in found))
 
+    def alarming(self, text: str) -> bool:
+        """Whether an alarm word stands in the text as it is written."""
+        return any(_found_in(list(words(text)), self._alarms))
+
     def _read(self, text: str) -> Reading:
         spelled = self._vocabulary.corrected(text)
         stems = tuple(map(stem, spelled))
@@ -115,7 +119,7 @@ class Reader:
             text=text,
             acts=_best_first(self._acts.scores(self._act_features(stems))),
             articles=articles,
-            alarms=tuple(self._alarms_in(spelled)),
+            alarms=tuple(_found_in(spelled, self._alarms)),
             strange=sum(each not in own for each in telling) / (len(telling) or 1),
             english=self._vocabulary.english_share(spelled),
             topical=not self._of_questions.issuperset(stems),
@@ -123,12 +127,6 @@ class Reader:
             names=len(spelled) <= _LONGEST_NAME and not any(map(self._vocabulary.has_learned, spelled)),
             empty=not spelled,
         )
-
-    def _alarms_in(self, spelled: list[str]) -> Iterator[str]:
-        for start in range(len(spelled)):
-            for end in range(start + 1, min(len(spelled), start + _LONGEST_ALARM) + 1):
-                if act := self._alarms.get(tuple(spelled[start:end])):
-                    yield act
 
     def _act_examples(
         self, articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]
@@ -150,6 +148,14 @@ class Reader:
             **{f"{a} {b}": _PAIR for a, b in pairwise(framed)},
             **{f"{a} {b} {c}": _TRIPLE for a, b, c in zip(framed, framed[1:], framed[2:], strict=False)},
         }
+
+
+def _found_in(spelled: list[str], alarms: Mapping[tuple[str, ...], str]) -> Iterator[str]:
+    """Acts of which an alarm stands in the text."""
+    for start in range(len(spelled)):
+        for end in range(start + 1, min(len(spelled), start + _LONGEST_ALARM) + 1):
+            if act := alarms.get(tuple(spelled[start:end])):
+                yield act
 
 
 def _article_examples(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Example]:

@@ -5,6 +5,23 @@ import re
 _SENTENCE_END = re.compile(r"(?<!\b[ap]\.m)[.!?;…]++(?=\s|$)|\?|\n+|\s[-–—]+\s|\s[:;]-?[)(D](?=\s|$)")
 # Without the blanks around, which parts are stripped of: looking for them takes a second in a message full of them.
 _CLAUSE_END = re.compile(r",|\band\b|\bn\b|&|\+|\balso\b|\bplus\b|\bbut\b|:", re.IGNORECASE)
+_NAMED = (
+    r"(?!(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Please|Help|Need|Call|Send|Yes|No|Not|And|But|Also|What|When|Where"
+    r"|How|Is|Can)\b)[A-ZÀ-ÖØ-Þ](?:[a-zß-ÿ'’][\w'’-]{0,30}|\.)"
+)
+_SIGNED = re.compile(
+    r"(?:\b(?i:regards|wishes|greetings|sincerely|faithfully|thanks|thank you|thx|cheers)[\s,.!]"
+    r"|\b(?i:best|love|yours)[\n,])"
+    rf"[\s,.!]{{0,5}}(?P<name>{_NAMED}(?:[ \n](?:de|da|do|dos|von|van|der|la|le|{_NAMED})){{0,4}})[\s.!]{{0,5}}$"
+)
+"""How mails end. The end alone is looked at, for many a message is long."""
+_LONGEST_SIGNATURE = 200
+
+
+def name_signed(text: str) -> str:
+    """The name below a message, as in `Kind regards, Anna Becker`; empty where there is none."""
+    found = _SIGNED.search(text[-_LONGEST_SIGNATURE:])
+    return found["name"] if found else ""
 
 
 def sentences(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from activities.ai.acts import QUESTION, Act
 from activities.ai.calibration import Calibration, evidence, request_evidence
 from activities.ai.language import is_foreign
 from activities.ai.reader import OTHER_TOPIC, Reader, Reading
-from activities.ai.segments import clauses, sentences
+from activities.ai.segments import clauses, name_signed, sentences
 
 SURE = 0.7
 """Confidence at which a part is a question that knowledge answers."""
@@ -59,9 +59,16 @@ class Understanding:
 
     def parts(self, messages: Sequence[str]) -> list[Part]:
         """What the guest said in a turn's messages, the most pressing first."""
+        messages = [self._unsigned(message) for message in messages]
         foreign = [part for message in messages if (part := self._foreign(message))]
         found = foreign or self._of_turn("\n".join(messages))
         return sorted(found, key=lambda part: (_RANKS[part.kind], _urgency(part)))
+
+    def _unsigned(self, message: str) -> str:
+        """Without the name below it, which says nothing, whatever it sounds like: Mr Becker asks for no beer."""
+        name = name_signed(message)
+        told = not name or self._reader.alarming(name) or self._reader.things_in(name)
+        return message if told else message[: message.rindex(name)]
 
     def _foreign(self, message: str) -> Part | None:
         reading = self._reader.read(message)
