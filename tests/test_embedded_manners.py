@@ -77,3 +77,39 @@ async def test_a_name_below_a_message_says_nothing(engine: EmbeddedEngine, closi
 )
 async def test_what_is_no_name_is_read(engine: EmbeddedEngine, text: str) -> None:
     assert (await ask(engine, text)).intent == "safety"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hola",
+        "taxi para el aeropuerto a las 6 por favor",
+        "towels bitte",
+        "Hi, bitte ein Taxi um 7",
+        "ich habe eine Frage",
+        "mi marido llega mañana",
+        "la habitación huele mal",
+    ],
+)
+async def test_plain_words_of_other_languages_are_no_alarm_and_no_mistakes(engine: EmbeddedEngine, text: str) -> None:
+    response = await ask(engine, text)
+    assert (response.should_escalate, response.intent) == (True, "language")
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("mi marido no respira", "medical"),
+        ("minha mãe desmaiou no banheiro", "medical"),
+        ("ma femme ne peut plus respirer", "medical"),
+        ("mein Vater ist ohnmächtig", "medical"),
+        ("mia moglie è caduta e sanguina", "medical"),
+        ("hay humo en el pasillo", "safety"),
+        ("tem fumaça no quarto", "safety"),
+        ("il y a un incendie", "safety"),
+        ("jemand ist in mein Zimmer eingebrochen", "safety"),
+        ("c'è fuoco in camera", "safety"),
+    ],
+)
+async def test_an_emergency_is_one_in_other_languages(engine: EmbeddedEngine, text: str, intent: str) -> None:
+    assert (await ask(engine, text)).intent == intent

@@ -41,6 +41,8 @@ class ActFile(BaseModel):
     phrasings: tuple[str, ...]
     foreign: tuple[str, ...] = ()
     """Phrasings in other languages than English."""
+    foreign_alarms: tuple[str, ...] = ()
+    """Words of other languages; one is enough in a message that is in another language."""
 
 
 class Act(ActFile):

@@ -39,6 +39,8 @@ class Reading:
     articles: dict[str, float]
     alarms: tuple[str, ...]
     """Acts of which an alarm word stands in the text."""
+    foreign_alarms: tuple[str, ...]
+    """Acts of which an alarm word of another language stands in the text."""
     strange: float
     """Share of the telling words that nobody uses who asks for the best article, from 0 to 1."""
     english: float
@@ -65,10 +67,11 @@ class Reader:
     """Learns from a property's articles and from what guests do in every hotel, in a second or two."""
 
     def __init__(self, articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]) -> None:
-        self._vocabulary = Vocabulary(_english(articles, acts, objects))
+        self._vocabulary = Vocabulary(_english(articles, acts, objects), _foreign(acts))
         self._things = Things(articles, objects)
         self._own = {each.id: frozenset(stem for text in _texts(each) for stem in stems_of(text)) for each in articles}
         self._alarms = {words(alarm): act.name for act in acts for alarm in act.alarms}
+        self._foreign_alarms = {words(alarm): act.name for act in acts for alarm in act.foreign_alarms}
         self._of_questions = _stems_around_things(act for act in acts if act.name == QUESTION)
         self._of_no_topic = _stems_around_things(
             act for act in acts if act.kind in ("question", "smalltalk", "context")
@@ -120,6 +123,7 @@ class Reader:
             acts=_best_first(self._acts.scores(self._act_features(stems))),
             articles=articles,
             alarms=tuple(_found_in(spelled, self._alarms)),
+            foreign_alarms=tuple(_found_in(spelled, self._foreign_alarms)),
             strange=sum(each not in own for each in telling) / (len(telling) or 1),
             english=self._vocabulary.english_share(spelled),
             topical=not self._of_questions.issuperset(stems),
@@ -185,6 +189,13 @@ def _english(articles: Sequence[Article], acts: Sequence[Act], objects: dict[str
             yield from (_SLOT.sub(" ", phrasing) for phrasing in (*act.phrasings, *act.alarms))
     for names in objects.values():
         yield from names
+
+
+def _foreign(acts: Sequence[Act]) -> Iterator[str]:
+    for act in acts:
+        yield from (*act.foreign, *act.foreign_alarms)
+        if act.about == "another language":
+            yield from act.phrasings
 
 
 def _texts(article: Article) -> tuple[str, ...]:

@@ -76,7 +76,12 @@ class Understanding:
         another = next(act for act in self._acts.values() if act.about == "another language")
         if not is_foreign(message, known=reading.english) and (likeliest != another or score < LIKELY):
             return None
-        understood = likeliest if likeliest.foreign and score >= LIKELY else another
+        if reading.foreign_alarms:
+            alarmed = self._acts[reading.foreign_alarms[0]]
+            return Part("handover", alarmed.name, 0.0, alarmed, alarmed=True)
+        # Of a language of which we know a few sentences, most are like one of them in something.
+        likely = score >= (PLAIN if likeliest.grave else LIKELY)
+        understood = likeliest if likeliest.foreign and likely else another
         return Part("handover", understood.name, 0.0, understood, alarmed=understood != another)
 
     def _of_turn(self, turn: str) -> list[Part]:

@@ -19,10 +19,12 @@ _COMMON = 500
 
 
 class Vocabulary:
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], foreign: Iterable[str] = ()) -> None:
+        """`foreign` are texts of other languages, whose words are no mistakes: `hola` is not `hold`."""
         self._counts = Counter(word for text in texts for word in words(text))
         self._learned = list(self._counts)
         self._english = _common_english()
+        self._foreign = frozenset(word for text in foreign for word in words(text))
         self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
 
     def __getstate__(self) -> dict[str, object]:
@@ -46,7 +48,8 @@ class Vocabulary:
 
     def _meant(self, word: str) -> str:
         """A wrong first letter is not taken for a typing mistake: it is mostly another word."""
-        if word in self._counts or word in self._english or word.isupper() or len(word) < _SHORTEST_MISTAKE:
+        known = word in self._counts or word in self._english or word in self._foreign
+        if known or word.isupper() or len(word) < _SHORTEST_MISTAKE:
             return word
         most = 1 if len(word) < _TWO_MISTAKES_FROM else 2
         near = process.extract(word, self._learned, scorer=OSA.distance, score_cutoff=most, limit=_CANDIDATES)
