@@ -48,6 +48,24 @@ _ROOM = re.compile(
     r"\b(?:room|zimmer|chambre|habitaci[oó]n|quarto|suite|camera)\s*(?:(?:no\.?|number|n[oº°]\.?)\s*)?(\d{1,4})\b",
     re.IGNORECASE,
 )
+_LISTED = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
+_BARE = re.compile(rf"(?<![\w.,]){_NUMBER}")
+_UNIT = (
+    r"\s*(?:€|%|°|eur|years?|jahre?|años|anos|ans|anni|people|persons?|gäste|guests?|days?|minutes?|min\b|m\b|k[gw])"
+)
+_SPAN = re.compile(
+    r"(?<![\w.,:])(\d{1,2})(?:[:.h]\d{2})?\s*(?:[ap]\.?m\.?|uhr|h\b|heures)?"
+    r"\s*(?:to|until|till|[-–—]|bis|hasta|até|jusqu['’]à|às|à|a|al)\s*(?:las\s|les\s)?"
+    rf"(\d{{1,2}})(?![\d/-])(?:[:.h]\d{{2}})?(?!{_UNIT})",
+    re.IGNORECASE,
+)
+"""From one to another, of hours where no unit says otherwise."""
+_CLOCK = re.compile(
+    r"\b(?:until|till|at|by|before|after|bis|um|ab|hasta las|até às|jusqu['’]à)\s+(\d{1,2})(?![\d:.,])", re.IGNORECASE
+)
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_TELLING_WORDS = re.compile(r"[a-z]+")
+_ALL_DAY = re.compile(r"\b24\s?/\s?7\b")
 _TELLING = re.compile(r"[^\W\d_][\w-]{3,}")
 _DIGITS = re.compile(r"\d+")
 
@@ -67,12 +85,28 @@ _PROMISES = {
         "done": r"\b(?:i|we)(?: have|['’]ve)?(?: just| now| already)? (?:booked|reserved|cancell?ed|confirmed|changed"
         r"|charged|approved|arranged|extended|scheduled|ordered|paid|unlocked|removed)\b"
         r"|\b(?:has|have|is|are)(?: now| already| been)+ (?:booked|reserved|cancell?ed|confirmed|approved|arranged"
-        r"|extended|scheduled|paid|unlocked)\b",
+        r"|extended|scheduled|paid|unlocked)\b"
+        r"|(?:\b(?:is|are)|['’]s|['’]re)(?: all| hereby)? (?:confirmed|approved|granted|taken care of|all set)\b"
+        r"|\byour (?:[\w-]{1,30} ){1,4}(?:is|are) (?:booked|reserved|arranged|cancell?ed|extended|scheduled)\b"
+        r"|\b(?:it is|it['’]s|consider it) (?:done|booked|reserved|arranged)\b"
+        r"|\b(?:ist|sind|wurden?)(?: [\w:]{1,30}){0,5} (?:bestätigt|gebucht|reserviert|storniert|genehmigt)\b"
+        r"|\b(?:est[áã]o?|están|foi|foram|fue|ha sido|queda)(?: ya| já)?"
+        r" (?:(?:confirm|reserv|cancel)ad[oa]s?|apro[bv]ad[oa]s?)\b"
+        r"|\b(?:est|sont|a été|ont été)(?: bien| déjà)? (?:confirmée?s?|réservée?s?|annulée?s?|accordée?s?)\b"
+        r"|\b(?:è|sono)(?: stat[oaie]| già)? (?:confermat|prenotat|annullat)[oaie]\b",
         "secret": r"\b(?:passcode|access code|door code|master (?:key|code)|api key|pin code|code is"
         r"|password is(?! needed| required| not\b))\b",
     }.items()
 }
 """What commits the hotel, claims that something is done, or gives a secret away; fine if the hotel says it itself."""
+
+
+_CONDITION = re.compile(
+    r"\b(?:once|if|when|until|unless|whether|as soon as|sobald|wenn|falls|bis|cuando|si|quando|se|une fois)\b[^,;:]*$",
+    re.IGNORECASE,
+)
+_CONDITION_BEHIND = re.compile(r"\s(?:only )?(?:once|if|when|as soon as|sobald|wenn|falls)\b", re.IGNORECASE)
+"""Beside what is not said to be so: `as soon as it is confirmed`."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +129,8 @@ def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
     if any(marker in text for marker in MARKERS) or _echoes(text, grounds.instructions):
         return "leak"
     allowed = "\n".join((*grounds.sources, *grounds.profile))
-    if not figures(text) <= figures(allowed):
+    found, rest = _told(text)
+    if not found <= figures(allowed) or _counts_beyond(rest, allowed, question):
         return "unsupported_figure"
     if any(not _is_said(promise, grounds.sources) for promise in _promises(text)):
         return "unsupported_promise"
@@ -106,6 +141,11 @@ def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
 
 def figures(text: str) -> frozenset[str]:
     """Prices, hours, shares, numbers to call, rooms and addresses, each in one spelling."""
+    return _told(text)[0]
+
+
+def _told(text: str) -> tuple[frozenset[str], str]:
+    """The figures of a text, and the rest of it."""
     found: set[str] = set()
     rest = text
     for pattern, spelled in (
@@ -120,7 +160,31 @@ def figures(text: str) -> frozenset[str]:
     found |= set(_hours(rest))
     rest = _TIME.sub(" ; ", rest)
     found |= {f"number {''.join(_DIGITS.findall(hit[0]))}" for hit in _PHONE.finditer(rest)}
-    return frozenset(found)
+    return frozenset(found), _PHONE.sub(" ; ", rest)
+
+
+def _counts_beyond(rest: str, allowed: str, question: str) -> bool:
+    """Whether bare numbers are told that stand nowhere, or hours that are none: `from 7 to 12` where 12 is an age."""
+    hours = {int(each[3:5]) % 12 for each in figures(allowed) if each.startswith("at ")}
+    told = _numbers(allowed)
+    rest = _ALL_DAY.sub("24", _LISTED.sub("", rest))
+    strange = ({_amount(each) for each in _BARE.findall(rest)} - told - _numbers(question)) | (
+        {_amount(each) for each in _CLOCK.findall(rest)} - told
+    )
+    if any(not each.isdigit() or int(each) > 24 or int(each) % 12 not in hours for each in strange):
+        return True
+    return any(not hours.issuperset(span) for span in _spans(rest) - _spans(allowed))
+
+
+def _numbers(text: str) -> set[str]:
+    """Also those told in words."""
+    spoken = set(_TELLING_WORDS.findall(text.lower()))
+    in_words = {f"{number}" for number, word in enumerate(_WORDS, start=1) if word in spoken}
+    return {_amount(each) for each in _BARE.findall(text)} | in_words
+
+
+def _spans(text: str) -> set[tuple[int, int]]:
+    return {(int(hit[1]) % 12, int(hit[2]) % 12) for hit in _SPAN.finditer(text)}
 
 
 def _amount(number: str) -> str:
@@ -163,8 +227,12 @@ class _Promise:
 def _promises(text: str) -> Iterator[_Promise]:
     for sentence in sentences(text):
         for kind, pattern in _PROMISES.items():
-            if pattern.search(sentence):
+            if any(not _is_conditional(sentence, hit) for hit in pattern.finditer(sentence)):
                 yield _Promise(kind, frozenset(_TELLING.findall(pattern.sub(" ", sentence.lower()))))
+
+
+def _is_conditional(sentence: str, hit: re.Match[str]) -> bool:
+    return bool(_CONDITION.search(sentence[: hit.start()]) or _CONDITION_BEHIND.match(sentence[hit.end() :]))
 
 
 def _is_said(promise: _Promise, sources: tuple[str, ...]) -> bool:
