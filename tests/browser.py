@@ -1,4 +1,4 @@
-"""Pages in a real browser, by the DevTools protocol; what they are told and what they say is the test's to choose."""
+"""Pages in a real browser, by the DevTools protocol, with sockets of their own or of the test's choosing."""
 
 import asyncio
 import json
@@ -59,13 +59,13 @@ class Browser:
         """A browser of its own: its tabs share what pages keep, and no other's do."""
         return str((await self.ask("Target.createBrowserContext"))["browserContextId"])
 
-    async def open(self, url: str, profile: str, *, first: str = "") -> "Tab":
+    async def open(self, url: str, profile: str, *, first: str = SOCKETS) -> "Tab":
         """A tab of the page, in which `first` ran before the page's own scripts."""
         target = await self.ask("Target.createTarget", url="about:blank", browserContextId=profile)
         attached = await self.ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         tab = Tab(self, attached["sessionId"])
         await tab.ask("Page.enable")
-        await tab.ask("Page.addScriptToEvaluateOnNewDocument", source=SOCKETS + first)
+        await tab.ask("Page.addScriptToEvaluateOnNewDocument", source=first)
         await tab.ask("Page.navigate", url=url)
         await tab.until("location.href !== 'about:blank' && document.readyState === 'complete'")
         return tab

@@ -1,5 +1,6 @@
 """What guests and staff meet on the two pages, where this machine has a browser."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from api.live.pages import router
-from tests.browser import PROGRAM, Browser, Tab, browsing
+from tests.api import PASSWORD, Api
+from tests.browser import PROGRAM, SOCKETS, Browser, Tab, browsing
 from tests.fakes.server import serving
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
@@ -41,7 +43,7 @@ async def chat(browser: Browser, site: str) -> Tab:
 
 
 async def _chat(browser: Browser, site: str, profile: str, *, first: str = "") -> Tab:
-    tab = await browser.open(f"{site}/?property=seaview", profile, first=first)
+    tab = await browser.open(f"{site}/?property=seaview", profile, first=SOCKETS + first)
     await _greet(tab)
     return tab
 
@@ -63,6 +65,46 @@ def _said(number: int, content: str, author: str = "ai", state: str = "sent") ->
         "private": False,
     }
     return {"message": message, "conversationId": "c", "propertyId": "seaview"}
+
+
+async def test_a_guest_and_staff_talk_by_the_two_pages(browser: Browser, api: Api, working: None, hotel: str) -> None:
+    guest = await browser.open(f"{api.url}/?property={hotel}", await browser.profile(), first="")
+    await _write(guest, "When is breakfast?")
+    await _shows(guest, "Answer to When is breakfast?")
+    await _write(guest, "I want to talk to a person")
+    await guest.run("location.reload()")
+    await _shows(guest, "I want to talk to a person")
+
+    marta = await api.hire(hotel)
+    staff = await browser.open(f"{api.url}/staff", await browser.profile(), first="")
+    await _sign_in(staff, marta.email, "a wrong password")
+    await staff.until("document.getElementById('alert').textContent.includes('password')")
+    await _sign_in(staff, marta.email, PASSWORD)
+    await staff.until("document.querySelectorAll('#list button').length")
+    await staff.run("document.querySelector('#list button').click()")
+    await _shows(staff, "I want to talk to a person")
+    await staff.run("document.querySelector('[data-command=claim]').click()")
+    await guest.until("document.body.innerText.includes('Marta Reis')")
+    await _write(staff, "Marta here, at your service.")
+    await _shows(guest, "Marta here, at your service.")
+    await _write(guest, "Thank you, Marta")
+    await _shows(staff, "Thank you, Marta")
+
+
+async def _sign_in(tab: Tab, email: str, password: str) -> None:
+    for name, value in (("email", email), ("password", password)):
+        await tab.run(f"document.getElementById({name!r}).value = {json.dumps(value)}")
+    await tab.run("document.getElementById('login').requestSubmit()")
+
+
+async def _write(tab: Tab, text: str) -> None:
+    await tab.run("document.getElementById('content').focus()")
+    await tab.write(text)
+    await tab.run("document.getElementById('content').form.requestSubmit()")
+
+
+async def _shows(tab: Tab, text: str) -> None:
+    await tab.until(f"{BUBBLES}.some((each) => each.includes({json.dumps(text)}))")
 
 
 # --- the guest's page ------------------------------------------------------------------------------------------------
