@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import re
 import uuid
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
@@ -61,6 +62,8 @@ from workflows.rules import conversation_policy
 from workflows.search import initial
 
 SIGNAL_SECONDS = 10
+LARGEST_PORT = 65535
+_ADDRESS = re.compile(r"(?:[^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 T = TypeVar("T")
 
@@ -68,17 +71,25 @@ T = TypeVar("T")
 async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | None = None) -> Client:
     """A client of Temporal. Lazy: it connects when first used, so that a process starts while Temporal is away.
 
-    Raises SettingsError where the address or the codec's key is missing.
+    Raises SettingsError where the address or the codec's key is missing or wrong, and Unavailable where it is not lazy
+    and Temporal does not answer.
     """
-    if settings.temporal.address is None:
+    address = settings.temporal.address
+    if address is None:
         raise SettingsError("temporal.address: set GATEWAY_TEMPORAL__ADDRESS to host:port")
-    return await Client.connect(
-        settings.temporal.address,
-        namespace=settings.temporal.namespace,
-        data_converter=data_converter(settings.temporal),
-        lazy=lazy,
-        runtime=runtime,
-    )
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found["port"]) > LARGEST_PORT:
+        raise SettingsError(f"temporal.address: must be host:port (value {address!r})")
+    try:
+        return await Client.connect(
+            address,
+            namespace=settings.temporal.namespace,
+            data_converter=data_converter(settings.temporal),
+            lazy=lazy,
+            runtime=runtime,
+        )
+    except RuntimeError as error:
+        raise Unavailable(f"Temporal does not answer at {address}") from error
 
 
 def contact_key(secret: str, property_id: str, channel_type: str, sender_id: str) -> str:

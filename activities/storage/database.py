@@ -1,6 +1,7 @@
 """The connection to PostgreSQL, and the migrations that one process runs at start."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -10,10 +11,17 @@ import asyncpg
 import orjson
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine.interfaces import AdaptedConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -25,6 +33,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67617465
 """Key of the advisory lock that lets one process migrate while the others wait."""
 
+_OPTIONS = frozenset(inspect.signature(asyncpg.connect).parameters) | {"prepared_statement_cache_size"}
+"""What the query of `database.url` may set: the driver's own, and SQLAlchemy's of it."""
 _AWAY = (
     OSError,
     TimeoutError,
@@ -47,7 +57,8 @@ class Database:
         if settings.url is None:
             raise configuration.SettingsError("database.url: set GATEWAY_DATABASE__URL to postgresql://…")
         self._settings = settings
-        self._engine = _engine(settings, settings.url)
+        self._url = _url(settings.url)
+        self._engine = _engine(settings, self._url)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -84,7 +95,7 @@ class Database:
     @cached_property
     def _searching(self) -> AsyncEngine:
         planned = {"plan_cache_mode": "force_custom_plan"}
-        return _engine(self._settings, self._settings.url or "", server_settings=planned)
+        return _engine(self._settings, self._url, server_settings=planned)
 
     async def ping(self) -> None:
         async with self.begin() as connection:
@@ -102,10 +113,24 @@ class Database:
             await self._searching.dispose()
 
 
-def _engine(settings: configuration.Database, url: str, **connecting: object) -> AsyncEngine:
+def _url(address: str) -> URL:
+    """The address for the driver, which has its own name for `sslmode`. Raises SettingsError for what is none."""
+    try:
+        url: URL | None = make_url(address)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or not url.drivername.startswith("postgres"):
+        raise configuration.SettingsError("database.url: must be postgresql://user:password@host:port/name")
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    if unknown := sorted(query.keys() - _OPTIONS):
+        raise configuration.SettingsError(f"database.url: no such option after the `?`: {', '.join(unknown)}")
+    return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+def _engine(settings: configuration.Database, url: URL, **connecting: object) -> AsyncEngine:
     seconds = settings.connect_timeout / 1000
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        url,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=seconds,

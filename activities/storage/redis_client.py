@@ -48,13 +48,16 @@ def open_redis(settings: configuration.Redis) -> Redis:
     if settings.url is None:
         raise configuration.SettingsError("redis.url: set GATEWAY_REDIS__URL to redis://… or unix://…")
     seconds = settings.timeout / 1000
-    return Redis.from_url(
-        settings.url,
-        decode_responses=True,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), retries=1),
-    )
+    try:
+        return Redis.from_url(
+            settings.url,
+            decode_responses=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), retries=1),
+        )
+    except ValueError:  # its text may quote the password
+        raise configuration.SettingsError("redis.url: must be redis://host:port or unix://path") from None
 
 
 def heed_cancellation() -> None:
