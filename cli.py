@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -37,6 +38,22 @@ SECRET_OF_URL = re.compile(
 )
 GRACEFUL_SECONDS = 10
 """How long requests that are being answered may take once api is asked to end."""
+
+
+def _web_address(url: str | None) -> str | None:
+    """A URL of the command line that something can be asked at; without a scheme it is taken for http."""
+    if url is None:
+        return None
+    whole = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(whole)
+        possible = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        possible = False
+    if not possible:
+        raise typer.BadParameter(f"{url!r} is no address such as https://hotel.example")
+    return whole
 
 
 @app.command()
@@ -114,7 +131,9 @@ def _queues(names: str) -> list[TaskQueue]:
 
 @app.command()
 def chat(
-    url: Annotated[str | None, typer.Option(help="Where the API is; by default on this machine.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Where the API is; by default on this machine.", callback=_web_address)
+    ] = None,
     property_id: Annotated[str, typer.Option("--property", help="The hotel to write to.")] = "seaview",
 ) -> None:
     """Write to a hotel as a guest, in the terminal."""
@@ -140,6 +159,8 @@ def evaluate(
     settings.properties.setdefault(property_id, Property(name=property_id))
     if not file.is_file():
         raise typer.BadParameter(f"there is no file {file}")
+    if svg is not None and not svg.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {svg.parent} for the plot")
     threshold = settings.routing.escalation_threshold
     found = asyncio.run(run(build_engine(settings), load_labelled(file), property_id=property_id, threshold=threshold))
     typer.echo(as_text(found))
@@ -149,11 +170,13 @@ def evaluate(
 
 @engine.command("check")
 def check_engine(
-    url: Annotated[str, typer.Argument(help="Where the engine takes requests.")],
+    url: Annotated[str, typer.Argument(help="Where the engine takes requests.", callback=_web_address)],
     token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="Sent as a bearer token.")] = None,
     seconds: Annotated[float, typer.Option(help="How long one answer may take.")] = 20.0,
 ) -> None:
     """Try whether a remote AI engine keeps the contract; the exit status is 1 if not."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise typer.BadParameter("a token has printable ASCII characters only")
     faults = asyncio.run(_count_faults(url, token, seconds))
     if faults:
         raise typer.Exit(1)

@@ -138,6 +138,15 @@ async def test_an_unknown_queue_is_refused_and_the_queues_are_named() -> None:
     assert "gateway-channels" in done.errors
 
 
+async def test_a_worker_says_that_temporal_does_not_answer() -> None:
+    done = await gateway(
+        "worker",
+        TEMPORAL__ADDRESS="127.0.0.1:1",
+        TEMPORAL__CODEC_KEYS='{"dev": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}',
+    )
+    assert (done.code, done.errors) == (1, "Temporal does not answer at 127.0.0.1:1\n")
+
+
 async def test_api_and_worker_say_which_setting_they_lack() -> None:
     for program in ("api", "worker"):
         done = await gateway(program)
@@ -207,6 +216,29 @@ async def test_eval_tells_how_good_the_butler_is(tmp_path: Path) -> None:
     assert "2 messages, threshold 0.70" in done.output
     assert "100.0%" in done.output
     assert (tmp_path / "plot.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "http://127.0.0.1:x", "a..b", "ftp://x", ""])
+@pytest.mark.parametrize("program", [("chat", "--url"), ("engine", "check")])
+async def test_where_nothing_can_be_asked_is_told(program: tuple[str, str], url: str) -> None:
+    done = await gateway(*program, url)
+    assert done.code == 2
+    assert "is no address" in done.errors
+
+
+async def test_engine_check_refuses_a_token_that_no_header_takes() -> None:
+    done = await gateway("engine", "check", "http://127.0.0.1:1", "--token", "schlüssel")
+    assert done.code == 2
+    assert "ASCII" in done.errors
+
+
+async def test_eval_says_what_it_cannot_read_or_write(tmp_path: Path) -> None:
+    (tmp_path / "messages.csv").write_bytes(b"\xff\xfe")
+    unread = await gateway("eval", str(tmp_path / "messages.csv"))
+    assert (unread.code, unread.errors) == (1, "messages.csv: must be text in UTF-8\n")
+    unwritten = await gateway("eval", str(tmp_path / "messages.csv"), "--svg", "no/such/plot.svg")
+    assert unwritten.code == 2
+    assert "there is no folder" in unwritten.errors
 
 
 async def test_eval_names_a_line_that_is_wrong(tmp_path: Path) -> None:

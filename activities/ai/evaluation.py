@@ -161,7 +161,10 @@ async def evaluate(engine: Engine, messages: Sequence[Labelled], *, property_id:
 
 def load_labelled(path: Path) -> list[Labelled]:
     """Reads JSON lines, or CSV with a header if the name ends so. Raises Invalid with the line that is wrong."""
-    lines = path.read_text("utf-8").splitlines()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path.name}: must be text in UTF-8") from None
     rows = csv.DictReader(lines) if path.suffix == ".csv" else [line for line in lines if line.strip()]
     messages = []
     for number, row in enumerate(rows, start=1):
