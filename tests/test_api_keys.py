@@ -104,6 +104,22 @@ async def test_a_key_whose_answer_was_never_kept_gets_another_text(
     assert problem(await ask()) == (422, "invalid")
 
 
+async def test_an_idempotency_key_of_long_ago_takes_no_key_from_its_program(
+    api: Api, admin: Person, hotel: str, database: Database
+) -> None:
+    """For a day it stands for one request; after that it stands for another."""
+    body, headers = {"name": "Dashboard", "properties": [hotel]}, {"Idempotency-Key": uuid.uuid4().hex}
+    first = (await admin.http.post(KEYS, json=body, headers=headers)).json()
+    async with database.begin() as connection:
+        await connection.execute(text("DELETE FROM idempotency_keys"))
+        a_day_ago = text("UPDATE api_keys SET created_at = created_at - interval '25 hours' WHERE id = :id")
+        await connection.execute(a_day_ago, {"id": first["id"]})
+    second = (await admin.http.post(KEYS, json={**body, "name": "Another"}, headers=headers)).json()
+    assert (second["name"], second["id"] == first["id"]) == ("Another", False)
+    for made in (first, second):
+        assert (await (await api.client(made["key"])).get(TASKS)).status_code == 200
+
+
 async def test_a_revoked_key_ends_at_once_with_its_sockets(
     api: Api, admin: Person, hotel: str, settings: Settings
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,6 +15,7 @@ from sqlmodel import col
 
 from activities.storage.access_tables import ApiKeyRow
 from activities.storage.database import Database
+from activities.storage.idempotency import KEPT as REPEATED_FOR
 from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.revocations import Ending, revoke
 from contracts.problems import StorageAway
@@ -55,19 +57,27 @@ class ApiKeys:
         created_by: str,
         expires_at: datetime | None,
     ) -> tuple[ApiKey, str]:
-        """A new key, and the secret text that stands nowhere else. An id that is there already gets a new text."""
+        """A new key, and the secret text that stands nowhere else.
+
+        An id that was made within the time for which a request may be repeated gets a new text, unless it has been
+        revoked since; what was made before is another's request, and the new key gets an id of its own.
+        """
         text = f"{PREFIX}{secrets.token_urlsafe(SECRET_BYTES)}"
         secret = {"key_hash": _hash(text), "begins": text[:SHOWN]}
         values = {"name": name, "properties": list(properties), "scopes": list(scopes), "expires_at": expires_at}
-        new = insert(ApiKeyRow).values(
-            id=key_id, created_by=created_by, created_at=datetime.now(UTC), **values, **secret
+        now = datetime.now(UTC)
+        new = insert(ApiKeyRow).values(created_by=created_by, created_at=now, **values, **secret)
+        repeated = col(ApiKeyRow.created_at) > now - REPEATED_FOR
+        kept = new.values(id=key_id).on_conflict_do_update(
+            index_elements=[col(ApiKeyRow.id)], set_=secret, where=repeated & col(ApiKeyRow.revoked_at).is_(None)
         )
-        kept = new.on_conflict_do_update(
-            index_elements=[col(ApiKeyRow.id)], set_=secret, where=col(ApiKeyRow.revoked_at).is_(None)
-        )
+        revoked = select(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, repeated)
         async with self._database.begin() as connection:
-            await connection.execute(kept)
-            row = (await connection.execute(select(ApiKeyRow).where(col(ApiKeyRow.id) == key_id))).one()
+            row = (await connection.execute(kept.returning(ApiKeyRow))).one_or_none()
+            row = row or (await connection.execute(revoked)).one_or_none()
+            if row is None:
+                other = new.values(id=str(uuid4())).returning(ApiKeyRow)
+                row = (await connection.execute(other)).one()
         return _api_key(row), text
 
     async def list(
