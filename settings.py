@@ -23,6 +23,8 @@ from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, To
 ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600 * 1000)]
 Seconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600)]
+Timeout = Annotated[Milliseconds, Field(ge=1)]
+"""How long something is waited for. 0 is no word for "without end": nothing would ever come in time."""
 EngineName = Literal["embedded", "llm", "http"]
 KEYED_BY_IDS = ("properties", "codec_keys", "jwt_keys")
 """Under these the keys are ids, not names of ours."""
@@ -46,19 +48,19 @@ class Server(Section):
 
 class Websocket(Section):
     ping_interval: Milliseconds = 30_000
-    ping_timeout: Milliseconds = 5_000
+    ping_timeout: Timeout = 5_000
     max_connections: int = Field(default=10_000, ge=1)
     allowed_origins: list[str] = []
     """Origins that may open a socket besides our own; `*` allows all."""
 
 
 class Session(Section):
-    ttl: Seconds = 3600
+    ttl: Annotated[Seconds, Field(ge=1)] = 3600
     renewal_threshold: Seconds = 300
 
 
 class Routing(Section):
-    ai_timeout: Milliseconds = 30_000
+    ai_timeout: Timeout = 30_000
     max_retries: int = Field(default=3, ge=0)
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
 
@@ -87,14 +89,14 @@ class Database(Section):
     url: str | None = None
     """`postgresql://…`; unset, `gateway dev` starts one."""
     pool_size: int = Field(default=10, ge=1)
-    connect_timeout: Milliseconds = 2_000
-    statement_timeout: Milliseconds = 5_000
+    connect_timeout: Timeout = 2_000
+    statement_timeout: Timeout = 5_000
 
 
 class Redis(Section):
     url: str | None = None
     """`redis://…` or `unix://…`; unset, `gateway dev` starts one."""
-    timeout: Milliseconds = 1_000
+    timeout: Timeout = 1_000
 
 
 class HttpEngine(Section):
@@ -102,7 +104,7 @@ class HttpEngine(Section):
 
     url: str | None = None
     token: SecretStr | None = None
-    timeout: Milliseconds = 20_000
+    timeout: Timeout = 20_000
 
 
 class LlmEngine(Section):
@@ -114,7 +116,7 @@ class LlmEngine(Section):
     base_url: str | None = None
     model: str | None = None
     api_key: SecretStr | None = None
-    timeout: Milliseconds = 20_000
+    timeout: Timeout = 20_000
     max_tokens: int = Field(default=800, ge=1)
     context_characters: int = Field(default=12_000, ge=1_000)
     input_cost: float = Field(default=0.0, ge=0)
@@ -341,7 +343,7 @@ class Webhooks(Section):
 
     allow_private: bool = False
     """Endpoints may have private, loopback and link-local addresses, and plain HTTP. For development alone."""
-    timeout: Annotated[Milliseconds, Field(ge=1, le=20_000)] = 15_000
+    timeout: Annotated[Timeout, Field(le=20_000)] = 15_000
     """Of one attempt as a whole."""
     disable_after: Milliseconds = 5 * 24 * 3600 * 1000
     """How long all attempts must have failed for an endpoint to be disabled."""
@@ -354,7 +356,7 @@ class HttpIntegration(Section):
 
     url: str | None = None
     token: SecretStr | None = None
-    timeout: Milliseconds = 2_000
+    timeout: Timeout = 2_000
 
 
 class Integration(Section):

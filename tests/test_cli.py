@@ -95,6 +95,23 @@ async def test_wrong_settings_are_told_one_a_line() -> None:
     assert "'many'" in lines[2]
 
 
+async def test_no_time_to_wait_is_no_setting() -> None:
+    """As 0 is "without end" elsewhere, PostgreSQL's own setting among them."""
+    names = ("DATABASE__CONNECT_TIMEOUT", "DATABASE__STATEMENT_TIMEOUT", "REDIS__TIMEOUT", "SESSION__TTL")
+    more = ("ROUTING__AI_TIMEOUT", "WEBSOCKET__PING_TIMEOUT", "INTEGRATION__HTTP__TIMEOUT")
+    done = await gateway("config", **dict.fromkeys((*names, *more), "0"))
+    told = sorted(line.split(":")[0] for line in done.errors.splitlines())
+    assert told == [
+        "database.connectTimeout",
+        "database.statementTimeout",
+        "integration.http.timeout",
+        "redis.timeout",
+        "routing.aiTimeout",
+        "session.ttl",
+        "websocket.pingTimeout",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
