@@ -119,6 +119,20 @@ async def test_a_token_leads_to_its_conversation_whoever_writes_and_the_subject_
     assert len(await ana.outcomes()) == 2
 
 
+async def test_guests_of_one_form_have_a_conversation_each(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    ben = "ben@guest.test"
+    asked = {ANA: "Is there a pool?", ben: "Where can we park?"}
+    for guest, question in asked.items():
+        await bring(api, hotel, mail_from("form@website.test", question, Reply_To=guest))
+    answers = await _answers(smtp, 2)
+    assert {str(each["To"]) for each in answers} == {*asked}
+    assert all(f"Answer to {asked[each['To']]}" in each.as_string() for each in answers)
+    other = stack.guest(adapter="email", channel_type="email", sender_id=ben)
+    assert [len(await each.outcomes()) for each in (ana, other)] == [1, 1]
+
+
 async def test_staff_write_as_people(
     smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
 ) -> None:

@@ -166,12 +166,25 @@ def test_the_subject_speaks_where_the_mail_has_no_words() -> None:
 
 def test_a_thread_is_kept_short_and_clean() -> None:
     references = " ".join(f"<{number}@guest.test>" for number in range(30))
-    mail = mail_from(ANA, References=f"{references} no-id <ü@x>", Reply_To="Desk <desk@guest.test>")
+    mail = mail_from(ANA, References=f"{references} no-id <ü@x>")
     message = _understood(mail).message
     assert message is not None
     kept = message.route.context["references"].split()
     assert (len(kept), kept[0], kept[-1]) == (10, "<0@guest.test>", "<29@guest.test>")
-    assert message.route.context["replyTo"] == "desk@guest.test"
+
+
+@pytest.mark.parametrize("form", ["form@website.test", HOTEL_ADDRESS])
+def test_what_a_form_brings_is_of_the_guest_whom_it_names(form: str) -> None:
+    mail = mail_from(form, From=f"The website <{form}>", Reply_To=f"Hotel <{HOTEL_ADDRESS}>, Ana <{ANA}>")
+    inbound = _understood(mail)
+    assert inbound.message is not None
+    assert (inbound.kind, inbound.message.route.sender_id, inbound.message.guest_name) == (Kind.GUEST, ANA, "Ana")
+
+
+def test_an_answer_to_a_guest_who_names_us_goes_to_the_guest() -> None:
+    message = _understood(mail_from(ANA, Reply_To="Hotel <hello+x@hotel.test>")).message
+    assert message is not None
+    assert (message.route.sender_id, message.route.context.get("replyTo")) == (ANA, None)
 
 
 # --- what nobody answers ---------------------------------------------------------------------------------------------
@@ -190,6 +203,13 @@ KINDS: dict[str, tuple[bytes, Kind]] = {
     "Exchange's mark": (bytes(mail_from(ANA, X_Auto_Response_Suppress="All")), Kind.AUTOMATIC),
     "nobody's address": (bytes(mail_from("noreply@shop.test")), Kind.AUTOMATIC),
     "nobody's address for somebody": (bytes(mail_from("noreply@ota.test", Reply_To=ANA)), Kind.GUEST),
+    "nobody's address for ourselves": (
+        bytes(mail_from("noreply@form.test", Reply_To=HOTEL_ADDRESS)),
+        Kind.AUTOMATIC,
+    ),
+    "somebody's address for nobody": (bytes(mail_from(ANA, Reply_To="noreply@guest.test")), Kind.AUTOMATIC),
+    "a form in the hotel's name": (bytes(mail_from(HOTEL_ADDRESS, Reply_To=ANA)), Kind.GUEST),
+    "what the hotel wrote to a guest": (bytes(mail_from(HOTEL_ADDRESS, To=ANA, Reply_To="desk@other.test")), Kind.OWN),
     "no return path": (bytes(mail_from(ANA, Return_Path="<>")), Kind.AUTOMATIC),
     "out of office": (bytes(mail_from(ANA, Auto_Submitted="auto-replied")), Kind.AWAY),
     "out of office, Exchange": (
@@ -316,7 +336,7 @@ def test_who_cannot_be_written_to_is_passed_over() -> None:
     mail = f"From: {bad}, Ana <{ANA}>\nReply-To: {bad}, desk@guest.test\nTo: hello@hotel.test\n\nHello?"
     message = _understood(mail.encode()).message
     assert message is not None
-    assert (message.route.sender_id, message.route.context["replyTo"]) == (ANA, "desk@guest.test")
+    assert message.route.sender_id == "desk@guest.test"
     message = _understood(f"From: {bad}\nReply-To: {bad}\nSender: {ANA}\n\nHello?".encode()).message
     assert message is not None
     assert (message.route.sender_id, message.route.context) == (ANA, {})

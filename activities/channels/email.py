@@ -37,7 +37,7 @@ class Report:
 class Inbound:
     """What came in: a message for a conversation, or reports of ours.
 
-    The conversation is that of `contact_key`, else of the guest at `contact_address`, else the sender's.
+    The conversation is that of `contact_key`, else of the guest at `contact_address`, else of whom an answer goes to.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ def understand(
         conversation_id = about[0].conversation_id
     complainer = _complainer(mail) if kind is Kind.COMPLAINT else None
     content, files = _words(mail)
-    name, address = mail.sender
+    name, address = mail.correspondent(our_address)
     return Inbound(
         kind,
         GuestMessage(
@@ -141,12 +141,10 @@ def _thread(mail: Mail) -> dict[str, str]:
     references = _ids(mail.header("references") or mail.header("in-reply-to"))
     if len(references) > REFERENCES:
         references = [references[0], *references[1 - REFERENCES :]]
-    reply_to = next((address for _, address in mail.correspondents("reply-to")), None)
     context = {
         "messageId": next(iter(_ids(message_id)), ""),
         "references": " ".join(references),
         "subject": mail.header("subject")[:SUBJECT_LIMIT],
-        "replyTo": reply_to if reply_to is not None and reply_to != mail.sender[1] else "",
     }
     return {key: value for key, value in context.items() if value}
 

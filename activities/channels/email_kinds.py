@@ -54,7 +54,7 @@ _ACTION: Final = re.compile(r"^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 
 def kind_of(mail: Mail, our_address: str | None) -> Kind:
     """Judges a mail. Out-of-office answers come before bounces, which they resemble: both have no return path."""
-    if our_address is not None and plain(mail.sender[1]) == plain(our_address):
+    if our_address is not None and _is_own(mail, our_address):
         return Kind.OWN
     reported = _reported(mail)
     if reported is not None:
@@ -65,7 +65,15 @@ def kind_of(mail: Mail, our_address: str | None) -> Kind:
         return Kind.DELAY if _is_delay(mail) else Kind.BOUNCE
     if mail.header("list-id") or mail.header("list-post") or mail.header("list-unsubscribe"):
         return Kind.LIST
-    return _precedence(mail)
+    return _precedence(mail, our_address)
+
+
+def _is_own(mail: Mail, our_address: str) -> bool:
+    """Whether we wrote it. A form on the hotel's website does so to ourselves, for a guest whom Reply-To names."""
+    ours = plain(our_address)
+    for_a_guest = plain(mail.correspondent(our_address)[1]) != ours
+    to_ourselves = ours in {plain(address) for _, address in mail.addresses("to")}
+    return plain(mail.sender[1]) == ours and not (for_a_guest and to_ourselves)
 
 
 def _reported(mail: Mail) -> Kind | None:
@@ -92,14 +100,14 @@ def _is_away(mail: Mail) -> bool:
     if mail.header("precedence").lower() == "auto_reply" or mail.header("preference").lower() == "auto_reply":
         return True
     answers = mail.header("auto-submitted").lower().startswith("auto-replied")
-    system = _SYSTEMS.fullmatch(_local(mail)) is not None
+    system = _SYSTEMS.fullmatch(_local(mail.sender[1])) is not None
     return (answers and not system) or _AWAY_SUBJECT.match(mail.header("subject")) is not None
 
 
 def _is_bounce(mail: Mail) -> bool:
     if "delivery-status" in mail.header("content-type").lower() or mail.header("x-failed-recipients"):
         return True
-    if _SYSTEMS.fullmatch(_local(mail)):
+    if _SYSTEMS.fullmatch(_local(mail.sender[1])):
         return True
     return _no_return_path(mail) and _BOUNCE_SUBJECT.match(mail.header("subject")) is not None
 
@@ -108,13 +116,13 @@ def _is_delay(mail: Mail) -> bool:
     return _DELAY_WORDS.search(mail.header("subject")) is not None
 
 
-def _precedence(mail: Mail) -> Kind:
+def _precedence(mail: Mail, our_address: str | None) -> Kind:
     precedence = mail.header("precedence").lower()
     if precedence == "list":
         return Kind.LIST
     submitted = mail.header("auto-submitted").lower().partition(";")[0].strip()
     suppressed = {each.strip() for each in mail.header("x-auto-response-suppress").lower().split(",")}
-    nobody = _NOBODY.fullmatch(_local(mail)) is not None and not any(mail.correspondents("reply-to"))
+    nobody = _NOBODY.fullmatch(_local(mail.correspondent(our_address)[1])) is not None
     automatic = (
         submitted not in ("", "no")
         or precedence in ("bulk", "junk")
@@ -129,5 +137,5 @@ def _no_return_path(mail: Mail) -> bool:
     return mail.header("return-path").replace(" ", "") == "<>"
 
 
-def _local(mail: Mail) -> str:
-    return mail.sender[1].partition("@")[0]
+def _local(address: str) -> str:
+    return address.partition("@")[0]

@@ -14,7 +14,7 @@ from typing import Final
 
 from charset_normalizer import from_bytes
 
-from activities.channels.email_addresses import can_be_written_to, is_address
+from activities.channels.email_addresses import can_be_written_to, is_address, plain
 
 PARTS_LIMIT: Final = 200
 HEADER_LIMIT: Final = 10_000
@@ -80,6 +80,15 @@ class Mail:
             for found in self.correspondents(name):
                 return found
         raise Unreadable("there is no sender's address")
+
+    def correspondent(self, our_address: str | None) -> tuple[str, str]:
+        """Name and address of whom an answer goes to. A form on a website writes for every guest as itself.
+
+        An address of ours in Reply-To is no guest's. Raises Unreadable where nobody says who wrote.
+        """
+        ours = plain(our_address) if our_address is not None else None
+        others = (each for each in self.correspondents("reply-to") if plain(each[1]) != ours)
+        return next(others, self.sender)
 
     @cached_property
     def addressees(self) -> list[str]:

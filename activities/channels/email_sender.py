@@ -64,6 +64,7 @@ class EmailSender:
         if missing or self._marks is None:
             names = ", ".join(f"channels.email.{name}" for name in missing) or "security.identitySecret"
             return _result(message, "failed", f"{names}: not set")
+        # What a conversation has from an older release may say here whom an answer goes to.
         recipient = message.context.get("replyTo") or message.recipient_id
         try:
             mail = await self._compose(property_id, channel, message, recipient, self._marks)
