@@ -80,6 +80,41 @@ def test_a_mail_longer_than_what_is_read_goes_along_whole() -> None:
     assert inbound.files[0].content.rstrip().endswith(b"The last of them")
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["", "Thanks,\r\nAna", "Sent from my iPhone", "Dear Sir or Madam,\r\n\r\nKind regards,\r\nAna", "-- \r\nAna"],
+)
+def test_the_subject_speaks_where_there_are_but_polite_forms_beside_it(body: str) -> None:
+    inbound = _understood(_mail(body, Subject="Late check-out on Friday?"))
+    assert inbound.message is not None
+    assert inbound.message.content.split("\n")[0] == "Late check-out on Friday?"
+
+
+@pytest.mark.parametrize("subject", ["Re: Late check-out?", "AW: Late check-out?", "Is this right?"])
+def test_the_subject_of_an_answer_is_of_an_earlier_mail(subject: str) -> None:
+    inbound = _understood(_mail("Is this right?" if subject.startswith("Is") else "Thanks,\r\nAna", Subject=subject))
+    assert inbound.message is not None
+    assert "Late check-out?" not in inbound.message.content
+    assert inbound.message.content.count("Is this right?") <= 1
+
+
+def test_the_subject_speaks_beside_files() -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "ana@guest.test", HOTEL_ADDRESS, "Passport for booking 4711"
+    mail.add_attachment(b"%PDF-1.4", maintype="application", subtype="pdf", filename="passport.pdf")
+    inbound = _understood(bytes(mail))
+    assert inbound.message is not None
+    assert (inbound.message.content, len(inbound.files)) == ("Passport for booking 4711", 1)
+
+
+@pytest.mark.parametrize("prefix", ["Fwd", "FW", "WG", "TR", "RV"])
+def test_what_a_guest_forwards_is_read(prefix: str) -> None:
+    header = "From: Booking <b@x.test>\r\nSent: Monday, 4 May 2026 10:00\r\nTo: Ana\r\nSubject: Your booking"
+    inbound = _understood(_mail(f"Is this right?\r\n\r\n{header}\r\n\r\nRoom 12", Subject=f"{prefix}: Your booking"))
+    assert inbound.message is not None
+    assert (inbound.message.content.startswith("Is this right?"), "Room 12" in inbound.message.content) == (True, True)
+
+
 # --- who wrote -------------------------------------------------------------------------------------------------------
 
 

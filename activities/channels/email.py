@@ -11,7 +11,7 @@ from typing import Final, Literal
 from activities.channels.email_addresses import Marks, OurMessage
 from activities.channels.email_kinds import Kind, kind_of
 from activities.channels.email_reading import File, Mail, listed
-from activities.channels.email_text import visible_text, whole_text
+from activities.channels.email_text import said_in, whole_text
 from contracts.messages import DeliveryState, GuestMessage, Route
 from contracts.names import GUEST_CONTENT_LIMIT, contact_key_of
 
@@ -124,11 +124,11 @@ def _complainer(mail: Mail) -> str | None:
 
 
 def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
-    """The visible text and what is attached; the subject speaks where the mail has no words."""
-    content = visible_text(mail.text, mail.html)
-    files = mail.files
+    """The visible text and what is attached."""
+    subject = mail.header("subject")[:SUBJECT_LIMIT]
+    content, files = said_in(subject, mail.text, mail.html), mail.files
     if not content and not files:
-        content = mail.header("subject")[:SUBJECT_LIMIT]
+        content = subject
     if len(content) > GUEST_CONTENT_LIMIT:  # the whole of it goes along as a file
         files = (*files, File("message.txt", "text/plain", whole_text(mail.text, mail.html).encode()))
         content = content[:GUEST_CONTENT_LIMIT].rstrip() + " …"

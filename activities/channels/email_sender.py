@@ -19,6 +19,7 @@ from typing import Final
 import aiosmtplib
 
 from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line
+from activities.channels.email_text import REPLY_PREFIX
 from activities.media.store import MediaAway, MediaGone, MediaStore
 from contracts.events import SendResult, SendResultKind
 from contracts.media import own_media_id
@@ -27,9 +28,6 @@ from settings import EmailChannel, Settings, SettingsError
 
 TIMEOUT_SECONDS: Final = 15
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-_REPLY_PREFIX: Final = re.compile(
-    r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
-)
 _STATUS: Final = re.compile(r"^\s*(\d\.\d{1,3}\.\d{1,3})\b")
 
 
@@ -231,7 +229,7 @@ def _refused(
 
 def _subject(subject: str, hotel: str) -> str:
     """`Re:` once, whatever stood before it."""
-    topic = one_line(_REPLY_PREFIX.sub("", subject))
+    topic = one_line(REPLY_PREFIX.sub("", subject))
     if subject:
         return f"Re: {topic}"
     return f"A message from {one_line(hotel)}" if hotel else "A message for you"

@@ -34,18 +34,54 @@ _SUBJECT_FIELD: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """What the header of a forwarded mail has, and what a guest writes of journeys and stays has not."""
+REPLY_PREFIX: Final = re.compile(
+    r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
+)
+_FORWARD_PREFIX: Final = re.compile(r"^\s*(fwd?|wg|tr|rv|enc|i|doorst|vb|vl|pd|转发|轉寄|転送)\s*[::]", re.IGNORECASE)
 _SIGNATURE_LINES: Final = 12
 _GREETING: Final = 40
 """Most characters of the line that a signature begins with."""
+_SALUTATION: Final = re.compile(
+    r"(hi|hello|hey|dear|good (morning|day|afternoon|evening)|hallo|guten|liebe[rs]?|sehr geehrte[rs]?|bonjour|bonsoir"
+    r"|madame|ol[áa]|bom dia|boa (tarde|noite)|hola|buen[oa]s|estimad[oa]s?|buongiorno|gentile)\b[^\n?]{0,40}",
+    re.IGNORECASE,
+)
+
+
+def said_in(subject: str, text: str | None, html: str | None) -> str:
+    """What a mail says. Its subject speaks as well where there is nothing beside it but history and polite forms.
+
+    That of an answer is an earlier mail's, and what somebody forwards is what they mean us to read.
+    """
+    if _FORWARD_PREFIX.match(subject):
+        return _everything(text, html) or subject
+    own = _own_words(text, html)
+    visible = own or _everything(text, html)
+    return visible if REPLY_PREFIX.match(subject) or not _is_form(own) else f"{subject}\n\n{visible}".strip()
 
 
 def visible_text(text: str | None, html: str | None) -> str:
     """The words of this mail alone; everything where nothing would be left. Empty where there are no words."""
+    return _own_words(text, html) or _everything(text, html)
+
+
+def _is_form(words: str) -> bool:
+    """Whether they are but a salutation and a signature, or none at all."""
+    if len(words) > _LONG:
+        return False
+    above = "Words."  # the library knows a signature by what stands above it
+    rest = _without_history(f"{above}\n\n{words}").removeprefix(above).strip()
+    return not rest or _SALUTATION.fullmatch(rest) is not None
+
+
+def _everything(text: str | None, html: str | None) -> str:
+    return _tidy(whole_text(text, html)[:READ_LIMIT])
+
+
+def _own_words(text: str | None, html: str | None) -> str:
     if text is not None and text.strip():
         return _without_history(text)
-    if html is not None and html.strip():
-        return _without_history(html_to_text(html, quoted=False)) or _tidy(html_to_text(html, quoted=True))
-    return ""
+    return _without_history(html_to_text(html, quoted=False)) if html is not None and html.strip() else ""
 
 
 def whole_text(text: str | None, html: str | None) -> str:
@@ -92,7 +128,7 @@ def _without_history(text: str) -> str:
     visible = "\n".join(each for each in own if each)
     visible = "\n".join(line for line in visible.split("\n") if not line.startswith(">"))
     visible = _restored(visible, long_lines).strip()
-    return _tidy(visible) or _tidy(text[:READ_LIMIT])
+    return _tidy(visible)
 
 
 def _replies(text: str) -> list[EmailReply]:
