@@ -115,6 +115,24 @@ def test_what_a_guest_forwards_is_read(prefix: str) -> None:
     assert (inbound.message.content.startswith("Is this right?"), "Room 12" in inbound.message.content) == (True, True)
 
 
+@pytest.mark.parametrize("kind", ["pkcs7-signature", "x-pkcs7-signature", "pgp-signature", "octet-stream"])
+def test_a_signature_of_machines_is_no_file(kind: str) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "ana@guest.test", HOTEL_ADDRESS, "Pool"
+    mail.set_content("Is there a pool?")
+    mail.add_attachment(b"0\x80", maintype="application", subtype=kind, filename="smime.p7s")
+    inbound = _understood(bytes(mail))
+    assert inbound.message is not None
+    assert (inbound.message.content, inbound.files) == ("Is there a pool?", ())
+
+
+def test_an_empty_message_id_makes_no_repeats() -> None:
+    one, other = (_understood(_mail(body, Message_ID="<>")).message for body in ("One", "Another"))
+    assert one is not None
+    assert other is not None
+    assert one.id != other.id
+
+
 # --- who wrote -------------------------------------------------------------------------------------------------------
 
 

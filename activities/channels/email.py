@@ -126,7 +126,8 @@ def _complainer(mail: Mail) -> str | None:
 def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
     """The visible text and what is attached."""
     subject = mail.header("subject")[:SUBJECT_LIMIT]
-    content, files = said_in(subject, mail.text, mail.html), mail.files
+    content = said_in(subject, mail.text, mail.html)
+    files = tuple(each for each in mail.files if not each.signs)
     if not content and not files:
         content = subject
     if len(content) > GUEST_CONTENT_LIMIT:  # the whole of it goes along as a file

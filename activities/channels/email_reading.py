@@ -28,6 +28,8 @@ _NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
 _OF_ADDRESSES: Final = frozenset({"from", "sender", "reply-to", "to", "cc"})
 _ENCODED_WORD: Final = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _STAND_IN: Final = "\ue000"
+_SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
+_CALLED_SIGNATURES: Final = ("smime.p7s", "signature.asc")
 _BROKEN: Final = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library raises for headers and parts that break the rules."""
 
@@ -43,6 +45,11 @@ class File:
     name: str
     content_type: str
     content: bytes
+
+    @property
+    def signs(self) -> bool:
+        """It proves who wrote the mail, and says nothing to who reads it."""
+        return self.content_type in _SIGNATURES or self.name.lower() in _CALLED_SIGNATURES
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Mail:
     def fingerprint(self) -> str:
         """What repeats are known by: hashed, because a Message-ID may name a person or a machine."""
         known = self.header("message-id").strip()
-        if known:
+        if known.strip("<> "):
             return hashlib.sha256(known.encode()).hexdigest()[:40]
         digest = hashlib.sha256()
         for name in ("from", "date", "subject"):
