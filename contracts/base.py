@@ -101,6 +101,11 @@ def check_text(value: object, *, levels: int = NESTING) -> None:
                 check_text(item, levels=levels - 1)
 
 
+def without_none(value: object) -> object:
+    """An object without what is null in it: others send null where they mean nothing."""
+    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
 def without_nul(value: object) -> object:
     """The value without NUL, which PostgreSQL keeps in no text, wherever it stands."""
     match value:

@@ -1,5 +1,6 @@
 """Mail as people and their programs write it, where rules of thumb once misread it."""
 
+import json
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -10,6 +11,7 @@ import pytest
 from activities.channels.email import Inbound, understand
 from activities.channels.email_addresses import Marks, OurMessage
 from activities.channels.email_kinds import Kind
+from activities.channels.email_providers import postmark_mail
 from activities.channels.email_reading import Mail, read_mail
 from activities.channels.email_sender import SMTP_FORM
 from activities.channels.email_text import READ_LIMIT, visible_text
@@ -131,6 +133,12 @@ def test_an_empty_message_id_makes_no_repeats() -> None:
     assert one is not None
     assert other is not None
     assert one.id != other.id
+
+
+def test_null_in_postmark_s_form_says_nothing() -> None:
+    nulls = {"Headers": [{"Name": "X-Spam", "Value": None}], "Attachments": None, "Cc": None}
+    mail = postmark_mail(json.dumps({"From": "ana@guest.test", "TextBody": "Hello", **nulls}).encode())
+    assert (mail.sender[1], mail.text) == ("ana@guest.test", "Hello")
 
 
 # --- who wrote -------------------------------------------------------------------------------------------------------

@@ -263,6 +263,27 @@ def test_the_window_and_the_newest_message_travel_with_the_route() -> None:
     assert received.route.context == {"messageId": item["id"]}
 
 
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("text", {"text": {"body": "Hello"}, "context": None, "referral": None}),
+        ("text", {"text": {"body": "Hello"}, "context": {"id": None, "forwarded": None}}),
+        ("image", {"image": {**MEDIA, "caption": None}}),
+        ("audio", {"audio": {**MEDIA, "mime_type": "audio/ogg", "voice": None}}),
+        ("reaction", {"reaction": {"message_id": "wamid.EARLIER", "emoji": None}}),
+        ("contacts", {"contacts": [{"name": {"formatted_name": "Rui"}, "phones": None, "emails": None}]}),
+        ("order", {"order": {"product_items": [{"product_retailer_id": "wine", "quantity": None}], "text": None}}),
+        ("system", {"system": {"body": None, "type": "user_changed_number"}}),
+        ("unsupported", {"errors": None}),
+    ],
+)
+def test_null_says_nothing(kind: str, parts: dict[str, Any]) -> None:
+    item = message("351900000000", kind=kind, **parts)
+    named = {"profile": None, "wa_id": "351900000000"}
+    batch = parse(json.dumps(notification(change(messages=[item], contacts=[named]))).encode(), datetime.now(UTC))
+    assert ([each.message.id for each in batch.received], batch.unreadable) == ([item["id"]], [])
+
+
 async def test_meta_is_answered_its_challenge_and_nobody_else(api: Api, graph: FakeGraph, hotel: str) -> None:
     path = f"/webhooks/whatsapp/{hotel}"
     asked = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}

@@ -15,7 +15,7 @@ from email.parser import HeaderParser
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_pascal
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
@@ -35,6 +35,7 @@ from activities.channels.email_reading import (
     read_headers,
     read_mail,
 )
+from contracts.base import without_none
 from contracts.problems import BadSignature
 
 Provider = Literal["mailgun", "postmark", "sendgrid", "raw"]
@@ -150,10 +151,12 @@ def sendgrid_mail(form: Form) -> Mail:
 class _PostmarkPart(BaseModel):
     model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=to_pascal), hide_input_in_errors=True)
 
+    _pass_over_nulls = model_validator(mode="before")(without_none)
+
 
 class _PostmarkHeader(_PostmarkPart):
     name: str
-    value: str | None = ""
+    value: str = ""
 
 
 class _PostmarkFile(_PostmarkPart):
@@ -207,9 +210,7 @@ def postmark_mail(body: bytes) -> Mail:
     )
     headers = tuple(read_header(name, value) for name, value in named if value)
     present = {name.lower() for name, _ in headers}
-    headers += tuple(
-        read_header(each.name, each.value or "") for each in inbound.headers if each.name.lower() not in present
-    )
+    headers += tuple(read_header(each.name, each.value) for each in inbound.headers if each.name.lower() not in present)
     files = tuple(
         File(decoded_header(each.name), each.content_type.partition(";")[0].strip().lower(), _base64(each.content))
         for each in inbound.attachments[:FILES_LIMIT]

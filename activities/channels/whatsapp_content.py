@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from contracts.base import without_none
 from contracts.messages import Attachment
 
 MEDIA_URL: Final = "whatsapp-media:"
@@ -41,9 +42,11 @@ class Said:
 
 
 class Wire(BaseModel):
-    """A part of a notification. Unknown keys are passed over: Meta adds some without notice."""
+    """A part of a notification. Unknown keys are passed over: Meta adds some without notice. Null says nothing."""
 
     model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    _pass_over_nulls = model_validator(mode="before")(without_none)
 
 
 class _Text(Wire):
