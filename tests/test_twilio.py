@@ -102,6 +102,8 @@ ROWS = [
         {"Latitude": "38.71", "Longitude": "-9.14", "Label": "Rossio", "Address": "Lisbon"},
         prefix="whatsapp:",
     ),
+    Row("whatsapp form", "", '[Form: {"guests":2}]', {"InteractiveData": '{"guests":2}'}, prefix="whatsapp:"),
+    Row("nothing", " ", "[A message without words]"),
 ]
 
 
@@ -212,6 +214,13 @@ async def test_behind_a_proxy_the_signature_is_of_what_twilio_called(
         assert (await post(api, path, form, signed_url=signed + path, headers=headers)).status_code == 200
         strange = await post(api, path, form, signed_url="https://other.test" + path, headers=headers)
         assert problem(strange) == (401, "bad_signature")
+
+
+@pytest.mark.parametrize("state", ["queued", "sent", "delivered", "undelivered"])
+def test_a_report_at_the_address_of_messages_is_no_guest_s(state: str) -> None:
+    """Where a messaging service has that address for reports too, of what others sent by it."""
+    about_another = {**sms(NUMBER, "", To=number()), "SmsStatus": state, "MessageStatus": state}
+    assert parse(_encoded(about_another), ACCOUNT_SID, datetime.now(UTC)) is None
 
 
 async def test_what_cannot_be_read_waits_in_quarantine(api: Api, stack: Stack, twilio: FakeTwilio, hotel: str) -> None:

@@ -75,6 +75,7 @@ class _Message(_Fields):
     opt_out_type: Literal["STOP", "START", "HELP"] | None = Field(default=None, alias="OptOutType")
     profile_name: str = Field(default="", alias="ProfileName")
     button: str = Field(default="", alias="ButtonText")
+    filled_in: str = Field(default="", alias="InteractiveData")
     latitude: str = Field(default="", alias="Latitude")
     longitude: str = Field(default="", alias="Longitude")
     place: str = Field(default="", alias="Label")
@@ -85,7 +86,7 @@ class _Status(_Fields):
     sid: MessageId = Field(alias="MessageSid")
     status: str = Field(alias="MessageStatus")
     to: str = Field(default="", alias="To")
-    reference: str = Field(alias=REFERENCE)
+    reference: str = Field(default="", alias=REFERENCE)
     error: int | None = Field(default=None, alias="ErrorCode")
 
 
@@ -121,7 +122,8 @@ def parse(body: bytes, account_sid: str | None, received_at: datetime) -> Receiv
         fields = _Fields.model_validate(form)
         if account_sid is not None and fields.account != account_sid:
             return Unreadable(body, "AccountSid: is not the account in channels.twilio.accountSid")
-        return _report(form, received_at) if REFERENCE in form else _message(form, received_at)
+        reports = REFERENCE in form or form.get("MessageStatus") in STATES
+        return _report(form, received_at) if reports else _message(form, received_at)
     except (ValidationError, ValueError) as error:
         return Unreadable(body, _why(error))
 
@@ -184,8 +186,10 @@ def _text(fields: _Message, attachments: list[Attachment]) -> str:
     if fields.latitude and fields.longitude:
         where = f"{fields.latitude}, {fields.longitude}"
         return f"[Location: {', '.join(each for each in (fields.place, fields.address, where) if each)}]"
-    if fields.body.strip() or not attachments:
+    if fields.body.strip():
         return fields.body
+    if not attachments:
+        return f"[Form: {fields.filled_in}]" if fields.filled_in else "[A message without words]"
     return "\n".join(f"[{_shown(file.content_type)}]" for file in attachments)
 
 
