@@ -1,23 +1,28 @@
 """The embedded engine on the demo hotel: right, honest and fast, measured on messages it was not tuned with."""
 
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from activities.ai.acts import load_acts
-from activities.ai.embedded import EmbeddedEngine
+from activities.ai.embedded import UNSURE, EmbeddedEngine
 from activities.ai.evaluation import Evaluation, evaluate, load_labelled
 from activities.ai.knowledge import SHIPPED, load_articles
 from activities.ai.library import Library
 from activities.ai.report import as_text
 from activities.ai.text import words
+from activities.channels.whatsapp import parse
+from activities.channels.whatsapp_content import KINDS
 from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from settings import Property, Settings, SettingsError
 from tests.questions import ASIDES, QUESTIONS
+from tests.whatsapp import change, message, notification
 
 DATA = Path(__file__).parent / "data"
 THRESHOLD = 0.7
@@ -168,6 +173,38 @@ async def test_plain_questions_are_answered_whatever_stands_beside_them(
         response = await ask(engine, question + aside)
         assert (is_answered(response), response.sources, response.intent) == (True, [article], article), aside
         assert response.response == text
+
+
+def _on_whatsapp(**parts: Any) -> str:
+    """What staff and the AI read of a message."""
+    kind = next(name for name in parts if name in KINDS)
+    body = json.dumps(notification(change(messages=[message("351900000000", kind=kind, **parts)]))).encode()
+    return parse(body, datetime.now(UTC)).received[0].message.content
+
+
+ASKED = {"body": "What time is breakfast?"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"text": ASKED, "context": {"id": "wamid.EARLIER"}},
+        {"text": ASKED, "context": {"forwarded": True}},
+        {"text": ASKED, "referral": {"headline": "Summer by the sea", "source_url": "https://fb.me/1"}},
+        {"edit": {"message": {"type": "text", "text": ASKED}}},
+    ],
+)
+async def test_what_a_channel_says_of_a_message_is_not_the_guest_s(
+    engine: EmbeddedEngine, parts: dict[str, Any]
+) -> None:
+    response = await ask(engine, _on_whatsapp(**parts))
+    assert (is_answered(response), response.intent) == (True, "breakfast")
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "document", "sticker", "request_welcome", "unsupported"])
+async def test_a_file_without_words_is_about_nothing(engine: EmbeddedEngine, kind: str) -> None:
+    response = await ask(engine, _on_whatsapp(**{kind: {"id": "1", "mime_type": "image/jpeg"}}))
+    assert (response.intent, response.confidence, response.response) == ("unknown", 0.0, UNSURE)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from activities.ai.calibration import load_calibration
 from activities.ai.knowledge import Article
 from activities.ai.reader import OTHER_TOPIC, Reader
 from activities.ai.segments import sentences
+from activities.ai.text import own_words
 from activities.ai.understanding import Part, Understanding
 
 CLEAR = 0.3
@@ -24,7 +25,7 @@ class Hotel:
 
     def parts(self, messages: Sequence[str]) -> list[Part]:
         """What a guest said in a turn's messages, the most pressing first."""
-        return self._understanding.parts(messages)
+        return self._understanding.parts([own_words(each) for each in messages])
 
     def things_in(self, text: str) -> list[str]:
         """The things of hotels that a text names, in a spelling of ours."""
@@ -37,7 +38,8 @@ class Hotel:
         are; otherwise the few best ones.
         """
         scores: dict[str, float] = {}
-        for text in (*messages, *(part for message in messages for part in sentences(message))):
+        said = [own_words(each) for each in messages]
+        for text in (*said, *(part for message in said for part in sentences(message))):
             for article, score in self._reader.read(text).articles.items():
                 scores[article] = max(score, scores.get(article, score))
         scores.pop(OTHER_TOPIC, None)

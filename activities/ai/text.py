@@ -41,6 +41,12 @@ _ONE_SPELLING = [
         (r"\bw/", "with"),
     )
 ]
+_NOTE = re.compile(
+    r"\[(?:Forwarded|In reply to an earlier message|Edited an earlier message|Opened the chat|A message without words"
+    r"|(?:Photo|Audio|Video|Voice message|Document|Sticker|Came from an advert|A message that WhatsApp does not pass on"
+    r")(?:: [^\[\]\n]*)?)\]"
+)
+"""What channels say of a message, beside the guest's words or in their place."""
 _APOSTROPHES = re.compile(r"[’‘`´]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
@@ -48,6 +54,11 @@ _TOKEN = re.compile(rf"{_TIME}|[a-z0-9]+(?:'[a-z]+)*")
 _IS_TIME = re.compile(_TIME)
 _KEPT = 16_384
 _stemmer = snowballstemmer.stemmer("english")
+
+
+def own_words(text: str) -> str:
+    """The guest's words, without what a channel says of the message."""
+    return _NOTE.sub("", text).strip() if "[" in text else text
 
 
 def plain(text: str) -> str:
