@@ -95,6 +95,17 @@ ROWS = [
     Row("no stop either", "stop the noise", "stop the noise"),
     Row("whatsapp", "Hello", "Hello", {"ProfileName": "Ana Souza"}, prefix="whatsapp:"),
     Row("whatsapp button", "ignored", "Yes, please", {"ButtonText": "Yes, please"}, prefix="whatsapp:"),
+    Row("whatsapp button to cancel", "Cancel", "Cancel", {"ButtonText": "Cancel"}, prefix="whatsapp:"),
+    Row("whatsapp row to cancel", "Cancel", "Cancel", {"ListId": "no"}, prefix="whatsapp:"),
+    Row(
+        "whatsapp button to stop",
+        "Stop",
+        "Stop",
+        {"ButtonText": "Stop"},
+        suppressed=True,
+        opts="out",
+        prefix="whatsapp:",
+    ),
     Row(
         "whatsapp location",
         "",

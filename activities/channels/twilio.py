@@ -40,6 +40,8 @@ STATES: Final = {
 
 STOP_WORDS: Final = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "arret"})
 START_WORDS: Final = frozenset({"start", "unstop"})
+_CHOICES: Final = frozenset({"cancel", "end", "quit"})
+"""Of the words that opt out, those that answer a question of the hotel's where they stand on a button."""
 
 Form = Mapping[str, str]
 
@@ -75,6 +77,7 @@ class _Message(_Fields):
     opt_out_type: Literal["STOP", "START", "HELP"] | None = Field(default=None, alias="OptOutType")
     profile_name: str = Field(default="", alias="ProfileName")
     button: str = Field(default="", alias="ButtonText")
+    row: str = Field(default="", alias="ListId")
     filled_in: str = Field(default="", alias="InteractiveData")
     latitude: str = Field(default="", alias="Latitude")
     longitude: str = Field(default="", alias="Longitude")
@@ -211,7 +214,8 @@ def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
             return "in", "The guest opted in again, and the network has answered"
         case "HELP":
             return None, "The network has answered a call for help"
-    if word in STOP_WORDS:
+    tapped = fields.button or fields.row
+    if word in STOP_WORDS and not (tapped and word in _CHOICES):
         return "out", "The guest opted out"
     return ("in", "The guest opted in again") if word in START_WORDS else (None, None)
 
