@@ -62,6 +62,28 @@ def test_a_message_is_as_many_requests_as_it_takes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kinds", "content", "requests"),
+    [
+        ([], "Hi", [("Hi", 0)]),
+        (["image/png"], "", [(None, 1)]),
+        (["image/png"], "Hi", [("Hi", 1)]),
+        (["application/pdf"], "Hi", [(None, 1), ("Hi", 0)]),
+        (["image/png", "image/png"], "Hi", [(None, 1), (None, 1), ("Hi", 0)]),
+        (["image/png"], "x" * 1100, [(None, 1), ("x" * 1100, 0)]),
+    ],
+)
+def test_whatsapp_takes_one_file_a_request_and_words_with_pictures_alone(
+    kinds: list[str], content: str, requests: list[tuple[str | None, int]]
+) -> None:
+    files = [
+        Attachment(id=str(n), name="a", content_type=kind, url=f"https://h.test/{n}") for n, kind in enumerate(kinds)
+    ]
+    forms = _requests(content, attachments=files, recipient_id="whatsapp:+351900000000", channel_type="whatsapp")
+    assert [(*each.get("Body", [None]), len(each.get("MediaUrl", []))) for each in forms] == requests
+    assert [url for each in forms for url in each.get("MediaUrl", [])] == [each.url for each in files]
+
+
+@pytest.mark.parametrize(
     ("adapter", "written", "known"),
     [
         ("twilio", "+351 910-000 000", "+351910000000"),

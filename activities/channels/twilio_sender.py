@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unanswered, answered, chunks, refusal
 from activities.channels.port import MediaError
 from activities.channels.sms_segments import segments
-from activities.channels.twilio import ERRORS, REFERENCE
+from activities.channels.twilio import ERRORS, REFERENCE, WHATSAPP
 from activities.media.links import MediaLinks
 from activities.tls import trusted
 from contracts.delivery import reference
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT: Final = 1600
 FILES_LIMIT: Final = 10
+CAPTION_LIMIT: Final = 1024
+_CAPTIONED: Final = frozenset({"image/jpeg", "image/png", "video/mp4", "video/3gpp"})
+"""What WhatsApp shows with words beneath it. Twilio drops those of other files, and all files of a request but one."""
 LATELY: Final = timedelta(minutes=30)
 """How far back a lost attempt is looked for; longer than a message is tried."""
 _SERVICE, _CONTENT = "MG", "HX"
@@ -133,29 +137,33 @@ class Twilio:
 
 
 def requests_of(message: OutboundMessage, channel: TwilioChannel) -> list[Part]:
-    """A message as the requests it takes; its files go with the first."""
+    """A message as the requests it takes; its files go with the first, on WhatsApp one with each."""
     to, sender = message.recipient_id, _sender(message, channel)
     addressed = (("To", to), ("MessagingServiceSid" if sender.startswith(_SERVICE) else "From", sender))
     if message.template is not None:
         variables = json.dumps({str(number): each for number, each in enumerate(message.template.parameters, 1)})
         content = (("ContentSid", message.template.name), ("ContentVariables", variables))
         return [Part((*addressed, *content), None, to)]
-    texts = chunks(message.content.strip(), TEXT_LIMIT) or [""]
-    files = [
-        message.attachments[start : start + FILES_LIMIT] for start in range(0, len(message.attachments), FILES_LIMIT)
-    ]
     return [
         Part(
-            (
-                *addressed,
-                *((("Body", texts[number]),) if number < len(texts) and texts[number] else ()),
-                *(("MediaUrl", file.url) for file in (files[number] if number < len(files) else [])),
-            ),
-            texts[number] if number < len(texts) else "",
+            (*addressed, *((("Body", text),) if text else ()), *(("MediaUrl", file.url) for file in files)),
+            text,
             to,
         )
-        for number in range(max(len(texts), len(files)))
+        for text, files in _contents(message)
     ]
+
+
+def _contents(message: OutboundMessage) -> list[tuple[str, list[Attachment]]]:
+    """The text and the files of each request; none without either."""
+    texts, files = chunks(message.content.strip(), TEXT_LIMIT), message.attachments
+    if message.recipient_id.startswith(WHATSAPP):
+        if len(files) == 1 and files[0].content_type in _CAPTIONED and len(message.content.strip()) <= CAPTION_LIMIT:
+            return [("".join(texts), files)]
+        parts: list[tuple[str, list[Attachment]]] = [("", [file]) for file in files]
+        return [*parts, *((text, []) for text in texts)] or [("", [])]
+    bundles = [files[start : start + FILES_LIMIT] for start in range(0, len(files), FILES_LIMIT)]
+    return [(text or "", bundle or []) for text, bundle in zip_longest(texts, bundles)] or [("", [])]
 
 
 def messages_url(channel: TwilioChannel) -> str:
