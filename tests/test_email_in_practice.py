@@ -8,6 +8,7 @@ from email.policy import compat32
 
 import pytest
 
+from activities.ai.text import own_words
 from activities.channels.email import Inbound, understand
 from activities.channels.email_addresses import Marks, OurMessage
 from activities.channels.email_kinds import Kind
@@ -100,6 +101,22 @@ def test_the_subject_of_an_answer_is_of_an_earlier_mail(subject: str) -> None:
     assert inbound.message.content.count("Is this right?") <= 1
 
 
+@pytest.mark.parametrize(
+    ("subject", "told"),
+    [
+        ("Booking 4711", "[Subject: Booking 4711]\n\nIs it possible?"),
+        ("[Hotel]  Late\tcheck-out", "[Subject: Hotel Late check-out]\n\nIs it possible?"),
+        ("possible?", "Is it possible?"),
+        ("", "Is it possible?"),
+    ],
+)
+def test_the_subject_of_a_first_mail_stands_apart_above_its_words(subject: str, told: str) -> None:
+    inbound = _understood(_mail("Is it possible?", Subject=subject))
+    assert inbound.message is not None
+    assert inbound.message.content == told
+    assert own_words(told) == "Is it possible?"
+
+
 def test_the_subject_speaks_beside_files() -> None:
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "ana@guest.test", HOTEL_ADDRESS, "Passport for booking 4711"
@@ -120,7 +137,7 @@ def test_what_a_guest_forwards_is_read(prefix: str) -> None:
 @pytest.mark.parametrize("kind", ["pkcs7-signature", "x-pkcs7-signature", "pgp-signature", "octet-stream"])
 def test_a_signature_of_machines_is_no_file(kind: str) -> None:
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "ana@guest.test", HOTEL_ADDRESS, "Pool"
+    mail["From"], mail["To"], mail["Subject"] = "ana@guest.test", HOTEL_ADDRESS, "pool"
     mail.set_content("Is there a pool?")
     mail.add_attachment(b"0\x80", maintype="application", subtype=kind, filename="smime.p7s")
     inbound = _understood(bytes(mail))

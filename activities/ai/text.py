@@ -43,8 +43,8 @@ _ONE_SPELLING = [
 ]
 _NOTE = re.compile(
     r"\[(?:Forwarded|In reply to an earlier message|Edited an earlier message|Opened the chat|A message without words"
-    r"|(?:Photo|Audio|Video|Voice message|Document|Sticker|Came from an advert|A message that WhatsApp does not pass on"
-    r")(?:: [^\[\]\n]*)?)\]"
+    r"|(?:Photo|Audio|Video|Voice message|Document|Sticker|Subject|Came from an advert"
+    r"|A message that WhatsApp does not pass on)(?:: [^\[\]\n]*)?)\]"
 )
 """What channels say of a message, beside the guest's words or in their place."""
 _APOSTROPHES = re.compile(r"[’‘`´]")

@@ -38,6 +38,7 @@ REPLY_PREFIX: Final = re.compile(
     r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
 )
 _FORWARD_PREFIX: Final = re.compile(r"^\s*(fwd?|wg|tr|rv|enc|i|doorst|vb|vl|pd|转发|轉寄|転送)\s*[::]", re.IGNORECASE)
+_BRACKETS: Final = re.compile(r"[\[\]]")
 _SIGNATURE_LINES: Final = 12
 _GREETING: Final = 40
 """Most characters of the line that a signature begins with."""
@@ -49,7 +50,8 @@ _SALUTATION: Final = re.compile(
 
 
 def said_in(subject: str, text: str | None, html: str | None) -> str:
-    """What a mail says. Its subject speaks as well where there is nothing beside it but history and polite forms.
+    """What a mail says, below its subject. That speaks for the guest where there is nothing beside it but history and
+    polite forms; otherwise it is told apart, for staff to read.
 
     That of an answer is an earlier mail's, and what somebody forwards is what they mean us to read.
     """
@@ -57,7 +59,14 @@ def said_in(subject: str, text: str | None, html: str | None) -> str:
         return _everything(text, html) or subject
     own = _own_words(text, html)
     visible = own or _everything(text, html)
-    return visible if REPLY_PREFIX.match(subject) or not _is_form(own) else f"{subject}\n\n{visible}".strip()
+    if REPLY_PREFIX.match(subject) or subject.strip().casefold() in visible.casefold():
+        return visible
+    return f"{subject if _is_form(own) else _told_apart(subject)}\n\n{visible}".strip()
+
+
+def _told_apart(subject: str) -> str:
+    """As what the channel says, and not the guest: "Booking 4711" is no question."""
+    return f"[Subject: {' '.join(_BRACKETS.sub(' ', subject).split())}]"
 
 
 def visible_text(text: str | None, html: str | None) -> str:
