@@ -1,14 +1,15 @@
 """The automation workflow: one rule for one event, its actions in order, each once."""
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy, VersioningBehavior
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.automations.acting import AutomationActing
-    from contracts.automations import Act, Acted, AutomationStart, NotActed
+    from contracts.automations import Act, Acted, AutomationStart, CallWebhook, NotActed
     from contracts.clear_text import ClearText
     from contracts.names import AUTOMATION_WORKFLOW
     from workflows.waiting import cause_of
@@ -18,21 +19,33 @@ GIVES_UP = timedelta(days=1)
 """An action that could not be done for so long is no help any more."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 NOTE_TIMEOUT = timedelta(seconds=10)
+CALLS_BESIDE, CANCELS_ALL = "calls-of-endpoints-beside-the-rest", "a-cancel-ends-all-of-it"
+"""Gates: before them a call held up what came after it, and a cancel ended one action alone."""
 
 
 @workflow.defn(name=AUTOMATION_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class AutomationWorkflow:
     @workflow.run
     async def run(self, start: AutomationStart) -> list[Acted]:
-        """What came of each action. One that is refused stops none of the others, and staff learn of it."""
-        results = []
-        for number, action in enumerate(start.rule.then):
-            act = Act(rule_id=start.rule.id, happening=start.happening, number=number, action=action)
-            acted = await self._act(act)
-            results.append(acted)
-            if acted.outcome != "done":
-                await self._tell_staff(NotActed(act=act, reason=acted.reason or acted.outcome))
-        return results
+        """What came of each action. One that is refused stops none of the others, and staff learn of it.
+
+        Each begins when the one before it has ended, but none waits for another's server, which is tried for a day.
+        """
+        rule = start.rule
+        beside = any(isinstance(each, CallWebhook) for each in rule.then) and workflow.patched(CALLS_BESIDE)
+        doing: list[asyncio.Task[Acted]] = []
+        for number, action in enumerate(rule.then):
+            act = Act(rule_id=rule.id, happening=start.happening, number=number, action=action)
+            doing.append(asyncio.create_task(self._do(act)))
+            if not (beside and isinstance(action, CallWebhook)):
+                await doing[-1]
+        return [await each for each in doing]
+
+    async def _do(self, act: Act) -> Acted:
+        acted = await self._act(act)
+        if acted.outcome != "done":
+            await self._tell_staff(NotActed(act=act, reason=acted.reason or acted.outcome))
+        return acted
 
     async def _act(self, act: Act) -> Acted:
         try:
@@ -46,6 +59,8 @@ class AutomationWorkflow:
                 summary=ClearText(act.action.type),
             )
         except ActivityError as error:
+            if is_cancelled_exception(error) and workflow.patched(CANCELS_ALL):
+                raise  # an operator wants no more of it
             return Acted(outcome="failed", reason=cause_of(error))
 
     async def _tell_staff(self, failed: NotActed) -> None:

@@ -4,10 +4,12 @@
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from contracts.automations import AutomationRule, Automations, Facts
+from contracts.automations import Acted, AutomationRule, Automations, Facts
 from contracts.names import automation_workflow_id, webhook_workflow_id
 from contracts.property_events import PropertyEvent
 from tests.desk import Desk
@@ -15,6 +17,7 @@ from tests.fakes.receiver import FakeReceiver
 from tests.replay.store import keep
 from tests.replay.waiting import settled
 from tests.support import ANA, Guest, Stack, command, eventually
+from tests.task_records import a_task
 from tests.webhooks import delivering, hook
 from workflows.automation_client import AutomationRuns
 
@@ -93,3 +96,42 @@ async def test_an_automation_with_a_refused_action(
     await handle.result()
     await settled(stack, scene)
     await keep(f"{request.node.name}_and_its_rule", stack.client, handle.id)
+
+
+async def _calling(stack: Stack, receiver: FakeReceiver) -> WorkflowHandle[Any, list[Acted]]:
+    """A rule that calls a program of the hotel's, and then does something else."""
+    hooked = await hook(stack, receiver, ["task.overdue"])
+    call = {"type": "call_webhook", "endpointId": hooked.endpoint.id}
+    then = [call, {"type": "create_task", "department": "front_desk", "title": "Look in"}, call]
+    rule = AutomationRule.model_validate({"id": "calls", "name": "Calls", "when": ["task.created"], "then": then})
+    event = PropertyEvent(
+        type="task.created", property_id=stack.hotel, position=1, at=datetime.now(UTC), task=a_task("asked-for")
+    )
+    automations = Automations(property_id=stack.hotel, rules=[rule])
+    await AutomationRuns(stack.client, stack.settings).start(automations, event, Facts(task=event.task))
+    await hooked.was_tried(1)
+    return stack.client.get_workflow_handle(automation_workflow_id(stack.hotel, 1, rule.id))
+
+
+async def test_an_automation_that_calls(
+    request: pytest.FixtureRequest, stack: Stack, receiver: FakeReceiver, working: None
+) -> None:
+    answers = iter((503, 200, 200))
+    receiver.status = lambda event: next(answers)
+    handle = await _calling(stack, receiver)
+    await handle.result()
+    await keep(request.node.name, stack.client, handle.id)
+
+
+async def test_an_automation_that_is_cancelled(
+    request: pytest.FixtureRequest, stack: Stack, receiver: FakeReceiver, working: None
+) -> None:
+    receiver.status = lambda event: 503 if len(receiver.attempts) < 2 else 200
+    handle = await _calling(stack, receiver)
+    await handle.cancel()
+
+    async def ended() -> bool:
+        return (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+
+    await eventually(ended, what="the automation to end")
+    await keep(request.node.name, stack.client, handle.id)
