@@ -10,7 +10,7 @@ from contracts.base import A_DURATION, Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
-from contracts.messages import ChannelType, Template
+from contracts.messages import Author, ChannelType, Template
 from contracts.names import CONTENT_LIMIT
 from contracts.property_events import EventPattern, PropertyEvent
 from contracts.rules import YEAR, Priority
@@ -216,8 +216,7 @@ class NotActed(Model):
 
 def is_own_effect(event: PropertyEvent) -> bool:
     """Whether an automation made this happen; nothing follows from it, so that no rule can run in a circle."""
-    made = (
-        event.message.id if event.message is not None else "",
-        event.task.id if event.task is not None else "",
-    )
-    return event.by == AUTOMATION.id or any(each.startswith(OWN_IDS) for each in made)
+    message, task = event.message, event.task
+    # Who brings a message may give it any id.
+    said = message is not None and message.author is Author.SYSTEM and message.id.startswith(OWN_IDS)
+    return event.by == AUTOMATION.id or said or (task is not None and task.id.startswith(OWN_IDS))

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from contracts.automations import is_own_effect
+from contracts.messages import Author, Delivery, DeliveryState, Message
+from contracts.property_events import PropertyEvent
 from tests.api import Api, Person, problem
 from tests.support import Guest, Stack
+from tests.task_records import NOW
 
 AUTOMATIONS = "/api/v1/automations"
 TASK = {"type": "create_task", "department": "front_desk", "title": "Look in", "dueIn": "PT15M"}
@@ -132,3 +136,18 @@ async def test_a_dry_run_tells_of_the_tasks_of_a_conversation(
         ("conversation.escalated", ["night"]),
         ("task.created", ["tasks"]),
     ]
+
+
+@pytest.mark.parametrize(("author", "own"), [(Author.SYSTEM, True), (Author.GUEST, False), (Author.STAFF, False)])
+def test_what_others_bring_is_no_automations_own_whatever_its_id(author: Author, own: bool) -> None:
+    sent = Message(
+        id="auto-1",
+        conversation_id="c",
+        seq=1,
+        author=author,
+        content="",
+        created_at=NOW,
+        delivery=Delivery(state=DeliveryState.SENT),
+    )
+    event = PropertyEvent(type="message.sent", property_id="hotel", position=1, at=NOW, message=sent)
+    assert is_own_effect(event) is own
