@@ -6,7 +6,7 @@ Durations are milliseconds, but `session.*` and `media.linkLifetime` are seconds
 
 import os
 import re
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -258,11 +258,23 @@ class Channels(PropertyChannels):
     """Most sends under way at once in one worker of `gateway-channels`."""
 
 
+def _by_the_clock(period: object) -> object:
+    """To YAML, 10:00 without quotes is the number 600, and that would be ten minutes past midnight."""
+    for name, at in period.items() if isinstance(period, dict) else ():
+        if not isinstance(at, time) and not (isinstance(at, str) and _CLOCK.fullmatch(at)):
+            raise ValueError(f'{name}: must be a time of day, in quotes, such as "08:00"')
+    return period
+
+
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+OpenPeriod = Annotated[Period, BeforeValidator(_by_the_clock)]
+
+
 class Hours(Section):
     """When people answer, in the property's time zone; a day without periods is closed."""
 
-    weekly: dict[Weekday, list[Period]] = {}
-    holidays: dict[date, list[Period]] = {}
+    weekly: dict[Weekday, list[OpenPeriod]] = {}
+    holidays: dict[date, list[OpenPeriod]] = {}
 
 
 class ServiceLevels(Section):

@@ -148,6 +148,28 @@ async def test_a_settings_file_that_cannot_be_used_is_named(content: str, tmp_pa
     assert done.errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("period", "wrong"),
+    [
+        ("{opens: 10:00, closes: 22:00}", "opens"),  # to YAML, numbers of base 60
+        ('{opens: "08:00", closes: 13:00}', "closes"),
+        ('{opens: "08:00Z", closes: "13:00"}', "opens"),
+        ('{opens: "08:00", closes: "24:00"}', "closes"),
+        ('{opens: "08:00", closes: "noon"}', "closes"),
+        ("{opens: true, closes: true}", "opens"),
+    ],
+)
+async def test_opening_hours_are_times_of_the_property_s_clock(period: str, wrong: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        f"gateway: {{properties: {{seaview: {{name: Seaview, hours: {{weekly: {{monday: [{period}]}}}}}}}}}}"
+    )
+    done = await gateway("config", CONFIG=str(file))
+    assert done.code == 1
+    assert done.errors.startswith("properties.seaview.hours.weekly.monday.0")
+    assert wrong in done.errors
+
+
 async def test_an_unknown_queue_is_refused_and_the_queues_are_named() -> None:
     done = await gateway("worker", "--queues", "gateway,gateway-bi")
     assert done.code == 2
