@@ -83,22 +83,21 @@ function mark(bubble, { id, author, delivery } = bubble.told ?? { author: "guest
 }
 
 function show(id, message) {
-  const bubble = bubbles.get(id) ?? document.createElement("li");
+  const list = element("messages"), bubble = bubbles.get(id) ?? document.createElement("li");
+  const follow = message.pending || list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
   bubbles.set(id, bubble);
   const names = { guest: "You", ai: "Butler", staff: message.authorName ?? "Our team", system: "Hotel" };
   const note = message.pending ?? new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
-  bubble.className = message.author;
-  bubble.replaceChildren(line("strong", names[message.author]), line("p", message.content), line("small", note));
-  for (const file of message.attachments ?? []) {
-    bubble.append(Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
-  }
+  const files = (message.attachments ?? []).map((file) => Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
+  const parts = [line("strong", names[message.author]), line("p", message.content), line("small", note), ...files];
+  const shown = JSON.stringify([...parts.map((part) => part.textContent), ...files.map((file) => file.href)]);
+  if (bubble.shown !== shown) bubble.replaceChildren(...parts); // what is told again must not be read out again
+  Object.assign(bubble, { shown, className: message.author });
   const at = message.pending ? Infinity : Date.parse(message.createdAt);
-  if (bubble.at !== at) {
-    bubble.at = at;
-    const next = [...element("messages").children].find((other) => other !== bubble && other.at > at);
-    element("messages").insertBefore(bubble, next ?? null);
-  }
-  element("messages").scrollTop = element("messages").scrollHeight;
+  const next = [...list.children].find((other) => other !== bubble && other.at > at) ?? null;
+  if (bubble.at !== at && (!bubble.parentNode || bubble.nextElementSibling !== next)) list.insertBefore(bubble, next);
+  bubble.at = at;
+  if (follow) list.scrollTop = list.scrollHeight;
 }
 
 function line(tag, text) {

@@ -215,3 +215,35 @@ async def test_what_came_while_nobody_looked_is_read_once_somebody_does(chat: Ta
     assert await chat.run(MARKS) == [["delivered", "m1"]]
     await chat.run("window.looks = 'visible', document.dispatchEvent(new Event('visibilitychange'))")
     assert await chat.run(MARKS) == [["delivered", "m1"], ["read", "m1"]]
+
+
+CHANGES = """
+window.changes = 0;
+new MutationObserver((seen) => { changes += seen.length; })
+  .observe(document.getElementById("messages"), { childList: true, subtree: true, characterData: true });
+"""
+
+
+async def test_a_message_told_again_is_not_read_out_again(chat: Tab) -> None:
+    await chat.tell("message", _said(1, "Hello"))
+    await chat.run(CHANGES)
+    await chat.tell("message", _said(1, "Hello", state="read"))
+    assert await chat.run("Promise.resolve().then(() => changes)") == 0
+
+
+async def test_a_guest_who_reads_further_up_stays_there(chat: Tab) -> None:
+    for number in range(40):
+        await chat.tell("message", _said(number, f"Message {number}"))
+    await chat.run("document.getElementById('messages').scrollTop = 10")
+    await chat.tell("message", _said(41, "News"))
+    assert await chat.run("document.getElementById('messages').scrollTop") == 10
+    await chat.run("say('Mine')")
+    assert await chat.run("document.getElementById('messages').scrollTop") > 100
+
+
+async def test_a_guest_whose_clock_is_ahead_reads_in_the_order_of_the_server(chat: Tab) -> None:
+    await chat.run("say('When is breakfast?')")
+    await _acknowledge(chat, 1)
+    await chat.tell("message", _said(2, "At seven"))
+    await chat.tell("message", _said(1, "When is breakfast?", "guest"))
+    assert [each.split("\n")[-3] for each in await chat.run(BUBBLES)] == ["When is breakfast?", "At seven"]
