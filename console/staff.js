@@ -52,7 +52,7 @@ function signOut() {
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
   socket.onopen = () => send("auth", { token });
-  socket.onmessage = (event) => trying(() => receive(JSON.parse(event.data)));
+  socket.onmessage = (event) => receive(JSON.parse(event.data)).catch((error) => tell(error.message)); // what was told before stays
   socket.onclose = ({ code }) => {
     if (!token) return;
     if (code === 4401) return (signOut(), tell("Your session has ended. Sign in again."));

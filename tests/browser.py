@@ -28,9 +28,9 @@ window.WebSocket = class {
     this.readyState = 3;
   }
 };
-window.tell = (type, payload, more) => sockets.at(-1).onmessage({ data: JSON.stringify({ type, payload, ...more }) });
+window.hear = (type, payload, more) => sockets.at(-1).onmessage({ data: JSON.stringify({ type, payload, ...more }) });
 """
-"""Stands in for the sockets of a page: each keeps what was sent, and `tell` has the newest one receive a frame."""
+"""Stands in for the sockets of a page: each keeps what was sent, and `hear` has the newest one receive a frame."""
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Browser:
         attached = await self.ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         tab = Tab(self, attached["sessionId"])
         await tab.ask("Page.enable")
+        await tab.ask("Emulation.setFocusEmulationEnabled", enabled=True)
         await tab.ask("Page.addScriptToEvaluateOnNewDocument", source=first)
         await tab.ask("Page.navigate", url=url)
         await tab.until("location.href !== 'about:blank' && document.readyState === 'complete'")
@@ -86,11 +87,11 @@ class Tab:
         return said["result"].get("value")
 
     async def until(self, script: str) -> Any:
-        return await eventually(lambda: self.run(script), what=script)
+        return await eventually(lambda: self.run(script), what=script, seconds=30)
 
     async def tell(self, kind: str, payload: dict[str, Any], **more: Any) -> None:
         """Has the page receive a frame."""
-        await self.run(f"tell({json.dumps(kind)}, {json.dumps(payload)}, {json.dumps(more)})")
+        await self.run(f"hear({json.dumps(kind)}, {json.dumps(payload)}, {json.dumps(more)})")
 
     async def write(self, text: str) -> None:
         """Types into what has the focus."""

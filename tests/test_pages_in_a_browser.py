@@ -118,7 +118,7 @@ async def _acknowledge(tab: Tab, number: int) -> None:
 
 async def test_what_is_refused_for_now_is_not_overtaken(chat: Tab) -> None:
     await chat.run("say('One')")
-    await chat.run("tell('error', { code: 'unavailable' }, { id: sockets.at(-1).sent.at(-1).id })")
+    await chat.run("hear('error', { code: 'unavailable' }, { id: sockets.at(-1).sent.at(-1).id })")
     await chat.run("say('Two')")
     assert await chat.run(SENT) == ["One"]
     await chat.until(f"{SENT}.length === 2")
@@ -128,7 +128,7 @@ async def test_what_is_refused_for_now_is_not_overtaken(chat: Tab) -> None:
 
 async def test_what_can_never_be_sent_holds_nothing_up(chat: Tab) -> None:
     await chat.run("say('One'), say('Two')")
-    await chat.run("tell('error', { code: 'malformed', detail: 'no' }, { id: sockets.at(-1).sent.at(-1).id })")
+    await chat.run("hear('error', { code: 'malformed', detail: 'no' }, { id: sockets.at(-1).sent.at(-1).id })")
     assert await chat.run(SENT) == ["One", "Two"]
     assert "Not sent: no" in (await chat.run(BUBBLES))[0]
 
@@ -247,3 +247,50 @@ async def test_a_guest_whose_clock_is_ahead_reads_in_the_order_of_the_server(cha
     await chat.tell("message", _said(2, "At seven"))
     await chat.tell("message", _said(1, "When is breakfast?", "guest"))
     assert [each.split("\n")[-3] for each in await chat.run(BUBBLES)] == ["When is breakfast?", "At seven"]
+
+
+# --- the staff page --------------------------------------------------------------------------------------------------
+
+REST = """
+sessionStorage.setItem("token", "t");
+window.calls = [];
+window.found = [1, 2].map((number) => ({
+  conversationId: `conversation-${number}`, guestName: `Guest ${number}`, createdAt: `2026-01-01T10:0${number}:00Z`,
+  state: "escalated", channelType: "webchat", priority: "normal", seq: 1, unread: 0,
+}));
+window.fetch = async (path, { method, body }) => {
+  const [, id, part] = path.match(/conversations[/]?([^/?]*)[/]?([^?]*)/);
+  calls.push([method, part, body && JSON.parse(body)]);
+  if (window.slow) await new Promise((then) => { window.answer = then; });
+  const one = found.find((each) => each.conversationId === id);
+  const content = id ? { "": one, read: { ...one, unread: 0 }, messages: { items: [] } }[part] : { items: found };
+  if (method === "POST" && part === "messages")
+    return { ok: true, json: async () => ({ ...window.sent, content: JSON.parse(body).content }) };
+  return { ok: true, json: async () => content };
+};
+"""
+STAFF = {"id": "s", "name": "Marta", "role": "agent", "email": "marta@hotel.test", "properties": ["seaview"]}
+LIST = "[...document.querySelectorAll('#list button')].map((each) => each.innerText)"
+
+
+@pytest.fixture
+async def desk(browser: Browser, site: str) -> Tab:
+    """The staff page with the newest conversation open."""
+    tab = await browser.open(f"{site}/staff", await browser.profile(), first=REST)
+    await tab.until("sockets.at(-1)?.sent.length")
+    await tab.tell("session", {"staff": STAFF})
+    await tab.tell("ack", {"propertyId": "seaview"}, id="list")
+    await tab.until(f"{LIST}.length === 2")
+    await tab.run("document.querySelector('#list button').click()")
+    await tab.until("!document.getElementById('one').hidden")
+    return tab
+
+
+def _of(conversation: int, number: int, content: str, author: str = "guest", state: str = "sent", **more: Any) -> Any:
+    return _said(number, content, author, state) | {"conversationId": f"conversation-{conversation}"} | more
+
+
+async def test_what_staff_are_told_stays_until_they_do_something(desk: Tab) -> None:
+    await desk.tell("notification", {"notification": {"text": "A message did not arrive"}, "propertyId": "seaview"})
+    await desk.tell("message", _of(1, 5, "Hello"))
+    assert await desk.run("document.getElementById('alert').textContent") == "A message did not arrive"
