@@ -207,8 +207,7 @@ async function reply() {
   const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
   const message = await api("POST", `/conversations/${at}/messages`, body);
   if (at !== openId) return; // what is being written there is another message
-  replyId = undefined;
-  element("reply").reset();
+  if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // nothing was written meanwhile
   showMessage(message);
 }
 

@@ -294,3 +294,15 @@ async def test_what_staff_are_told_stays_until_they_do_something(desk: Tab) -> N
     await desk.tell("notification", {"notification": {"text": "A message did not arrive"}, "propertyId": "seaview"})
     await desk.tell("message", _of(1, 5, "Hello"))
     assert await desk.run("document.getElementById('alert').textContent") == "A message did not arrive"
+
+
+async def test_what_is_written_while_a_reply_is_on_its_way_stays(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(_said(7, '', 'staff')['message'])}, window.slow = true")
+    await desk.run("document.getElementById('content').focus()")
+    await desk.write("Certainly.")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("!!window.answer")
+    await desk.write(" Tomorrow at nine?")
+    await desk.run("answer()")
+    await desk.until(f"{BUBBLES}.length")
+    assert await desk.run("document.getElementById('content').value") == "Certainly. Tomorrow at nine?"
