@@ -75,7 +75,8 @@ async function receive({ type, payload, id, cursor }) {
     keep({ ...payload.conversation, lastMessage: conversations.get(payload.conversationId)?.lastMessage });
   } else if (type === "message") {
     const known = conversations.get(payload.conversationId);
-    const last = payload.message.private ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt };
+    const old = payload.message.private || known?.lastMessage?.seq > payload.message.seq; // told again, for its delivery moved
+    const last = old ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt };
     if (known) keep({ ...known, ...last, unread: payload.unread ?? known.unread });
     if (payload.conversationId === openId) showMessage(payload.message);
   } else if (type === "typing" && payload.conversationId === openId) {

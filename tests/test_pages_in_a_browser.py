@@ -306,3 +306,10 @@ async def test_what_is_written_while_a_reply_is_on_its_way_stays(desk: Tab) -> N
     await desk.run("answer()")
     await desk.until(f"{BUBBLES}.length")
     assert await desk.run("document.getElementById('content').value") == "Certainly. Tomorrow at nine?"
+
+
+async def test_the_list_shows_the_newest_message_when_an_older_one_moves_on(desk: Tab) -> None:
+    await desk.tell("message", _of(1, 5, "Your room is ready", "staff"))
+    await desk.tell("message", _of(1, 6, "Thank you"))
+    await desk.tell("message", _of(1, 5, "Your room is ready", "staff", "read"))
+    assert "Thank you" in (await desk.run(LIST))[0]
