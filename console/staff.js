@@ -78,7 +78,7 @@ async function receive({ type, payload, id, cursor }) {
     const old = payload.message.private || known?.lastMessage?.seq > payload.message.seq; // told again, for its delivery moved
     const last = old ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt };
     if (known) keep({ ...known, ...last, unread: payload.unread ?? known.unread });
-    if (payload.conversationId === openId) showMessage(payload.message);
+    if (payload.conversationId === openId) showMessage(payload.message), await see();
   } else if (type === "typing" && payload.conversationId === openId) {
     const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
     showTyping(payload.typing ? `${name} is writing…` : "");
@@ -163,6 +163,11 @@ async function open(id) {
   if (openId === id) element("one").hidden = false, showMessages();
 }
 
+async function see() { // what comes while somebody looks is read
+  const looks = document.visibilityState === "visible" && !element("one").hidden;
+  if (looks && conversations.get(openId)?.unread) keep(await api("POST", `/conversations/${openId}/read`));
+}
+
 function showMessage(message) {
   if (message.author === "guest") showTyping("");
   messages.set(message.id, message);
@@ -229,4 +234,5 @@ element("reply").addEventListener("input", () => {
   typedAt = Date.now();
   send("typing", { conversationId: openId, typing: true });
 });
+document.addEventListener("visibilitychange", () => see().catch((error) => tell(error.message)));
 if (token) connect();

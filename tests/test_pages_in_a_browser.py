@@ -313,3 +313,12 @@ async def test_the_list_shows_the_newest_message_when_an_older_one_moves_on(desk
     await desk.tell("message", _of(1, 6, "Thank you"))
     await desk.tell("message", _of(1, 5, "Your room is ready", "staff", "read"))
     assert "Thank you" in (await desk.run(LIST))[0]
+
+
+async def test_what_comes_before_somebody_s_eyes_is_read(desk: Tab) -> None:
+    await desk.tell("message", _of(2, 5, "Hello", unread=1))
+    await desk.until("calls.some(([method, part]) => method === 'POST' && part === 'read')")
+    await desk.until(f"!{LIST}[0].includes('unread')")
+    await desk.tell("message", _of(1, 5, "Hello", unread=1))
+    assert ["1 unread" in each for each in sorted(await desk.run(LIST))] == [True, False]
+    assert await desk.run("calls.filter(([, part]) => part === 'read').length") == 1
