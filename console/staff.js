@@ -2,6 +2,7 @@
 const element = (id) => document.getElementById(id);
 const conversations = new Map(); // by id, as last told
 const messages = new Map(); // of the open conversation, by id
+const entries = new Map(), items = new Map(); // what shows a conversation, and a message, by its id
 const cursors = {}; // by property: how far this page has read
 const commands = document.querySelectorAll("[data-command]");
 let token = sessionStorage.getItem("token"), me, socket, openId, delay = 500, typingTimer, typedAt = 0, replyId;
@@ -24,6 +25,17 @@ async function api(method, path, body) {
 async function trying(action) {
   tell("");
   try { return await action(); } catch (error) { tell(error.message); }
+}
+
+function arrange(list, wanted) { // what has not changed is left alone: it keeps focus and clicks, and is not read out again
+  for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
+  wanted.forEach((each, at) => list.children[at] !== each && list.insertBefore(each, list.children[at] ?? null));
+}
+
+function shownAs(known, id, facts, make) {
+  const shown = JSON.stringify(facts);
+  if (known.get(id)?.shown !== shown) known.set(id, Object.assign(make(), { shown }));
+  return known.get(id);
 }
 
 function button(text, action) {
@@ -117,17 +129,20 @@ function showList() {
   const state = element("filter").value;
   const shown = [...conversations.values()].filter((each) => !state || each.state === state).sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
   const focused = document.activeElement?.dataset?.id;
-  element("list").replaceChildren(...shown.map(entry));
+  arrange(element("list"), shown.map(entry));
   if (focused) document.querySelector(`#list [data-id="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function entry(each) {
-  const shown = button("", () => open(each.conversationId).then(() => element("title").focus()));
   const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : ""];
-  shown.append(line("strong", nameOf(each)), line("span", each.lastMessage?.content ?? ""), line("small", facts.filter(Boolean).join(" · ")));
-  shown.dataset.id = each.conversationId;
-  if (each.conversationId === openId) shown.setAttribute("aria-current", "true");
-  return line("li", "", shown);
+  const [texts, current] = [[nameOf(each), each.lastMessage?.content ?? "", facts.filter(Boolean).join(" · ")], each.conversationId === openId];
+  return shownAs(entries, each.conversationId, [texts, current], () => {
+    const shown = button("", () => open(each.conversationId).then(() => element("title").focus()));
+    shown.append(line("strong", texts[0]), line("span", texts[1]), line("small", texts[2]));
+    shown.dataset.id = each.conversationId;
+    if (current) shown.setAttribute("aria-current", "true");
+    return line("li", "", shown);
+  });
 }
 
 function question(action) {
@@ -147,9 +162,10 @@ const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
 const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.conversationId.slice(0, 6)}`;
 
 async function open(id) {
-  if (openId !== id) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
+  const other = openId !== id;
+  if (other) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
     element("one").hidden = true;
-    messages.clear(), element("reply").reset(), showTyping("");
+    messages.clear(), items.clear(), element("reply").reset(), showTyping("");
   }
   openId = id, showList();
   let cursor = "", page;
@@ -160,7 +176,7 @@ async function open(id) {
   } while ((cursor = page.nextCursor));
   const opened = await api("GET", `/conversations/${id}`);
   keep(opened.unread ? await api("POST", `/conversations/${id}/read`) : opened);
-  if (openId === id) element("one").hidden = false, showMessages();
+  if (openId === id) element("one").hidden = false, showMessages(other);
 }
 
 async function see() { // what comes while somebody looks is read
@@ -168,25 +184,28 @@ async function see() { // what comes while somebody looks is read
   if (looks && conversations.get(openId)?.unread) keep(await api("POST", `/conversations/${openId}/read`));
 }
 
-function showMessage(message) {
+function showMessage(message, toEnd) {
   if (message.author === "guest") showTyping("");
   messages.set(message.id, message);
-  showMessages();
+  showMessages(toEnd);
 }
 
-function showMessages() {
-  const names = { guest: "Guest", ai: "AI", staff: "Staff", system: "System" };
-  const items = [...messages.values()].sort((a, b) => a.seq - b.seq).map((message) => {
+function showMessages(toEnd) {
+  const names = { guest: "Guest", ai: "AI", staff: "Staff", system: "System" }, list = element("messages");
+  const follow = toEnd || list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
+  arrange(list, [...messages.values()].sort((a, b) => a.seq - b.seq).map((message) => {
     const time = new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
     const sure = message.ai ? `${Math.round(message.ai.confidence * 100)} % sure` : "";
-    const facts = [time, message.private ? "private note" : message.delivery.state, message.delivery.reason, sure];
-    const files = (message.attachments ?? []).map((file) => button(file.name, () => download(file)));
-    const item = line("li", "", line("strong", message.authorName ?? names[message.author]), line("p", message.content), ...files, line("small", facts.filter(Boolean).join(" · ")));
-    item.className = message.private ? "private" : message.author;
+    const facts = [time, message.private ? "private note" : message.delivery.state, message.delivery.reason, sure].filter(Boolean).join(" · ");
+    const [name, className, attached] = [message.authorName ?? names[message.author], message.private ? "private" : message.author, message.attachments ?? []];
+    const item = shownAs(items, message.id, [name, className, message.content, attached], () => {
+      const files = attached.map((file) => button(file.name, () => download(file)));
+      return Object.assign(line("li", "", line("strong", name), line("p", message.content), ...files, line("small", "")), { className });
+    });
+    if (item.lastChild.textContent !== facts) item.lastChild.textContent = facts;
     return item;
-  });
-  element("messages").replaceChildren(...items);
-  element("messages").scrollTop = element("messages").scrollHeight;
+  }));
+  if (follow) list.scrollTop = list.scrollHeight;
 }
 
 function showFacts(each) {
@@ -214,7 +233,7 @@ async function reply() {
   const message = await api("POST", `/conversations/${at}/messages`, body);
   if (at !== openId) return; // what is being written there is another message
   if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // nothing was written meanwhile
-  showMessage(message);
+  showMessage(message, true);
 }
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });

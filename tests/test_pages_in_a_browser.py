@@ -322,3 +322,22 @@ async def test_what_comes_before_somebody_s_eyes_is_read(desk: Tab) -> None:
     await desk.tell("message", _of(1, 5, "Hello", unread=1))
     assert ["1 unread" in each for each in sorted(await desk.run(LIST))] == [True, False]
     assert await desk.run("calls.filter(([, part]) => part === 'read').length") == 1
+
+
+async def test_what_has_not_changed_on_the_staff_page_is_left_alone(desk: Tab) -> None:
+    await desk.tell("message", _of(2, 5, "Hello"))
+    await desk.tell("message", _of(2, 6, "At once", "staff"))
+    await desk.run("window.before = [...document.querySelectorAll('#messages li, [data-id=conversation-2]')]")
+    await desk.run(CHANGES)
+    await desk.tell("message", _of(1, 5, "Another guest"))
+    await desk.tell("message", _of(2, 6, "At once", "staff", "read"))
+    assert await desk.run("before.every((each) => each.isConnected)")
+    assert await desk.run("Promise.resolve().then(() => changes)") == 1  # "read", and nothing else
+
+
+async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
+    for number in range(60):
+        await desk.tell("message", _of(2, number, f"Message {number}"))
+    await desk.run("document.getElementById('messages').scrollTop = 10")
+    await desk.tell("message", _of(2, 61, "News"))
+    assert await desk.run("document.getElementById('messages').scrollTop") == 10
