@@ -341,3 +341,9 @@ async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
     await desk.run("document.getElementById('messages').scrollTop = 10")
     await desk.tell("message", _of(2, 61, "News"))
     assert await desk.run("document.getElementById('messages').scrollTop") == 10
+
+
+async def test_a_conversation_has_room_on_a_telephone(desk: Tab) -> None:
+    await desk.ask("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=True)
+    assert await desk.run("document.getElementById('messages').clientHeight") >= 200
+    assert await desk.run("document.documentElement.scrollWidth") == 360
