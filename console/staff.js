@@ -233,7 +233,7 @@ async function reply() {
   const message = await api("POST", `/conversations/${at}/messages`, body);
   if (at !== openId) return; // what is being written there is another message
   if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // nothing was written meanwhile
-  showMessage(message, true);
+  showMessage(messages.get(message.id) ?? message, true); // what came live may be newer than the answer
 }
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });

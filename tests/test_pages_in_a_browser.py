@@ -347,3 +347,14 @@ async def test_a_conversation_has_room_on_a_telephone(desk: Tab) -> None:
     await desk.ask("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=True)
     assert await desk.run("document.getElementById('messages').clientHeight") >= 200
     assert await desk.run("document.documentElement.scrollWidth") == 360
+
+
+async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(_said(7, '', 'staff', 'queued')['message'])}, window.slow = true")
+    await desk.run("document.getElementById('content').value = 'Certainly.'")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("!!window.answer")
+    await desk.tell("message", _of(2, 7, "Certainly.", "staff", "delivered"))
+    await desk.run("answer()")
+    await desk.until("!document.getElementById('content').value")
+    assert "delivered" in (await desk.run(BUBBLES))[0]
