@@ -7,29 +7,21 @@ const known = () => JSON.parse(storage[storageKey] ?? "{}");
 const unsent = new Map(Object.keys(storage).filter((key) => key.startsWith(unsentKey)).map((key) => [key.slice(unsentKey.length), JSON.parse(storage[key])])
   .sort(([, { at: one }], [, { at: other }]) => one - other)); // by frame id, the oldest first
 const bubbles = new Map(); // by message id, and by frame id until the message has one
-const element = (id) => document.getElementById(id);
-let socket, ready = false, again, knownAs, visitor, cursor, typingTimer, lastTyped = 0, delay = 500, conversation = { state: "new" }, live = true;
+const connection = new Connection(`/chat/${encodeURIComponent(property)}`, { opened: greet, received: receive, ended: lost });
+let ready = false, again, knownAs, visitor, cursor, lastTyped = 0, conversation = { state: "new" }, live = true;
 
-const send = (type, payload, id) => {
-  const sent = socket?.readyState === WebSocket.OPEN;
-  if (sent) socket.send(JSON.stringify({ type, payload, id }));
-  return sent;
-};
-
-function connect() {
+function greet() {
   knownAs = known().token;
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/chat/${encodeURIComponent(property)}`);
-  socket.onopen = () => send("auth", { token: knownAs, after: cursor });
-  socket.onmessage = (event) => receive(JSON.parse(event.data));
-  socket.onclose = ({ code, reason }) => {
-    ready = false;
-    clearTimeout(again);
-    showTyping();
-    if (code === 4403) return showStatus(`This chat is not available (${reason}).`);
-    showStatus("Not connected. Trying again…", true);
-    setTimeout(connect, delay * (0.5 + Math.random()));
-    delay = Math.min(delay * 2, 15000);
-  };
+  connection.send("auth", { token: knownAs, after: cursor });
+}
+
+function lost({ code, reason }) {
+  ready = false;
+  clearTimeout(again);
+  showTyping();
+  const over = code === 4403;
+  showStatus(over ? `This chat is not available (${reason}).` : "Not connected. Trying again…", !over);
+  return !over;
 }
 
 function receive({ type, payload, id, cursor: at }) {
@@ -37,8 +29,8 @@ function receive({ type, payload, id, cursor: at }) {
   if (type === "session") {
     live = payload.live ?? true;
     if (payload.token) {
-      if (!knownAs && known().token) return socket.close(); // another tab was first, and one browser is one visitor
-      delay = 500;
+      if (!knownAs && known().token) return connection.close(); // another tab was first, and one browser is one visitor
+      connection.welcomed();
       visitor = payload.visitorId;
       storage[storageKey] = JSON.stringify({ token: payload.token, visitor });
       ready = true;
@@ -55,7 +47,7 @@ function receive({ type, payload, id, cursor: at }) {
   } else if (type === "conversation_update") {
     showState(payload.conversation);
   } else if (type === "typing") {
-    showTyping(payload.typing && (payload.authorName ?? "The butler"));
+    showTyping(payload.typing ? `${payload.authorName ?? "The butler"} is writing…` : "", 30);
   } else if (type === "ack") {
     settle(id, payload.messageId);
   } else if (type === "error" && unsent.has(id)) {
@@ -64,7 +56,7 @@ function receive({ type, payload, id, cursor: at }) {
     again = setTimeout(sendNext, 4000);
   } else if (type === "resync") {
     cursor = undefined; // without a cursor the next connection brings the conversation as it is
-    socket.close();
+    connection.close();
   }
 }
 
@@ -72,22 +64,22 @@ function sendNext() { // one at a time: what is refused for now must not be over
   clearTimeout(again);
   const [next] = unsent;
   if (!next || !ready) return;
-  send("send_message", { content: next[1].content }, next[0]);
-  again = setTimeout(() => socket.close(), 20000); // a connection may be dead without having been closed
+  connection.send("send_message", { content: next[1].content }, next[0]);
+  again = setTimeout(() => connection.close(), 20000); // a connection may be dead without having been closed
 }
 
 function mark(bubble, { id, author, delivery } = bubble.told ?? { author: "guest" }) {
   const seen = document.visibilityState === "visible" ? "read" : "delivered", marked = [seen, "read"].includes(delivery?.state);
   bubble.told = { id, author, delivery };
-  if (author !== "guest" && !marked && send(seen, { messageId: id })) bubble.told.delivery = { state: seen };
+  if (author !== "guest" && !marked && connection.send(seen, { messageId: id })) bubble.told.delivery = { state: seen };
 }
 
 function show(id, message) {
   const list = element("messages"), bubble = bubbles.get(id) ?? document.createElement("li");
-  const follow = message.pending || list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
+  const follow = message.pending || readsTheEnd(list);
   bubbles.set(id, bubble);
   const names = { guest: "You", ai: "Butler", staff: message.authorName ?? "Our team", system: "Hotel" };
-  const note = message.pending ?? new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
+  const note = message.pending ?? clock(message.createdAt);
   const files = (message.attachments ?? []).map((file) => Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
   const parts = [line("strong", names[message.author]), line("p", message.content), line("small", note), ...files];
   const shown = JSON.stringify([...parts.map((part) => part.textContent), ...files.map((file) => file.href)]);
@@ -98,10 +90,6 @@ function show(id, message) {
   if (bubble.at !== at && (!bubble.parentNode || bubble.nextElementSibling !== next)) list.insertBefore(bubble, next);
   bubble.at = at;
   if (follow) list.scrollTop = list.scrollHeight;
-}
-
-function line(tag, text) {
-  return Object.assign(document.createElement(tag), { textContent: text });
 }
 
 function settle(frame, messageId) {
@@ -142,12 +130,6 @@ function showStatus(text, trouble = false) {
   element("status").classList.toggle("trouble", trouble);
 }
 
-function showTyping(name) {
-  clearTimeout(typingTimer);
-  element("typing").textContent = name ? `${name} is writing…` : "";
-  if (name) typingTimer = setTimeout(showTyping, 30000);
-}
-
 function submit(event) {
   event.preventDefault();
   if (element("content").value.trim()) say(element("content").value);
@@ -155,7 +137,7 @@ function submit(event) {
 }
 
 function say(content) {
-  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const id = newId();
   unsent.set(id, { content, at: Date.now() });
   storage[unsentKey + id] = JSON.stringify(unsent.get(id));
   show(id, { author: "guest", content, pending: "Sending…" });
@@ -166,7 +148,7 @@ document.addEventListener("visibilitychange", () => bubbles.forEach((bubble) => 
 addEventListener("storage", () => { // told of by another tab that opened at the same moment
   if (!visitor || (known().visitor ?? visitor) === visitor) return;
   cursor = undefined;
-  socket.close();
+  connection.close();
 });
 for (const number of "12345") element("rating").append(Object.assign(line("button", number), { onclick: () => say(number) }));
 element("form").addEventListener("submit", submit);
@@ -176,7 +158,7 @@ element("content").addEventListener("keydown", (event) => {
 element("content").addEventListener("input", () => {
   if (Date.now() - lastTyped < 2000) return;
   lastTyped = Date.now();
-  send("typing", { typing: true });
+  connection.send("typing", { typing: true });
 });
 for (const [id, { content }] of unsent) show(id, { author: "guest", content, pending: "Sending…" });
-connect();
+connection.open();

@@ -1,16 +1,16 @@
 // The staff page: a list that stays current, one open conversation, and what can be done with it.
-const element = (id) => document.getElementById(id);
 const conversations = new Map(); // by id, as last told
 const messages = new Map(); // of the open conversation, by id
 const entries = new Map(), items = new Map(); // what shows a conversation, and a message, by its id
 const cursors = {}; // by property: how far this page has read
 const commands = document.querySelectorAll("[data-command]");
-let token = sessionStorage.getItem("token"), me, socket, openId, delay = 500, typingTimer, typedAt = 0, replyId;
+const greet = () => connection.send("auth", { token });
+const heed = (frame) => receive(frame).catch(complain); // without `trying`: what was told before stays
+const connection = new Connection("/ws", { opened: greet, received: heed, ended: lost });
+let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId;
 
-const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const line = (tag, text, ...children) => { const made = Object.assign(document.createElement(tag), { textContent: text }); made.append(...children); return made; };
 const tell = (text) => { element("alert").textContent = text; };
-const send = (type, payload, id) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, payload, id }));
+const complain = (error) => tell(error.message);
 
 async function api(method, path, body) {
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
@@ -24,18 +24,7 @@ async function api(method, path, body) {
 
 async function trying(action) {
   tell("");
-  try { return await action(); } catch (error) { tell(error.message); }
-}
-
-function arrange(list, wanted) { // what has not changed is left alone: it keeps focus and clicks, and is not read out again
-  for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
-  wanted.forEach((each, at) => list.children[at] !== each && list.insertBefore(each, list.children[at] ?? null));
-}
-
-function shownAs(known, id, facts, make) {
-  const shown = JSON.stringify(facts);
-  if (known.get(id)?.shown !== shown) known.set(id, Object.assign(make(), { shown }));
-  return known.get(id);
+  try { return await action(); } catch (error) { complain(error); }
 }
 
 function button(text, action) {
@@ -48,12 +37,12 @@ async function signIn() {
   const answer = await api("POST", "/auth/login", { email: element("email").value, password: element("password").value });
   sessionStorage.setItem("token", (token = answer.accessToken));
   element("password").value = "";
-  connect();
+  connection.open();
 }
 
 function signOut() {
   sessionStorage.removeItem("token");
-  token = me = openId = undefined, socket?.close();
+  token = me = openId = undefined, connection.close();
   conversations.clear();
   element("list").replaceChildren();
   for (const id of ["desk", "one", "sign-out"]) element(id).hidden = true;
@@ -61,17 +50,11 @@ function signOut() {
   element("status").textContent = "";
 }
 
-function connect() {
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
-  socket.onopen = () => send("auth", { token });
-  socket.onmessage = (event) => receive(JSON.parse(event.data)).catch((error) => tell(error.message)); // what was told before stays
-  socket.onclose = ({ code }) => {
-    if (!token) return;
-    if (code === 4401) return (signOut(), tell("Your session has ended. Sign in again."));
-    element("status").textContent = "Not connected. Trying again…";
-    setTimeout(() => token && connect(), delay * (0.5 + Math.random()));
-    delay = Math.min(delay * 2, 15000);
-  };
+function lost({ code }) {
+  const over = code === 4401;
+  if (token && over) signOut(), tell("Your session has ended. Sign in again.");
+  else if (token) element("status").textContent = "Not connected. Trying again…";
+  return token && !over;
 }
 
 async function receive({ type, payload, id, cursor }) {
@@ -93,17 +76,17 @@ async function receive({ type, payload, id, cursor }) {
     if (payload.conversationId === openId) showMessage(payload.message), await see();
   } else if (type === "typing" && payload.conversationId === openId) {
     const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
-    showTyping(payload.typing ? `${name} is writing…` : "");
+    showTyping(payload.typing ? `${name} is writing…` : "", 6);
   } else if (type === "notification" || type === "error") {
     tell(payload.notification?.text ?? payload.detail);
   }
 }
 
 function begin(staff) {
-  [me, delay] = [staff, 500];
+  me = staff, connection.welcomed();
   element("login").hidden = true;
   element("desk").hidden = element("sign-out").hidden = false;
-  for (const propertyId of staff.properties) send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
+  for (const propertyId of staff.properties) connection.send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
 }
 
 async function refresh() {
@@ -165,7 +148,7 @@ async function open(id) {
   const other = openId !== id;
   if (other) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
     element("one").hidden = true;
-    messages.clear(), items.clear(), element("reply").reset(), showTyping("");
+    messages.clear(), items.clear(), element("reply").reset(), showTyping();
   }
   openId = id, showList();
   let cursor = "", page;
@@ -185,18 +168,17 @@ async function see() { // what comes while somebody looks is read
 }
 
 function showMessage(message, toEnd) {
-  if (message.author === "guest") showTyping("");
+  if (message.author === "guest") showTyping();
   messages.set(message.id, message);
   showMessages(toEnd);
 }
 
 function showMessages(toEnd) {
   const names = { guest: "Guest", ai: "AI", staff: "Staff", system: "System" }, list = element("messages");
-  const follow = toEnd || list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
+  const follow = toEnd || readsTheEnd(list);
   arrange(list, [...messages.values()].sort((a, b) => a.seq - b.seq).map((message) => {
-    const time = new Date(message.createdAt).toLocaleTimeString([], { timeStyle: "short" });
     const sure = message.ai ? `${Math.round(message.ai.confidence * 100)} % sure` : "";
-    const facts = [time, message.private ? "private note" : message.delivery.state, message.delivery.reason, sure].filter(Boolean).join(" · ");
+    const facts = [clock(message.createdAt), message.private ? "private note" : message.delivery.state, message.delivery.reason, sure].filter(Boolean).join(" · ");
     const [name, className, attached] = [message.authorName ?? names[message.author], message.private ? "private" : message.author, message.attachments ?? []];
     const item = shownAs(items, message.id, [name, className, message.content, attached], () => {
       const files = attached.map((file) => button(file.name, () => download(file)));
@@ -213,17 +195,11 @@ function showFacts(each) {
   const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over, reviewed: !each.needsReview };
   const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
   element("title").textContent = nameOf(each);
-  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${new Date(each.responseDueAt).toLocaleTimeString([], { timeStyle: "short" })}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
+  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
   element("actions").replaceChildren(...(each.pendingActions ?? []).map(question));
   for (const command of commands) command.disabled = off[command.dataset.command];
-}
-
-function showTyping(text) {
-  clearTimeout(typingTimer);
-  element("typing").textContent = text;
-  typingTimer = text && setTimeout(() => showTyping(""), 6000);
 }
 
 async function reply() {
@@ -238,8 +214,8 @@ async function reply() {
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
 submitted("login", signIn), submitted("reply", reply);
-for (const each of commands)
-  each.addEventListener("click", () => trying(async () => keep(await api("POST", `/conversations/${openId}/${each.dataset.command}`, {}))));
+const order = async (command) => keep(await api("POST", `/conversations/${openId}/${command}`, {}));
+for (const each of commands) each.addEventListener("click", () => trying(() => order(each.dataset.command)));
 element("filter").addEventListener("change", () => trying(refresh));
 element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));
 element("use").addEventListener("click", () => {
@@ -251,7 +227,7 @@ element("reply").addEventListener("input", () => {
   replyId = undefined; // other words are another message
   if (Date.now() - typedAt < 2000 || element("private").checked) return;
   typedAt = Date.now();
-  send("typing", { conversationId: openId, typing: true });
+  connection.send("typing", { conversationId: openId, typing: true });
 });
-document.addEventListener("visibilitychange", () => see().catch((error) => tell(error.message)));
-if (token) connect();
+document.addEventListener("visibilitychange", () => see().catch(complain));
+if (token) connection.open();

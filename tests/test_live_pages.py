@@ -20,9 +20,9 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.server import serving
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"/": ("chat.html", 250), "/staff": ("staff.html", 350)}
-SHARED = "style.css"
-"""What both pages look like; it counts with the guests' page."""
+PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300)}
+SHARED = ("style.css", "shared.js")
+"""What both pages have."""
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -47,9 +47,13 @@ async def test_a_page_is_served_with_all_it_names_and_nothing_from_elsewhere(api
 async def test_a_page_is_small(api: Api, path: str) -> None:
     name, limit = PAGES[path]
     page = (ROOT / "console" / name).read_text()
-    own = [each for each in re.findall(r'"/static/([^"]+)"', page) if each != SHARED or path == "/"]
-    files = [page, *((ROOT / "console" / each).read_text() for each in own)]
-    assert sum(len(file.splitlines()) for file in files) < limit
+    own = [each for each in re.findall(r'"/static/([^"]+)"', page) if each not in SHARED]
+    assert _lines(name, *own) < limit
+    assert _lines(*SHARED) < 100
+
+
+def _lines(*names: str) -> int:
+    return sum(len((ROOT / "console" / name).read_text().splitlines()) for name in names)
 
 
 async def test_the_guests_page_is_of_the_first_property_unless_one_is_named(api: Api, hotel: str) -> None:

@@ -276,7 +276,7 @@ LIST = "[...document.querySelectorAll('#list button')].map((each) => each.innerT
 @pytest.fixture
 async def desk(browser: Browser, site: str) -> Tab:
     """The staff page with the newest conversation open."""
-    tab = await browser.open(f"{site}/staff", await browser.profile(), first=REST)
+    tab = await browser.open(f"{site}/staff", await browser.profile(), first=SOCKETS + REST)
     await tab.until("sockets.at(-1)?.sent.length")
     await tab.tell("session", {"staff": STAFF})
     await tab.tell("ack", {"propertyId": "seaview"}, id="list")

@@ -177,14 +177,25 @@ async def test_who_has_opted_out_is_not_asked(asking: Skipping) -> None:
 async def test_nobody_is_asked_whom_the_channel_takes_no_free_text_for(
     asking: Skipping, callback: FakeCallback
 ) -> None:
-    """As WhatsApp does: the day after the guest wrote last is over before the conversation is idle."""
     guest = Writer(asking, "messages", "whatsapp")
     now = await asking[1].get_current_time()
-    await guest.says("Hello?", free_text_until=now + timedelta(hours=24))
+    await guest.says("Hello?", free_text_until=now + timedelta(hours=6))
     await asking[1].sleep(timedelta(hours=25))
     await guest.guest.handle.result()
     assert await guest.questions() == 0
     assert [each.content for each in callback.received.values()] == ["Answer to Hello?"]
+
+
+async def test_a_guest_is_asked_before_the_channel_takes_no_free_text_any_more(
+    asking: Skipping, callback: FakeCallback
+) -> None:
+    """As WhatsApp does: a day after the guest wrote last, which is when the conversation would be idle."""
+    guest = Writer(asking, "messages", "whatsapp")
+    now = await asking[1].get_current_time()
+    await guest.says("Hello?", free_text_until=now + timedelta(hours=24))
+    await guest.asked()
+    assert await asking[1].get_current_time() < now + timedelta(hours=24)
+    assert [each.content for each in callback.received.values()] == ["Answer to Hello?", QUESTION]
 
 
 async def test_a_question_waits_for_its_channel_like_any_reply(asking: Skipping, callback: FakeCallback) -> None:

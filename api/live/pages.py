@@ -11,7 +11,7 @@ from api.routers import public_router
 from contracts.problems import NotFound
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "console"
-FILES: Final = frozenset({"chat.js", "staff.js", "style.css", "staff.css"})
+FILES: Final = frozenset({"shared.js", "chat.js", "staff.js", "style.css", "staff.css"})
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

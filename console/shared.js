@@ -1,0 +1,60 @@
+// What both pages are made of: elements, and a connection that comes back by itself.
+const element = (id) => document.getElementById(id);
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const clock = (at) => new Date(at).toLocaleTimeString([], { timeStyle: "short" });
+const readsTheEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
+
+function line(tag, text, ...children) {
+  const made = Object.assign(document.createElement(tag), { textContent: text });
+  made.append(...children);
+  return made;
+}
+
+function arrange(list, wanted) { // what has not changed is left alone: it keeps focus and clicks, and is not read out again
+  for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
+  wanted.forEach((each, at) => list.children[at] !== each && list.insertBefore(each, list.children[at] ?? null));
+}
+
+function shownAs(known, id, facts, make) {
+  const shown = JSON.stringify(facts);
+  if (known.get(id)?.shown !== shown) known.set(id, Object.assign(make(), { shown }));
+  return known.get(id);
+}
+
+let typingTimer;
+function showTyping(text = "", seconds = 0) {
+  clearTimeout(typingTimer);
+  element("typing").textContent = text;
+  if (text) typingTimer = setTimeout(showTyping, seconds * 1000);
+}
+
+class Connection {
+  constructor(path, { opened, received, ended }) { // `ended` says whether to try again
+    Object.assign(this, { path, opened, received, ended, delay: 500 });
+  }
+
+  open() {
+    this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.path}`);
+    this.socket.onopen = () => this.opened();
+    this.socket.onmessage = (event) => this.received(JSON.parse(event.data));
+    this.socket.onclose = (end) => {
+      if (!this.ended(end)) return;
+      setTimeout(() => this.open(), this.delay * (0.5 + Math.random()));
+      this.delay = Math.min(this.delay * 2, 15000);
+    };
+  }
+
+  welcomed() {
+    this.delay = 500;
+  }
+
+  send(type, payload, id) { // whether it went out
+    const open = this.socket?.readyState === WebSocket.OPEN;
+    if (open) this.socket.send(JSON.stringify({ type, payload, id }));
+    return open;
+  }
+
+  close() {
+    this.socket?.close();
+  }
+}
