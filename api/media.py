@@ -3,11 +3,12 @@
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import File, Form, Query, Response, UploadFile, status
+from fastapi import File, Form, Header, Query, Response, UploadFile, status
 
 from activities.media.links import LINKED
 from activities.media.store import MediaAway, MediaFile, MediaGone
 from activities.media.types import SHOWN, MediaRefused, is_among
+from api import byte_ranges
 from api.auth.permissions import require_property
 from api.deps import GatewayState, ReadsConversations, WritesConversations
 from api.openapi import SIGNED_IN, Responses, problems
@@ -21,13 +22,16 @@ router = rest_router("/media", "media", {})
 linked = public_router("the link is signed", tag="media")
 FORM_BYTES: Final = 100_000
 """What a form takes besides its file."""
+_CONTENT: Final = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
 FILE: Final[Responses] = {
-    200: {
-        "description": "The file.",
-        "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}},
-    },
+    200: {"description": "The file.", "content": _CONTENT},
+    206: {"description": "The part that `Range` asks for; `Content-Range` says which it is.", "content": _CONTENT},
     **problems(NotFound, MediaGone, MediaAway),
 }
+WantedBytes = Annotated[
+    str | None,
+    Header(alias="Range", description="One part of the file, such as `bytes=0-1023`, as players of films ask."),
+]
 _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 
 
@@ -56,11 +60,13 @@ async def upload_media(
 
 
 @router.get("/{media_id}", summary="Read a file", response_class=Response, responses=SIGNED_IN | FILE)
-async def read_media(session: ReadsConversations, state: GatewayState, media_id: str) -> Response:
+async def read_media(
+    session: ReadsConversations, state: GatewayState, media_id: str, wanted: WantedBytes = None
+) -> Response:
     """For staff of the property whose file it is."""
     found = await _find(state, media_id)
     require_property(session.staff, found.property_id)
-    return await _answer(state, found)
+    return await _answer(state, found, wanted)
 
 
 @linked.get(
@@ -74,10 +80,11 @@ async def read_linked_media(
     media_id: str,
     expires: Annotated[int | None, Query(description="When the link's time is over, in seconds since 1970.")] = None,
     signature: Annotated[str | None, Query(max_length=128)] = None,
+    wanted: WantedBytes = None,
 ) -> Response:
     """For whoever has the link, as guests find it in their messages, until its time is over."""
     state.links.check(media_id, expires, signature)
-    return await _answer(state, await _find(state, media_id))
+    return await _answer(state, await _find(state, media_id), wanted)
 
 
 async def _find(state: State, media_id: str) -> MediaFile:
@@ -87,7 +94,7 @@ async def _find(state: State, media_id: str) -> MediaFile:
     return found
 
 
-async def _answer(state: State, file: MediaFile) -> Response:
+async def _answer(state: State, file: MediaFile, wanted: str | None) -> Response:
     way = "inline" if is_among(file.content_type, SHOWN) else "attachment"
     headers = {
         "Content-Disposition": f"{way}; filename*=UTF-8''{quote(file.name, safe='')}",
@@ -95,4 +102,4 @@ async def _answer(state: State, file: MediaFile) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, max-age=3600, immutable",
     }
-    return Response(await state.media.content(file), media_type=file.content_type, headers=headers)
+    return byte_ranges.answer(await state.media.content(file), wanted, media_type=file.content_type, headers=headers)

@@ -17,6 +17,7 @@ from activities.channels.port import MediaError
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaAway, MediaStore, clean_name
 from activities.media.types import MediaRefused, content_type_of
+from api.byte_ranges import part_of
 from contracts.events import SendResult
 from contracts.media import media_id_of
 from contracts.messages import Attachment, GuestMessage, OutboundMessage, Route
@@ -154,6 +155,42 @@ async def test_what_is_not_accepted_is_told(api: Api, hotel: str) -> None:
 async def test_a_file_of_many_bytes_comes_through(api: Api, hotel: str) -> None:
     person = await api.person(hotel)
     assert (await _upload(person.http, hotel, PNG + b"\0" * 3_000_000)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        ("bytes=0-0", range(1)),
+        ("bytes=2-5", range(2, 6)),
+        ("bytes=4-", range(4, 10)),
+        ("bytes=-3", range(7, 10)),
+        ("bytes=-30", range(10)),
+        ("bytes=8-99999999999999999", range(8, 10)),
+        ("bytes=10-", None),
+        ("bytes=-0", None),
+        ("bytes=5-2", None),
+        ("bytes=-", None),
+        ("bytes=0-1,3-4", None),
+        ("lines=0-1", None),
+        ("bytes=a-b", None),
+        (f"bytes=0-{'9' * 1000}", None),
+    ],
+)
+def test_a_part_of_a_file(wanted: str, part: range | None) -> None:
+    assert part_of(wanted, 10) == part
+
+
+async def test_a_player_gets_the_part_of_a_film_that_it_asks_for(api: Api, hotel: str) -> None:
+    marta = await api.person(hotel)
+    kept = (await _upload(marta.http, hotel)).json()
+    whole = await marta.http.get(kept["url"])
+    assert (whole.status_code, whole.headers["accept-ranges"]) == (200, "bytes")
+    part = await marta.http.get(kept["url"], headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, PNG[1:4])
+    assert part.headers["content-range"] == f"bytes 1-3/{len(PNG)}"
+    assert part.headers["content-type"] == whole.headers["content-type"]
+    behind = await marta.http.get(kept["url"], headers={"Range": f"bytes={len(PNG)}-"})
+    assert (behind.status_code, behind.content) == (200, PNG)
 
 
 async def test_a_signed_link_works_for_a_while(settings: Settings, api: Api, hotel: str) -> None:
