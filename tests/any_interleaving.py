@@ -20,8 +20,8 @@ from tests.driven import Driven, Stored, copied
 from tests.records import ANA, a_message, a_record, a_result, an_answer
 from tests.staff_at_work import COUNTS, StaffAtWork
 from tests.what_holds import LIMITS, Seen
+from workflows import editions, transitions
 from workflows import record as record_module
-from workflows import transitions
 from workflows.transitions import guests, sending, staff
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
@@ -97,16 +97,23 @@ class AnyInterleaving(StaffAtWork):
     @initialize(
         adapter=ADAPTERS,
         rules=POLICIES,
+        edition=st.sampled_from([editions.NEWEST, editions.NEWEST, 0]),
         looked_up=st.sampled_from([True, True, True, False]),
         restless=st.booleans(),
         begins_with=st.sampled_from(["a message", "a message", "an earlier conversation", "staff"]),
     )
     def begins(
-        self, adapter: str, rules: ConversationPolicy, looked_up: bool, restless: bool, begins_with: str
+        self,
+        adapter: str,
+        rules: ConversationPolicy,
+        edition: int,
+        looked_up: bool,
+        restless: bool,
+        begins_with: str,
     ) -> None:
         self.restless = restless
         self.adapter = adapter
-        self.policy = rules
+        self.policy = rules.model_copy(update={"edition": edition})
         self.earlier: list[Stored] = []
         self.written: list[GuestMessage] = []
         self.count = 0
@@ -182,7 +189,7 @@ class AnyInterleaving(StaffAtWork):
         transitions.receive(self.record, message, self.driven.now)
         self.driven.changed()
 
-    @precondition(lambda self: self.earlier and not self.record.looked_up)
+    @precondition(lambda self: self.earlier and self.written and not self.record.looked_up)
     @rule(which=st.integers(0))
     def message_of_an_earlier_conversation_comes_again(self, which: int) -> None:
         message = self.written[which % len(self.written)]

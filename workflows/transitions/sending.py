@@ -72,8 +72,6 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
     if result.opted_out and not record.opted_out:
         record.opted_out = True
         record.change("opted_out", now)
-        if record.policy.edition >= editions.SECOND:
-            record.wait_ends()
     if result.result == "retry" and not may_send(record, pending):
         withdraw(record, pending, now)
         return
@@ -86,6 +84,9 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
         return
     if verdict.failed is not None:
         give_up(record, pending, verdict.failed, now, noted=result.noted and result.result == "failed")
+        if result.opted_out and record.policy.edition >= editions.SECOND:
+            record.unread_by_ai = []
+            record.wait_ends()
         return
     record.sends.remove(pending)
     record.set_delivery(pending.message.id, Delivery(state=DeliveryState.SENT), noted=result.noted)
@@ -198,6 +199,8 @@ def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
     """Who was not answered after all waits for the person now, and for the AI again if the person leaves it so."""
     if pending.unsure or record.person_has_replied or record.state is not ConversationState.ESCALATED:
         return
+    if record.opted_out and record.policy.edition >= editions.SECOND:
+        return  # nobody can answer
     asked = [message for each in pending.in_reply_to if (message := record.message(each)) is not None]
     arrivals = [
         Arrival(message=each, received_at=pending.received_at or each.created_at, sent_at=each.created_at)
