@@ -5,8 +5,7 @@ const entries = new Map(), items = new Map(); // what shows a conversation, and 
 const cursors = {}; // by property: how far this page has read
 const commands = document.querySelectorAll("[data-command]");
 const greet = () => connection.send("auth", { token });
-const heed = (frame) => receive(frame).catch(complain); // without `trying`: what was told before stays
-const connection = new Connection("/ws", { opened: greet, received: heed, ended: lost });
+const connection = new Connection("/ws", { opened: greet, received: (frame) => receive(frame).catch(complain), ended: lost });
 let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId;
 
 const tell = (text) => { element("alert").textContent = text; };
@@ -71,7 +70,8 @@ async function receive({ type, payload, id, cursor }) {
   } else if (type === "message") {
     const known = conversations.get(payload.conversationId);
     const old = payload.message.private || known?.lastMessage?.seq > payload.message.seq; // told again, for its delivery moved
-    const last = old ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt };
+    const answer = payload.message.author === "staff" ? { draft: null, responseDueAt: null } : {}; // of which no update tells
+    const last = old ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt, ...answer };
     if (known) keep({ ...known, ...last, unread: payload.unread ?? known.unread });
     if (payload.conversationId === openId) showMessage(payload.message), await see();
   } else if (type === "typing" && payload.conversationId === openId) {

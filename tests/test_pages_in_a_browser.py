@@ -85,8 +85,10 @@ async def test_a_guest_and_staff_talk_by_the_two_pages(browser: Browser, api: Ap
     await _shows(staff, "I want to talk to a person")
     await staff.run("document.querySelector('[data-command=claim]').click()")
     await guest.until("document.body.innerText.includes('Marta Reis')")
+    await staff.until("document.getElementById('facts').textContent.includes('answer by')")
     await _write(staff, "Marta here, at your service.")
     await _shows(guest, "Marta here, at your service.")
+    await staff.until("!document.getElementById('facts').textContent.includes('answer by')")
     await _write(guest, "Thank you, Marta")
     await _shows(staff, "Thank you, Marta")
 
