@@ -152,7 +152,7 @@ async def _opted_out(state: State, body: NewConversation) -> bool:
     """Whether somebody whose guest was erased had wanted no messages; while storage is away, the conversation asks."""
     key = state.conversations.contact_key(body.property_id, body.channel_type, body.recipient_id or "")
     try:
-        return await state.contacts.kept_opt_out(key)
+        return await state.contacts.has_opted_out(key)
     except StorageAway:
         return False
 

@@ -42,6 +42,7 @@ from tests.fakes.twilio import FakeTwilio
 from tests.histories import all_told, check_all
 from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
 from tests.support import Guest, Stack, eventually, workers, workers_without_deployment
+from tests.webhooks import Hooked, hook
 from workflows.client import Conversations, connect
 from workflows.codec import data_converter
 from workflows.search import register_search_attributes, search_attributes
@@ -346,3 +347,9 @@ async def stand_ins(client: Client) -> AsyncIterator[None]:
     """A worker of what stands in for conversations."""
     async with Worker(client, task_queue=STAND_INS, workflows=[StandIn]):
         yield
+
+
+@pytest.fixture
+async def hooked(stack: Stack, receiver: FakeReceiver) -> Hooked:
+    """An endpoint that is told of tasks."""
+    return await hook(stack, receiver, ["task.*"])

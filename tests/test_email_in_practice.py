@@ -15,7 +15,7 @@ from activities.channels.email_kinds import Kind
 from activities.channels.email_providers import postmark_mail
 from activities.channels.email_reading import Mail, read_mail
 from activities.channels.email_sender import SMTP_FORM
-from activities.channels.email_text import READ_LIMIT, visible_text
+from activities.channels.email_text import READ_LIMIT, said_in
 from contracts.messages import DeliveryState
 from contracts.names import GUEST_CONTENT_LIMIT
 from tests.mails import HOTEL_ADDRESS, report_mail
@@ -53,7 +53,7 @@ def _our_id(message_id: str) -> str:
     ],
 )
 def test_what_a_guest_lists_is_no_history(asked: str) -> None:
-    seen = visible_text(f"Hello\n\n{asked}\n\nIs that possible?", None)
+    seen = said_in("", f"Hello\n\n{asked}\n\nIs that possible?", None)
     assert [line for line in (*asked.split("\n"), "Is that possible?") if line not in seen] == []
 
 
@@ -66,13 +66,13 @@ def test_what_a_guest_lists_is_no_history(asked: str) -> None:
     ],
 )
 def test_the_header_of_what_was_answered_is_history(header: str) -> None:
-    assert visible_text(f"Thank you\n\n{header}\n\nThey are on their way.", None) == "Thank you"
+    assert said_in("", f"Thank you\n\n{header}\n\nThey are on their way.", None) == "Thank you"
 
 
 @pytest.mark.parametrize("depth", [10, 260, 1500])
 def test_html_of_any_depth_has_its_words(depth: int) -> None:
     html = f"{'<div>' * depth}Need towels in 12{'</div>' * depth}"
-    assert visible_text(None, html).strip() == "Need towels in 12"
+    assert said_in("", None, html).strip() == "Need towels in 12"
 
 
 def test_a_mail_longer_than_what_is_read_goes_along_whole() -> None:

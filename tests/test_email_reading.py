@@ -13,7 +13,7 @@ from activities.channels.email_addresses import Marks, OurMessage, mail_address
 from activities.channels.email_kinds import Kind
 from activities.channels.email_providers import mailgun_mail, postmark_mail, read_form, sendgrid_mail
 from activities.channels.email_reading import Unreadable, read_mail
-from activities.channels.email_text import visible_text
+from activities.channels.email_text import said_in
 from contracts.messages import DeliveryState
 from tests.mails import HOTEL_ADDRESS, PROVIDERS, mail_from, report_mail
 
@@ -71,7 +71,7 @@ def _understood(mail: bytes | EmailMessage) -> Inbound:
     ],
 )
 def test_the_words_of_this_mail_alone_are_seen(text: str, visible: str) -> None:
-    assert visible_text(text, None) == visible
+    assert said_in("", text, None) == visible
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_the_words_of_this_mail_alone_are_seen(text: str, visible: str) -> None:
     ],
 )
 def test_html_alone_becomes_text(html: str, visible: str) -> None:
-    assert visible_text(None, html) == visible
+    assert said_in("", None, html) == visible
 
 
 def test_history_is_found_in_bounded_time() -> None:
     for hostile in ("\n" * 20_000, "On " * 10_000, ("On " * 60 + "\n") * 200, "From: a\n" * 5_000, "a\n" * 20_000):
-        visible_text(hostile, None)
+        said_in("", hostile, None)
     for hostile in ("<div>" * 50_000, "<table><tr><td>" * 20_000, "<blockquote type=cite>" * 20_000):
-        visible_text(None, hostile)
+        said_in("", None, hostile)
 
 
 # --- letters and parts -----------------------------------------------------------------------------------------------

@@ -50,10 +50,10 @@ _SALUTATION: Final = re.compile(
 
 
 def said_in(subject: str, text: str | None, html: str | None) -> str:
-    """What a mail says, below its subject. That speaks for the guest where there is nothing beside it but history and
-    polite forms; otherwise it is told apart, for staff to read.
+    """What a mail says: its own words, or all of it where none would be left, below its subject. Empty without words.
 
-    That of an answer is an earlier mail's, and what somebody forwards is what they mean us to read.
+    The subject speaks for the guest where there is nothing beside it but history and polite forms; otherwise it is told
+    apart, for staff to read. That of an answer is an earlier mail's, and what somebody forwards is for us to read.
     """
     if _FORWARD_PREFIX.match(subject):
         return _everything(text, html) or subject
@@ -67,11 +67,6 @@ def said_in(subject: str, text: str | None, html: str | None) -> str:
 def _told_apart(subject: str) -> str:
     """As what the channel says, and not the guest: "Booking 4711" is no question."""
     return f"[Subject: {' '.join(_BRACKETS.sub(' ', subject).split())}]"
-
-
-def visible_text(text: str | None, html: str | None) -> str:
-    """The words of this mail alone; everything where nothing would be left. Empty where there are no words."""
-    return _own_words(text, html) or _everything(text, html)
 
 
 def _is_form(words: str) -> bool:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, select, text
+from sqlalchemy import ColumnElement, Row, Select, func, select, text
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.guest_tables import GuestMergeRow, KeptOptOutRow
+from activities.storage.guest_tables import GuestMergeRow
 from activities.storage.guests import is_of, root_of
 from activities.storage.tables import ContactRow, GuestRow
 from contracts.events import ContactFacts, ContactLookup
@@ -113,12 +113,6 @@ class Contacts:
         """Whether a contact wants no messages, or wanted none when its guest was erased. Raises StorageAway."""
         async with self._database.begin() as connection:
             return bool((await connection.execute(_OPTED_OUT, {"contact_key": contact_key})).scalar_one())
-
-    async def kept_opt_out(self, contact_key: str) -> bool:
-        """Whether a contact wanted no messages when its guest was erased. Raises StorageAway."""
-        statement = select(exists().where(col(KeptOptOutRow.contact_key) == contact_key))
-        async with self._database.begin() as connection:
-            return bool((await connection.execute(statement)).scalar_one())
 
     async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
         """The contact of a guest on a channel, the newest of several. Raises StorageAway."""
