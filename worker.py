@@ -42,6 +42,7 @@ from activities.storage.guests import Guests
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
+from activities.storage.migrating import migrating
 from activities.storage.notices import Notices
 from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
@@ -103,6 +104,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     client = await connect(settings, lazy=False)
     async with dependencies(settings, client, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)
+        await workers.enter_async_context(bringing_up_to_date(settings))
         serving = [build_worker(client, queue, activities, settings.channels) for queue in queues]
         for each in serving:
             await workers.enter_async_context(each)
@@ -162,6 +164,14 @@ async def dependencies(settings: Settings, client: Client, engine: Engine | None
             await hotel.close()
         await redis.aclose()
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def bringing_up_to_date(settings: Settings) -> AsyncIterator[None]:
+    """Migrates the schema before anything is served, or meanwhile; of a release the workers come first."""
+    database = Database(settings.database)
+    async with migrating(database):
+        yield
 
 
 @contextlib.asynccontextmanager

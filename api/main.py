@@ -13,7 +13,6 @@ import fastapi_offline
 from fastapi import Depends, FastAPI, Request
 from fastapi.middleware import Middleware
 from fastapi.openapi.docs import get_swagger_ui_html
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
@@ -34,6 +33,7 @@ from activities.storage.guests import Guests
 from activities.storage.idempotency import IdempotencyKeys
 from activities.storage.knowledge import Knowledge
 from activities.storage.log_writer import LiveStream
+from activities.storage.migrating import migrate
 from activities.storage.notifications import Notifications
 from activities.storage.property_events import PropertyEvents
 from activities.storage.publications import Publications
@@ -82,7 +82,6 @@ from api.openapi import TAGS, DescribedAPI
 from api.reception import Reception
 from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
-from contracts.problems import StorageAway
 from settings import Settings, load_settings
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
@@ -91,8 +90,6 @@ from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks
 from workflows.webhook_client import WebhookDeliveries
 
-MIGRATION_RETRY_SECONDS: Final = 1.0
-MIGRATION_FAILURE_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
 DOCS: Final = "/docs"
 DOCS_FILES: Final = Path(fastapi_offline.__file__).parent / "static"
@@ -260,7 +257,10 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             automations=StoredAutomations(database),
             automation_runs=AutomationRuns(temporal, settings),
         )
-        background = [asyncio.create_task(work) for work in (_migrate(state), sessions.listen(), reception.run())]
+        background = [
+            asyncio.create_task(work)
+            for work in (migrate(database, state.migrated), sessions.listen(), reception.run())
+        ]
         await reception.first_look()
         try:
             yield state
@@ -268,16 +268,3 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             for task in background:
                 task.cancel()
             await asyncio.wait(background, timeout=STOP_SECONDS)
-
-
-async def _migrate(state: State) -> None:
-    """Brings the schema up to date as soon as PostgreSQL lets us."""
-    while not state.migrated.is_set():
-        try:
-            await state.database.migrate()
-            state.migrated.set()
-        except StorageAway:
-            await asyncio.sleep(MIGRATION_RETRY_SECONDS)
-        except SQLAlchemyError:
-            logger.exception("the schema cannot be brought up to date")
-            await asyncio.sleep(MIGRATION_FAILURE_SECONDS)

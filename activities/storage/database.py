@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL, and the migrations that one process runs at start."""
+"""The connection to PostgreSQL, and the migration of its schema."""
 
 import asyncio
 import inspect
@@ -11,6 +11,8 @@ import asyncpg
 import orjson
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine.interfaces import AdaptedConnection
@@ -32,6 +34,8 @@ from contracts.problems import StorageAway
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67617465
 """Key of the advisory lock that lets one process migrate while the others wait."""
+TABLE_SECONDS = 2
+"""How long a migration waits for a table; less than what waits behind it has."""
 
 _OPTIONS = frozenset(inspect.signature(asyncpg.connect).parameters) | {"prepared_statement_cache_size"}
 """What the query of `database.url` may set: the driver's own, and SQLAlchemy's of it."""
@@ -43,6 +47,7 @@ _AWAY = (
     OperationalError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # it starts or stops
+    asyncpg.LockNotAvailableError,  # a migration waits for a table no longer
     asyncpg.InsufficientResourcesError,  # too many connections, a full disk
     asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
@@ -102,10 +107,20 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def migrate(self) -> None:
-        """Brings the schema to the newest version; safe to call from many processes at once."""
-        async with self.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+        """Brings the schema to the newest version; safe to call from many processes at once.
+
+        It takes as long as the rows need. Where others use a table for long it is StorageAway, to be tried again: who
+        comes to that table next would have to wait, too.
+        """
+        engine = _engine(self._settings, self._url, command_timeout=None)
+        try:
+            with _away_is_told():
+                async with engine.begin() as connection:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                    await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_SECONDS}s'"))
+                    await connection.run_sync(_upgrade)
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -158,7 +173,10 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    if known.issuperset(MigrationContext.configure(connection).get_current_heads()):
+        command.upgrade(config, "head")
+    # Else a newer release was here, and left what this one needs.
 
 
 class _away_is_told:
@@ -177,7 +195,7 @@ class _away_is_told:
         if lost or refused or isinstance(error, _AWAY):
             raise StorageAway("PostgreSQL does not answer; try again shortly") from error
         own = _driver_error(error) if isinstance(error, ProgrammingError) else error
-        if isinstance(own, asyncpg.UndefinedTableError):
+        if isinstance(own, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
             raise StorageAway("PostgreSQL has not been migrated yet; try again shortly") from error
 
 
