@@ -290,6 +290,41 @@ async def test_a_rule_runs_once_for_an_event_however_often_it_is_seen(
     assert [each.id for each in await _tasks(stack)] == [task.id]
 
 
+@pytest.mark.parametrize("broken", ["its rules", "its log"])
+async def test_a_property_that_fails_holds_up_no_other(
+    stack: Stack, guest: Guest, working: None, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By what a newer release wrote, say, which this one cannot read."""
+    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await guest.ask(PERSON)
+    await stack.stored(await guest.conversation())
+    stored, other = StoredAutomations(stack.database), f"a-{stack.hotel}"
+    await stored.put(other, [_rule("conversation.*", CREATE_TASK)], by="ana", allow=lambda _: None)
+    head = "INSERT INTO log_heads (property_id, head) VALUES (:id, 1) RETURNING 1"
+    await stack.rows(head, id=other)
+    if broken == "its rules":
+        await stack.rows("UPDATE automations SET rules = '[{}]' WHERE property_id = :id RETURNING 1", id=other)
+    run = AutomationRuns(stack.client, stack.settings).start
+
+    class Failing(PropertyEvents):
+        async def read(self, property_id: str, *, after: int, limit: int) -> tuple[list[PropertyEvent], int]:
+            if property_id == other:
+                raise RuntimeError("Ana said hello")
+            return await super().read(property_id, after=after, limit=limit)
+
+    class First(StoredAutomations):
+        async def behind(self) -> list[tuple[str, int]]:
+            return sorted(await super().behind())
+
+    await AutomationFollower(First(stack.database), Failing(stack.database), run).look()
+    await _has_tasks(stack, 1)
+    positions = await stack.rows("SELECT position FROM automations WHERE property_id = :id", id=other)
+    assert positions == [{"position": 0}]  # it is tried again
+    assert f"automations of {other} wait: unexpected" in caplog.text
+    assert "Ana said hello" not in caplog.text
+    await stack.rows("DELETE FROM automations WHERE property_id = :id RETURNING 1", id=other)
+
+
 async def test_what_happened_before_there_were_rules_runs_none(stack: Stack, guest: Guest, automating: None) -> None:
     await guest.ask(PERSON)
     await stack.stored(await guest.conversation())

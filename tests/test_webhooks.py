@@ -10,9 +10,13 @@ from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
 from activities.storage.database import Database
+from activities.storage.property_events import PropertyEvents
 from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
+from activities.webhooks.following import WebhookFollower
 from activities.webhooks.sender import SCHEDULE
 from contracts.names import webhook_workflow_id
+from contracts.problems import Unavailable
+from contracts.webhooks import WebhookEndpoint
 from embedded import PostgresServer
 from settings import Temporal
 from tests.desk import Desk
@@ -64,6 +68,22 @@ async def test_what_an_endpoint_does_not_want_starts_no_workflow(hooked: Hooked,
     query = f"WorkflowId = '{webhook_workflow_id(hooked.endpoint.id)}'"
     assert [each async for each in stack.client.list_workflows(query)] == []
     assert hooked.receiver.attempts == []
+
+
+async def test_an_endpoint_that_fails_holds_up_no_other(
+    hooked: Hooked, stack: Stack, receiver: FakeReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    another = await hook(stack, receiver, ["task.*"])
+    await hooked.happens(1)
+    started = []
+
+    async def start(endpoint: WebhookEndpoint) -> None:
+        started.append(endpoint.id)
+        raise Unavailable("Temporal does not take it")
+
+    await WebhookFollower(hooked.endpoints, PropertyEvents(stack.database), start).look()
+    assert {hooked.endpoint.id, another.endpoint.id} <= set(started)
+    assert f"webhooks of endpoint {another.endpoint.id} wait: unavailable" in caplog.text
 
 
 async def test_a_burst_costs_one_short_history(hooked: Hooked, stack: Stack) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from activities.looking import look_until
+from activities.looking import by_itself, look_until
 from activities.storage.automations import StoredAutomations
 from activities.storage.property_events import PropertyEvents
 from contracts.automations import Automations, Facts
@@ -32,11 +32,16 @@ class AutomationFollower:
         await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="automations")
 
     async def look(self) -> None:
+        """Looks where something happened; a property that fails is tried again, and holds up no other."""
+        for property_id, position in await self._stored.behind():
+            with by_itself(f"automations of {property_id}"):
+                await self._look_at(property_id, position)
+
+    async def _look_at(self, property_id: str, position: int) -> None:
         """Runs what is to run, and notes how far that is only when all of it has begun."""
-        for automations, position in await self._stored.behind():
-            property_id = automations.property_id
-            events, read_to = await self._events.read(property_id, after=position, limit=READ_AT_ONCE)
-            for event in events:
-                if any(event.matches(rule.when) for rule in automations.rules):
-                    await self._run(automations, event, await self._stored.facts(event))
-            await self._stored.advance(property_id, after=position, up_to=read_to)
+        automations = await self._stored.get(property_id)
+        events, read_to = await self._events.read(property_id, after=position, limit=READ_AT_ONCE)
+        for event in events:
+            if any(event.matches(rule.when) for rule in automations.rules):
+                await self._run(automations, event, await self._stored.facts(event))
+        await self._stored.advance(property_id, after=position, up_to=read_to)

@@ -54,15 +54,15 @@ class StoredAutomations:
             changed = update(AutomationsRow).where(_of(property_id)).values(**values)
             return _automations((await connection.execute(changed.returning(AutomationsRow))).one())
 
-    async def behind(self) -> list[tuple[Automations, int]]:
+    async def behind(self) -> list[tuple[str, int]]:
         """Properties with rules at which something happened that was not held against them, and their positions."""
         statement = (
-            select(AutomationsRow)
+            select(col(AutomationsRow.property_id), col(AutomationsRow.position))
             .join(LogHeadRow, col(LogHeadRow.property_id) == col(AutomationsRow.property_id))
             .where(col(LogHeadRow.head) > col(AutomationsRow.position), col(AutomationsRow.rules) != [])
         )
         async with self._database.begin() as connection:
-            return [(_automations(row), row.position) for row in await connection.execute(statement)]
+            return [(row.property_id, row.position) for row in await connection.execute(statement)]
 
     async def advance(self, property_id: str, *, after: int, up_to: int) -> None:
         """All up to `up_to` has been held against the rules; unless somebody else went on meanwhile."""

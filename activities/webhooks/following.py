@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from activities.looking import look_until
+from activities.looking import by_itself, look_until
 from activities.storage.property_events import PropertyEvents
 from activities.storage.webhook_endpoints import Target, WebhookEndpoints
 from activities.webhooks.sending import READ_AT_ONCE
@@ -33,10 +33,14 @@ class WebhookFollower:
         await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="webhooks")
 
     async def look(self) -> None:
-        """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it."""
+        """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it.
+
+        What fails for one endpoint is tried again, and holds up no other.
+        """
         for target in await self._endpoints.behind(datetime.now(UTC)):
-            if await self._is_wanted(target):
-                await self._start(target.endpoint)
+            with by_itself(f"webhooks of endpoint {target.endpoint.id}"):
+                if await self._is_wanted(target):
+                    await self._start(target.endpoint)
 
     async def _is_wanted(self, target: Target) -> bool:
         endpoint = target.endpoint
