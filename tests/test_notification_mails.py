@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from activities.channels.notification_mails import NotificationMails
 from activities.storage.database import Database
+from activities.storage.log import Log
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import MailOutbox
 from activities.storage.publications import Publications
@@ -212,3 +213,38 @@ async def test_a_wish_is_of_kinds_that_are(api: Api, hotel: str) -> None:
     assert problem(await person.http.patch("/api/v1/auth/me", json={"mailKinds": ["gossip"]})) == (422, "invalid")
     assert problem(await person.http.patch("/api/v1/auth/me", json={"mailKinds": None})) == (422, "invalid")
     assert problem(await api.http.patch("/api/v1/auth/me", json={"mailKinds": []})) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("whose", ["of somebody", "of who has left", "of a program"])
+async def test_what_reminds_who_has_left_reminds_everyone(
+    smtp: FakeSmtp,
+    api: Api,
+    settings: Settings,
+    database: Database,
+    redis: Redis,
+    mails: NotificationMails,
+    publish: Told,
+    hotel: str,
+    whose: str,
+) -> None:
+    """Of a conversation as of a task: told to them alone, it would be seen by nobody who can do it."""
+    holder, colleague = await _hired(api, hotel, "sla"), await _hired(api, hotel, "sla")
+    if whose == "of who has left":
+        await api.state.staff.update(holder.id, {"disabled": True}, lambda _: None)
+    staff_id = "a-program" if whose == "of a program" else holder.id
+    await publish.tell("sla", staff_id=staff_id)
+    reminder = Notification(
+        id=uuid.uuid4().hex, kind="sla", text="A task is due", staff_id=staff_id, at=datetime.now(UTC)
+    )
+    await Tasks(database, LiveStream(redis), settings).publish(
+        TaskPublication(task_id="t", property_id=hotel, notifications=[reminder])
+    )
+    await mails.drain()
+    reached = {
+        "of somebody": {holder.email},
+        "of who has left": {colleague.email},
+        "of a program": {holder.email, colleague.email},
+    }[whose]
+    assert (len(smtp.recipients), set(smtp.recipients)) == (2 * len(reached), reached)
+    told = [entry.notification for entry in await Log(database).read(hotel, after=0) if entry.notification is not None]
+    assert [each.staff_id for each in told] == [staff_id if whose == "of somebody" else None] * 2

@@ -8,6 +8,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.events import Notification
 from contracts.tasks import Task
+from tests.api import Api
 from tests.desk import Desk
 from tests.support import Stack, eventually
 
@@ -33,14 +34,15 @@ async def _told(desk: Desk, task: Task, *whats: str) -> Sequence[Notification]:
     return found
 
 
-async def test_a_task_is_called_to_mind_once_and_becomes_overdue_once(clock: Clock) -> None:
+async def test_a_task_is_called_to_mind_once_and_becomes_overdue_once(clock: Clock, api: Api) -> None:
     desk, environment = clock
-    task = await desk.create(due_in=2 * HOUR, assigned_to="ana", conversation_id="c-1")
+    ana = (await api.hire(desk.stack.hotel)).id
+    task = await desk.create(due_in=2 * HOUR, assigned_to=ana, conversation_id="c-1")
     await environment.sleep(85 * HOUR / 60)
     assert await _told(desk, task) == []
     await environment.sleep(10 * HOUR / 60)
     (reminder,) = await _told(desk, task, "reminder")
-    assert (reminder.kind, reminder.staff_id, reminder.audience) == ("sla", "ana", "everyone")
+    assert (reminder.kind, reminder.staff_id, reminder.audience) == ("sla", ana, "everyone")
     assert reminder.text == f"Task {task.id} for housekeeping is due in 30 minutes"
     await environment.sleep(HOUR)
     _, overdue = await _told(desk, task, "reminder", "overdue")
@@ -54,7 +56,7 @@ async def test_a_task_is_called_to_mind_once_and_becomes_overdue_once(clock: Clo
     )
     same = {"kind": "sla", "conversation_id": "c-1"}
     assert rows == [
-        {"id": reminder.id, **same, "audience": "everyone", "staff_id": "ana"},
+        {"id": reminder.id, **same, "audience": "everyone", "staff_id": ana},
         {"id": overdue.id, **same, "audience": "managers", "staff_id": None},
     ]
     history = await desk.handle(task).fetch_history()

@@ -12,7 +12,7 @@ from sqlmodel import col
 from activities.storage.database import Database
 from activities.storage.mail_outbox import queue_mails
 from activities.storage.paging import Slice, TimePosition, newest_first
-from activities.storage.tables import NotificationReadRow, NotificationRow
+from activities.storage.tables import NotificationReadRow, NotificationRow, StaffRow
 from contracts.events import Notification
 from settings import Settings
 
@@ -30,6 +30,19 @@ async def store_notifications(
             fresh.append(each)
     await queue_mails(connection, settings, property_id, fresh)
     return fresh
+
+
+async def reaching_somebody(
+    connection: AsyncConnection, property_id: str, notifications: Sequence[Notification]
+) -> list[Notification]:
+    """As they are to be told: what is for one person who has left, or was none, is for everyone."""
+    named = {each.staff_id for each in notifications if each.staff_id is not None}
+    if not named:
+        return list(notifications)
+    of_the_property = col(StaffRow.properties).contains([property_id]) & ~col(StaffRow.disabled)
+    statement = select(col(StaffRow.id)).where(col(StaffRow.id).in_(named), of_the_property)
+    there = {None, *(await connection.execute(statement)).scalars()}
+    return [each if each.staff_id in there else each.model_copy(update={"staff_id": None}) for each in notifications]
 
 
 class Notifications:

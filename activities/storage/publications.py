@@ -12,6 +12,7 @@ from activities.storage.database import Database
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
 from activities.storage.mail_outbox import queue_mails
+from activities.storage.notifications import reaching_somebody
 from activities.storage.statements import Statement
 from contracts.conversations import Conversation
 from contracts.events import Event, LogEntry, MessageDelivery, Publication, Published
@@ -48,6 +49,7 @@ class Publications:
         if not (publication.events or publication.outcomes or publication.deliveries):
             return Published(stored=True, told=True), set()
         try:
+            publication = await self._reaching_somebody(publication)
             positions = await self._store(publication)
             for moved in publication.deliveries:
                 await self.move_delivery(publication.conversation, moved)
@@ -108,6 +110,19 @@ class Publications:
                 message=Message.model_validate({**row.message, "delivery": moved.delivery}),
             )
             await self._live.add([entry])
+
+    async def _reaching_somebody(self, publication: Publication) -> Publication:
+        """Who has a conversation may have left: what reminds them is everyone's then."""
+        told = [event.notification for event in publication.events if event.notification is not None]
+        if all(each.staff_id is None for each in told):
+            return publication
+        async with self._database.read() as connection:
+            reaching = iter(await reaching_somebody(connection, publication.conversation.property_id, told))
+        events = [
+            event if event.notification is None else event.model_copy(update={"notification": next(reaching)})
+            for event in publication.events
+        ]
+        return publication.model_copy(update={"events": events})
 
     async def _store(self, publication: Publication) -> dict[int, int]:
         """Gives the position in the log of each event that was not stored before, by its `seq`."""

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream, append
-from activities.storage.notifications import store_notifications
+from activities.storage.notifications import reaching_somebody, store_notifications
 from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import TaskRow
 from contracts.events import LogEntry, Notification
@@ -73,9 +73,8 @@ class Tasks:
             stored = await _store(connection, publication.versions)
             known = stored.version if stored is not None else 0
             entries = [_version_entry(each) for each in publication.versions if each.version > known]
-            fresh = await store_notifications(
-                connection, self._settings, publication.property_id, publication.notifications
-            )
+            notes = await reaching_somebody(connection, publication.property_id, publication.notifications)
+            fresh = await store_notifications(connection, self._settings, publication.property_id, notes)
             entries += [_notification_entry(publication.property_id, each) for each in fresh]
             await append(connection, publication.property_id, entries)
         return stored, entries
