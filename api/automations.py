@@ -22,6 +22,7 @@ from contracts.automations import (
     NotifyStaff,
     RuleId,
     SendMessage,
+    SetPriority,
 )
 from contracts.base import Model, Timestamp
 from contracts.problems import Invalid, NotFound, StaleVersion, Unavailable
@@ -33,6 +34,8 @@ VERSION: Final[dict[str, Any]] = {
 }
 RULES: Final = 100
 READ_AT_ONCE: Final = 500
+AT_THE_END: Final = frozenset({"conversation.resolved", "conversation.surveyed", "conversation.rated"})
+"""What happens in a conversation that has ended, and takes no commands any more."""
 EXAMPLE: Final[dict[str, Any]] = {
     "propertyId": "seaview",
     "rules": [
@@ -118,6 +121,7 @@ async def put_automations(
     """Replaces all rules. They apply to what happens from then on."""
     require_property(session.staff, body.property_id)
     await _check(state, body.property_id, body.rules)
+    _check_ends(body.rules, (await state.automations.get(body.property_id)).rules)
 
     def allow(current: Automations) -> None:
         check_version(if_match, _etag(current))
@@ -216,6 +220,20 @@ async def _check(state: State, property_id: str, rules: list[AutomationRule]) ->
                         raise _invalid(f"{where}.endpointId", "must be a webhook endpoint of the property")
                 case SendMessage(content="", template=None):
                     raise _invalid(f"{where}.content", "must not be empty without a template")
+
+
+def _check_ends(rules: list[AutomationRule], stored: list[AutomationRule]) -> None:
+    """Raises Invalid for what a conversation that has ended always refuses; rules that stand already may stay."""
+    for number, rule in enumerate(rules):
+        ended = sorted(AT_THE_END.intersection(rule.when))
+        for place, action in enumerate(rule.then):
+            if ended and isinstance(action, SendMessage | SetPriority | AssignTo) and rule not in stored:
+                raise _invalid(
+                    f"rules.{number}.then.{place}.type",
+                    f"{action.type} is refused by a conversation that has ended, as at {ended[0]} it has; create_task,"
+                    " notify_staff and call_webhook are not, and conversation.survey of the settings asks the guest how"
+                    " the help was",
+                )
 
 
 async def _check_staff(state: State, property_id: str, staff_id: str, field: str) -> None:

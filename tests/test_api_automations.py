@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.automations import is_own_effect
+from contracts.automations import AutomationRule, is_own_effect
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from contracts.property_events import PropertyEvent
 from tests.api import Api, Person, problem
@@ -74,6 +74,41 @@ async def test_what_is_wrong_is_named(manager: Person, hotel: str, rule: dict[st
     answer = await manager.http.put(AUTOMATIONS, json={"propertyId": hotel, "rules": [rule]})
     assert problem(answer) == (422, "invalid")
     assert answer.json()["field"] == field
+
+
+async def test_what_a_conversation_that_has_ended_refuses_is_no_rule_but_stays_where_it_stands(
+    api: Api, manager: Person, hotel: str
+) -> None:
+    thanks = _rule(
+        when=["conversation.escalated", "conversation.resolved"], then=[{"type": "send_message", "content": "Bye"}]
+    )
+    answer = await manager.http.put(AUTOMATIONS, json={"propertyId": hotel, "rules": [_rule(id="first"), thanks]})
+    assert (problem(answer), answer.json()["field"]) == ((422, "invalid"), "rules.1.then.0.type")
+    assert "send_message is refused by a conversation that has ended" in answer.json()["detail"]
+    standing = AutomationRule.model_validate(thanks)
+    await api.state.automations.put(hotel, [standing], by="ana", allow=lambda _: None)
+    with_another = {"propertyId": hotel, "rules": [thanks, _rule(id="another")]}
+    assert (await manager.http.put(AUTOMATIONS, json=with_another)).status_code == 200
+    changed = {"propertyId": hotel, "rules": [{**thanks, "name": "Thanks"}]}
+    assert problem(await manager.http.put(AUTOMATIONS, json=changed)) == (422, "invalid")
+    assert (await manager.http.delete(f"{AUTOMATIONS}/{hotel}/another")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("when", "action", "taken"),
+    [
+        ("conversation.resolved", {"type": "set_priority", "priority": "low"}, False),
+        ("conversation.rated", {"type": "send_message", "content": "Thank you"}, False),
+        ("conversation.resolved", TASK, True),
+        ("conversation.*", {"type": "set_priority", "priority": "low"}, True),
+        ("task.created", {"type": "set_priority", "priority": "low"}, True),
+    ],
+)
+async def test_what_has_ended_takes_no_commands(
+    manager: Person, hotel: str, when: str, action: dict[str, Any], taken: bool
+) -> None:
+    body = {"propertyId": hotel, "rules": [_rule(when=[when], then=[action])]}
+    assert (await manager.http.put(AUTOMATIONS, json=body)).status_code == (200 if taken else 422)
 
 
 async def test_two_rules_of_one_id_are_refused(manager: Person, hotel: str) -> None:
