@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from api.auth.permissions import Permission, require_permission, require_property
 from api.auth.sessions import Session
 from api.gate import SESSION_KEY
-from api.keys import KEY_HEADER
+from api.keys import LASTING_KEY
 from api.state import State, state_of
 from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated
@@ -70,8 +70,14 @@ ReadsAutomations = Annotated[Session, Depends(Allow(Permission.READ_AUTOMATIONS)
 WritesAutomations = Annotated[Session, Depends(Allow(Permission.WRITE_AUTOMATIONS))]
 ReadsReports = Annotated[Session, Depends(Allow(Permission.READ_REPORTS))]
 
-IdempotencyKey = Annotated[str | None, Header(alias=KEY_HEADER, include_in_schema=False)]
-"""Checked and described for every POST by `api.idempotency` and `api.openapi`; here for ids that are made from it."""
+
+async def _lasting_key(request: Request) -> str | None:
+    key: str | None = request.scope.get(LASTING_KEY)
+    return key
+
+
+IdempotencyKey = Annotated[str | None, Depends(_lasting_key)]
+"""For ids that are made from it. Checked, dated and described for every POST by `api.idempotency` and `api.openapi`."""
 IfMatch = Annotated[
     str | None,
     Header(

@@ -2,7 +2,9 @@
 
 The answer is kept in PostgreSQL, sealed. What has an effect elsewhere takes its id from the key as well (`keyed` in
 `api.deps`), so that effects happen once whatever is lost here: a process that dies between effect and answer, or
-PostgreSQL itself, without which a request passes as if it had no key.
+PostgreSQL itself, without which a request passes as if it had no key. After a day the key is another request's, and so
+are ids: the day on which the request first came is part of them. Without PostgreSQL that is today, so that a request
+which is repeated over midnight, with PostgreSQL away at one of its two times, is two.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
@@ -27,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from activities.storage.idempotency import IdempotencyKeys
 from api.errors import problem_response
 from api.gate import caller
-from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
+from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, LASTING_KEY, REPLAYED
 from api.state import State, state_of
 from contracts.problems import Invalid, KeyInFlight, KeyReused, StorageAway
 
@@ -100,9 +103,11 @@ class Idempotency:
         try:
             claim = await state.idempotency_keys.claim(keyed.id, keyed.fingerprint, keyed.attempt)
         except StorageAway:
+            scope[LASTING_KEY] = _lasting(key, datetime.now(UTC))
             await self._app(scope, _again(body, receive), send)
             return
         if claim.made:
+            scope[LASTING_KEY] = _lasting(key, claim.began_at)
             await self._make(state.idempotency_keys, keyed, scope, _again(body, receive), send)
         elif claim.fingerprint != keyed.fingerprint:
             refused = KeyReused(f"{KEY_HEADER}: another request came under this key; a new one takes a new key")
@@ -142,6 +147,11 @@ def _key(scope: Scope) -> str | None:
     if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(f"{BASE}/"):
         return None
     return Headers(scope=scope).get(KEY_HEADER)
+
+
+def _lasting(key: str, began_at: datetime | None) -> str:
+    """A key that no other request will have, on no other day; ids from before that was known have none in them."""
+    return key if began_at is None else f"{key} {began_at.astimezone(UTC):%Y-%m-%d}"
 
 
 def _keyed(state: State, scope: Scope, key: str, body: bytes) -> _Keyed:

@@ -19,6 +19,7 @@ from tests.api import PASSWORD, Api, Person, answered, problem, running_api
 from tests.support import Stack
 
 TASKS = "/api/v1/tasks"
+SOON = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 
 
 @pytest.fixture
@@ -231,7 +232,8 @@ async def test_a_key_is_free_again_after_a_day_and_old_rows_are_swept(database: 
         await keys.keep(name, "first", b"answer")
     assert await keys.claim(names[0], "asked", "second") == Claim(False, "asked", b"answer")
     await _touch(database, "UPDATE idempotency_keys SET expires_at = :past")
-    assert await keys.claim(names[0], "asked otherwise", "third") == Claim(True, "asked otherwise")
+    third = await keys.claim(names[0], "asked otherwise", "third")
+    assert (third.made, third.fingerprint, third.answer) == (True, "asked otherwise", None)
     await keys.keep(names[0], "first", b"too late")
     assert await keys.claim(names[0], "asked otherwise", "fourth") == Claim(False, "asked otherwise")
     async with database.begin() as connection:
@@ -239,6 +241,56 @@ async def test_a_key_is_free_again_after_a_day_and_old_rows_are_swept(database: 
             text("SELECT count(*) FROM idempotency_keys WHERE id = ANY(:names)"), {"names": names}
         )
     assert left == 1
+
+
+async def test_a_key_after_a_day_is_another_request_s_with_effects_of_its_own(
+    talk: str, api: Api, agent: Person, hotel: str, keyed: Mapping[str, str], database: Database
+) -> None:
+    """The day before yesterday's message was answered again, and nothing was said to the guest."""
+    manager = await api.person(hotel, role="admin")
+    endpoint = {"propertyId": hotel, "url": "https://pms.hotel.example/hooks", "eventTypes": ["task.*"]}
+
+    async def ask() -> list[httpx.Response]:
+        return [
+            await agent.http.post(f"{talk}/messages", json={"content": "Here I am"}, headers=keyed),
+            await agent.http.post(TASKS, json=_task(hotel), headers=keyed),
+            await agent.http.post(f"{talk}/snooze", json={"until": SOON}, headers=keyed),
+            await manager.http.post("/api/v1/webhook-endpoints", json=endpoint, headers=keyed),
+        ]
+
+    first = await ask()
+    api.change(idempotency_keys=IdempotencyKeys(database, now=lambda: datetime.now(UTC) + timedelta(hours=25)))
+    later = await ask()
+    assert [each.status_code for each in (*first, *later)] == [201, 201, 200, 201] * 2
+    assert all("idempotent-replayed" not in each.headers for each in later)
+    said, tasks, _, hooks = zip(*(map(httpx.Response.json, each) for each in (first, later)), strict=True)
+    assert all(one["id"] != two["id"] for one, two in (said, tasks, hooks))
+    told = (await agent.http.get(f"{talk}/messages")).json()["items"]
+    assert [each["content"] for each in told].count("Here I am") == 2
+    assert [each.content for each in await ask()] == [each.content for each in later]
+
+
+async def test_a_request_stays_the_same_however_often_it_is_let_go(database: Database) -> None:
+    """It may have had its effect, and by the day on which it first came it is known."""
+    began, name = datetime.now(UTC), uuid.uuid4().hex
+    for hours in range(0, 100, 20):
+        now = began + timedelta(hours=hours)
+        keys = IdempotencyKeys(database, now=lambda now=now: now)  # type: ignore[misc]
+        assert await keys.claim(name, f"asked {hours}", f"{hours}") == Claim(True, f"asked {hours}", began_at=began)
+        other = await keys.claim(name, "asked otherwise", "meanwhile")
+        assert other == Claim(False, f"asked {hours}")
+        await keys.let_go(name, f"{hours}")
+
+
+async def test_a_request_that_first_came_to_an_older_release_keeps_its_ids(database: Database) -> None:
+    keys, name = IdempotencyKeys(database), uuid.uuid4().hex
+    await keys.claim(name, "asked", "first")
+    await _touch(database, "UPDATE idempotency_keys SET began_at = NULL, leased_until = :past WHERE answer IS NULL")
+    assert await keys.claim(name, "asked", "second") == Claim(True, "asked")
+    await keys.let_go(name, "second")
+    assert await keys.claim(name, "asked", "third") == Claim(True, "asked")
+    await _touch(database, "UPDATE idempotency_keys SET expires_at = :past")
+    assert (await keys.claim(name, "asked", "fourth")).began_at is not None
 
 
 def test_every_post_of_the_interface_tells_of_the_key(settings: Settings) -> None:

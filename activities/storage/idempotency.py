@@ -1,10 +1,12 @@
 """What was answered under idempotency keys, kept for a day."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
-from sqlalchemy import Column, DateTime, Index, LargeBinary, delete, or_, select, update
+from sqlalchemy import Column, DateTime, Index, LargeBinary, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, SQLModel, col
 
@@ -17,7 +19,10 @@ SWEPT_AT_ONCE: Final = 20
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """A request made under a key; `answer` is null until it is answered. No row names a key, a caller or a route."""
+    """A request made under a key; `answer` is null until it is answered. No row names a key, a caller or a route.
+
+    One that was let go has a lease that ended before it began.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("idempotency_keys_by_time", "expires_at"),)
@@ -28,35 +33,48 @@ class IdempotencyRow(SQLModel, table=True):
     answer: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     leased_until: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    began_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    """When the request first came; null where that was to a release before 0015."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of an attempt: it is to be `made`, or there is an earlier one, answered or under way."""
+    """What became of an attempt: it is to be `made`, or there is an earlier one, answered or under way.
+
+    `began_at` is when the request that is to be made first came, whatever became of it then.
+    """
 
     made: bool
     fingerprint: str
     answer: bytes | None = None
+    began_at: datetime | None = None
+
+
+_utc_now: Final = partial(datetime.now, UTC)
 
 
 class IdempotencyKeys:
     """The keys of all callers. Every method raises StorageAway while PostgreSQL is away."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime] = _utc_now) -> None:
         self._database = database
+        self._now = now
 
     async def claim(self, key: str, fingerprint: str, attempt: str) -> Claim:
         """Takes a key for an attempt, unless an earlier one has it: one of two at once is made, and no more."""
-        now = datetime.now(UTC)
+        now = self._now()
         row = insert(IdempotencyRow).values(
-            id=key, fingerprint=fingerprint, attempt=attempt, leased_until=now + LEASE, expires_at=now + KEPT
+            id=key,
+            fingerprint=fingerprint,
+            attempt=attempt,
+            leased_until=now + LEASE,
+            expires_at=now + KEPT,
+            began_at=now,
         )
-        mine = col(IdempotencyRow.id) == key
-        died = (
-            col(IdempotencyRow.answer).is_(None)
-            & (col(IdempotencyRow.leased_until) < now)
-            & (col(IdempotencyRow.fingerprint) == fingerprint)
-        )
+        mine, began_at = col(IdempotencyRow.id) == key, col(IdempotencyRow.began_at)
+        was_let_go = col(IdempotencyRow.leased_until) < began_at
+        died = (col(IdempotencyRow.leased_until) < now) & (col(IdempotencyRow.fingerprint) == fingerprint)
+        over = col(IdempotencyRow.expires_at) < now
         taken = row.on_conflict_do_update(
             index_elements=[col(IdempotencyRow.id)],
             set_={
@@ -65,21 +83,18 @@ class IdempotencyKeys:
                 "answer": None,
                 "leased_until": row.excluded.leased_until,
                 "expires_at": row.excluded.expires_at,
+                "began_at": case((over, row.excluded.began_at), else_=began_at),
             },
-            where=or_(col(IdempotencyRow.expires_at) < now, died),
-        ).returning(col(IdempotencyRow.id))
-        old = (
-            select(col(IdempotencyRow.id))
-            .where(col(IdempotencyRow.expires_at) < now, ~mine)
-            .limit(SWEPT_AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
+            where=or_(over, col(IdempotencyRow.answer).is_(None) & or_(was_let_go, died)),
+        ).returning(began_at)
+        old = select(col(IdempotencyRow.id)).where(over, ~mine).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
         async with self._database.begin() as connection:
             await connection.execute(delete(IdempotencyRow).where(col(IdempotencyRow.id).in_(old)))
-            if (await connection.execute(taken)).one_or_none() is not None:
-                return Claim(True, fingerprint)
+            made = (await connection.execute(taken)).one_or_none()
+            if made is not None:
+                return Claim(True, fingerprint, began_at=made.began_at)
             earlier = (await connection.execute(select(IdempotencyRow).where(mine))).one_or_none()
-        if earlier is None:  # its attempt was let go in between
+        if earlier is None:  # it was over, and swept in between
             return Claim(False, fingerprint)
         return Claim(False, earlier.fingerprint, earlier.answer)
 
@@ -90,7 +105,11 @@ class IdempotencyKeys:
             await connection.execute(update(IdempotencyRow).where(mine).values(answer=answer))
 
     async def let_go(self, key: str, attempt: str) -> None:
-        """Forgets an attempt that may be made again."""
+        """Ends an attempt that was not answered, or refused as it stood: another may be made, of whatever body.
+
+        It may have had its effect all the same, so that when the request first came is kept.
+        """
         mine = (col(IdempotencyRow.id) == key) & (col(IdempotencyRow.attempt) == attempt)
+        before = func.coalesce(col(IdempotencyRow.began_at), self._now()) - timedelta(seconds=1)
         async with self._database.begin() as connection:
-            await connection.execute(delete(IdempotencyRow).where(mine))
+            await connection.execute(update(IdempotencyRow).where(mine).values(leased_until=before))
