@@ -10,9 +10,9 @@ RUN uv pip install --no-cache --compile-bytecode --python /venv/bin/python --no-
     --build-constraints requirements-dev.txt .
 
 FROM python:3.11-slim
-RUN useradd --system --no-create-home gateway && install --directory --owner gateway /data/media
+RUN useradd --system --no-create-home gateway && install --directory --owner gateway /data /data/media
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 GATEWAY_DATA_DIR=/data
 WORKDIR /app
 COPY gateway.yaml .
 USER gateway

@@ -13,7 +13,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from contracts.guests import Autonomy
@@ -421,6 +427,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        if isinstance(env_settings, EnvSettingsSource):
+            # A variable that holds a whole section comes before those of its keys, or it would take them away.
+            env_settings.env_vars = dict(sorted(env_settings.env_vars.items()))
         return init_settings, env_settings, _SettingsFile(settings_cls)
 
     def way_out(self, property_id: str, channel_type: ChannelType) -> tuple[str, str]:

@@ -48,6 +48,15 @@ async def test_config_shows_every_setting_with_the_value_in_force() -> None:
     assert len(shown) == len(Settings.model_fields)
 
 
+@pytest.mark.parametrize("first", ["CODEC_KEYS", "CODEC_KEYS__MAIN"])
+async def test_a_key_of_its_own_stands_beside_those_of_a_whole_section(first: str) -> None:
+    """Whichever of the two the environment has first: one taken away would leave what it sealed unread."""
+    variables = {"CODEC_KEYS": '{"2027": "another"}', "CODEC_KEYS__MAIN": "the first"}
+    ordered = sorted(variables, key=lambda name: name != first)
+    done = await gateway("config", **{f"TEMPORAL__{name}": variables[name] for name in ordered})
+    assert set(yaml.safe_load(done.output)["gateway"]["temporal"]["codecKeys"]) == {"main", "2027"}
+
+
 async def test_what_config_shows_is_a_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = await gateway(
         "config",

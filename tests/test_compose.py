@@ -73,10 +73,15 @@ def test_volumes_and_configs_are_all_declared_and_used() -> None:
     assert {each.source for service in services for each in service.configs} == set(COMPOSE.configs)
 
 
+def _filled(value: str) -> str:
+    """A value as compose reads it, without anything in `.env` but secrets."""
+    return re.sub(r"\$\{\w+:(?:-([^}]*)|\?[^}]*)}", lambda found: found[1] or "secret", value)
+
+
 @pytest.mark.parametrize("program", ["api", "worker"])
 def test_a_program_accepts_its_environment(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in COMPOSE.services[program].environment.items():
-        monkeypatch.setenv(name, re.sub(r"\$\{[^}]*}", "secret", value))
+        monkeypatch.setenv(name, _filled(value))
     settings = load_settings()
     assert settings.temporal.codec_key_id in settings.temporal.codec_keys
     assert settings.temporal.address == "temporal:7233"
@@ -84,6 +89,21 @@ def test_a_program_accepts_its_environment(program: str, monkeypatch: pytest.Mon
     assert settings.redis.url == "redis://redis:6379/0"
     assert settings.security.jwt_secret
     assert settings.security.identity_secret
+
+
+def test_what_operators_change_is_not_fixed_here() -> None:
+    """What a service is given goes before .env and gateway.yaml: the key that seals, and where files are kept."""
+    for program in ("api", "worker"):
+        environment = COMPOSE.services[program].environment
+        assert not [name for name in environment if name.startswith("GATEWAY_MEDIA")]
+        assert environment["GATEWAY_TEMPORAL__CODEC_KEY_ID"] == "${GATEWAY_TEMPORAL__CODEC_KEY_ID:-main}"
+
+
+def test_files_of_the_image_s_own_data_folder_are_kept_in_the_volume() -> None:
+    image = (FILE.parent / "Dockerfile").read_text()
+    assert "GATEWAY_DATA_DIR=/data" in image
+    assert "--owner gateway /data /data/media" in image
+    assert "media:/data/media" in COMPOSE.services["api"].volumes
 
 
 def test_no_secret_stands_in_the_file() -> None:
