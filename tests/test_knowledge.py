@@ -1,5 +1,6 @@
 """Articles over REST: written, imported, versioned, made from gaps and replies, and answered from."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,7 @@ from activities.storage.database import Database
 from activities.storage.knowledge import Knowledge
 from activities.storage.knowledge_gaps import grouped
 from activities.storage.knowledge_import import articles_of_csv, articles_of_markdown
-from contracts.knowledge import GapQuestion, NamedArticle
+from contracts.knowledge import GapQuestion, NamedArticle, StoredArticle
 from contracts.problems import Invalid
 from settings import Property, Settings
 from tests.api import Api, Person, pages, problem
@@ -232,6 +233,42 @@ async def test_engines_answer_from_what_staff_wrote_and_not_from_what_they_delet
     await library.refresh(stored)
     assert "pets" not in library.hotel(hotel).articles
     assert "breakfast" in library.hotel(hotel).articles
+
+
+async def test_what_cannot_be_learned_leaves_the_others_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until it changes again: learning takes a second, and the look comes every three."""
+    for each in ("bad", "good"):
+        settings.properties[each] = Property(name="Own")
+    asked: list[str] = []
+
+    class Kept:
+        async def heads(self) -> dict[str, int]:
+            return {"bad": 1, "good": 1}
+
+        async def all(self, property_id: str) -> list[StoredArticle]:
+            asked.append(property_id)
+            if property_id == "bad":
+                raise ValueError("Ana's words")
+            pool = NamedArticle(id="pool", title="Pool", text="Heated.")
+            known = {"property_id": "good", "version": 1, "updated_at": NOW, "updated_by": "ana"}
+            return [StoredArticle.model_validate(pool.model_dump(by_alias=False) | known)]
+
+    library = Library(settings)
+    following = asyncio.create_task(library.follow(Kept()))
+    monkeypatch.setattr("activities.ai.library.LOOK_SECONDS", 0.01)
+
+    async def learned() -> bool:
+        return "pool" in library.hotel("good").articles
+
+    await eventually(learned, what="the other property's article")
+    await library.refresh(Kept())
+    assert asked == ["bad", "good"]
+    assert not following.done()
+    following.cancel()
+    assert "knowledge of bad stays as it was: ValueError" in caplog.text
+    assert "Ana's words" not in caplog.text
 
 
 @pytest.fixture

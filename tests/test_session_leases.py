@@ -9,6 +9,9 @@ from redis.asyncio import Redis
 
 from activities.storage.database import Database
 from activities.storage.sessions import Lease, Sessions
+from activities.storage.standing import Standing
+from api.live.standing import StandingWatch
+from contracts.staff import Staff
 from settings import Settings
 from tests.support import eventually
 
@@ -76,3 +79,48 @@ async def test_sessions_that_end_at_one_moment_are_all_over(one: Sessions, other
         await one.open(session_id, ENDS)
     await asyncio.gather(*(one.end(session_id, ENDS) for session_id in ending))
     assert [await _check(other, session_id) for session_id in ending] == [None] * len(ending)
+
+
+async def test_a_fault_while_listening_makes_nobody_deaf(
+    one: Sessions, other: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [RuntimeError("Ana's own words")]
+    catch_up = Sessions._catch_up
+
+    async def fail_once(self: Sessions) -> None:
+        if faults:
+            raise faults.pop()
+        await catch_up(self)
+
+    monkeypatch.setattr(Sessions, "_catch_up", fail_once)
+    ended, session_id = asyncio.Event(), uuid4().hex
+    one.watch(session_id, ended.set)
+    listening = asyncio.create_task(one.listen())
+    await other.open(session_id, ENDS)
+    await other.end(session_id, ENDS)
+    async with asyncio.timeout(10):
+        await ended.wait()
+    listening.cancel()
+    assert "endings of sessions wait: unexpected RuntimeError" in caplog.text
+    assert "own words" not in caplog.text
+
+
+async def test_a_fault_while_looking_after_who_listens_ends_no_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may no longer see something would keep the socket that shows it."""
+    staff = Staff(id=uuid4().hex, email="x@hotel.test", name="Rui", role="agent", properties=["a-hotel"])
+    looks = [RuntimeError("a fault")]
+
+    async def standing(*_: object) -> dict[str, Standing]:
+        if looks:
+            raise looks.pop()
+        return {staff.id: Standing(role="agent", properties=frozenset(), disabled=True)}
+
+    monkeypatch.setattr("api.live.standing.standings", standing)
+    monkeypatch.setattr("api.live.standing.LOOK", 0.01)
+    watch, changed = StandingWatch(database), asyncio.Event()
+    forget = watch.watch(staff, changed.set)
+    async with asyncio.timeout(10):
+        await changed.wait()
+    forget()

@@ -1,17 +1,22 @@
 """The knowledge of all properties, read once a process and read anew where it has changed."""
 
 import asyncio
+import functools
+import logging
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from activities.ai.hotel import Hotel
 from activities.ai.knowledge import Article, knowledge_folder, load_articles
 from activities.ai.learned import learned
+from activities.looking import look_until
 from contracts.knowledge import StoredArticle
 from contracts.problems import StorageAway
+from contracts.unexpected import told
 from settings import Settings
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3
 """How often storage is asked whether anything has changed."""
@@ -39,23 +44,31 @@ class Library:
 
     async def follow(self, stored: Stored) -> None:
         """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
-        while True:
-            await self.refresh(stored)
-            await asyncio.sleep(LOOK_SECONDS)
+        look = functools.partial(self.refresh, stored)
+        await look_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="changes of knowledge")
 
     async def refresh(self, stored: Stored) -> None:
-        """Reads what has changed since the last time; stored articles go before shipped ones of the same id."""
+        """Reads what has changed since the last time; stored articles go before shipped ones of the same id.
+
+        What cannot be understood leaves a property as it was until it changes again, and the others alone.
+        """
         try:
-            heads = await stored.heads()
-            for property_id, head in heads.items():
+            for property_id, head in (await stored.heads()).items():
                 if property_id in self._hotels and self._heads.get(property_id) != head:
-                    written = await stored.all(property_id)
-                    articles = _together(_shipped_articles(self._folders[property_id]), written)
-                    # In a thread, for learning takes a second in which others want their answers.
-                    self._hotels[property_id] = await asyncio.to_thread(Hotel, articles)
+                    await self._learn(stored, property_id)
                     self._heads[property_id] = head
         except StorageAway:
             return
+
+    async def _learn(self, stored: Stored, property_id: str) -> None:
+        try:
+            articles = _together(_shipped_articles(self._folders[property_id]), await stored.all(property_id))
+            # In a thread, for learning takes a second in which others want their answers.
+            self._hotels[property_id] = await asyncio.to_thread(Hotel, articles)
+        except StorageAway:
+            raise
+        except Exception as error:
+            logger.error("knowledge of %s stays as it was: %s", property_id, told(error))  # noqa: TRY400 - may quote it
 
 
 def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> list[Article]:
@@ -74,7 +87,7 @@ def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> li
     return [articles[article_id] for article_id in sorted(articles)]
 
 
-@cache
+@functools.cache
 def _shipped(folder: Path | None, kept: Path) -> Hotel:
     return learned(_shipped_articles(folder), kept)
 

@@ -1,6 +1,7 @@
 """Staff sessions: Redis knows how long each still lasts, PostgreSQL remembers the ones ended before their time."""
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from activities.storage.database import Database
 from activities.storage.redis_client import REDIS_AWAY, Fuse, heed_cancellation
 from activities.storage.revocations import Ending, all_revoked, is_revoked, revoke, revoke_all_of
 from contracts.problems import StorageAway
+from contracts.unexpected import told
 
 OPEN: Final = "open"
 ENDED: Final = "ended"
@@ -27,6 +29,8 @@ SINCE: Final = "gateway:sessions:since"
 RECONNECT_SECONDS: Final = 1.0
 LISTEN_SECONDS: Final = 5.0
 KNOWN: Final = 4096
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +151,12 @@ class Sessions:
     async def listen(self) -> None:
         """Hears of endings in other processes until it is cancelled; catches up after Redis was away."""
         while True:
-            with suppress(*REDIS_AWAY):
+            try:
                 await self._hear()
+            except REDIS_AWAY:
+                pass  # it is tried again
+            except Exception as error:  # or nothing would ever be heard again
+                logger.error("endings of sessions wait: unexpected %s", told(error))  # noqa: TRY400 - may quote a name
             heed_cancellation()
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from activities.storage.database import Database
 from activities.storage.standing import standings
+from api.middleware import log_unexpected
 from contracts.problems import StorageAway
 from contracts.staff import Staff
 
@@ -59,8 +60,12 @@ class StandingWatch:
     async def _look_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            with suppress(StorageAway):
+            try:
                 await self._look()
+            except StorageAway:
+                pass  # it is looked again
+            except Exception as error:  # or nobody would ever be looked after again
+                log_unexpected(error)
 
     async def _look(self) -> None:
         everybody = list(self._watched)
