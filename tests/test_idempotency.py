@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from activities.storage.database import Database
 from activities.storage.idempotency import SWEPT_AT_ONCE, Claim, IdempotencyKeys
 from api.main import create_app
 from contracts.problems import StorageAway
+from embedded import PostgresServer
 from settings import Settings
 from tests.api import PASSWORD, Api, Person, answered, problem, running_api
 from tests.support import Stack
@@ -212,6 +214,29 @@ async def test_without_storage_commands_go_on_and_have_their_effect_once(
         ]
     assert (one.status_code, two.status_code) == (201, 201)
     assert one.json()["id"] == two.json()["id"]
+
+
+async def test_a_storage_that_only_reads_is_as_good_as_away(
+    talk: str, settings: Settings, hotel: str, keyed: Mapping[str, str], tmp_path: Path
+) -> None:
+    """As PostgreSQL does after another has become the primary, and where its provider saves the last of a disk."""
+    async with PostgresServer(tmp_path) as server:
+        settings.database.url = server.url
+        database = Database(settings.database)
+        await database.migrate()
+        async with running_api(settings) as api:
+            staff, agent = await api.hire(hotel), await api.person(hotel)
+            async with database.read() as connection:
+                await connection.execute(text("ALTER DATABASE postgres SET default_transaction_read_only = on"))
+            await api.state.database.close()  # it takes connections anew
+            said = [
+                await agent.http.post(f"{talk}/messages", json={"content": "Here I am"}, headers=keyed)
+                for _ in range(2)
+            ]
+            assert problem(await api.login(staff.email)) == (503, "storage_away")
+        await database.close()
+    assert [each.status_code for each in said] == [201, 201]
+    assert said[0].json()["id"] == said[1].json()["id"]
 
 
 async def test_an_outage_is_not_kept_as_an_answer(

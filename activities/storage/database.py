@@ -48,6 +48,7 @@ _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # it starts or stops
     asyncpg.LockNotAvailableError,  # a migration waits for a table no longer
+    asyncpg.ReadOnlySQLTransactionError,  # another is the primary now, or its disk is all but full
     asyncpg.InsufficientResourcesError,  # too many connections, a full disk
     asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
