@@ -227,3 +227,33 @@ async def test_a_guest_learns_the_name_of_who_takes_over(api: Api, working: None
         token = _session(client)["payload"]["token"]
     async with guest(api.url, hotel, token) as again:
         assert (await again.until(of_type("presence")))["payload"]["authorName"] == "Marta Reis"
+
+
+async def test_a_guest_who_comes_back_after_the_end_reads_how_it_ended(
+    api: Api, working: None, stack: Stack, hotel: str
+) -> None:
+    marta = await api.signed_in(await api.hire(hotel))
+    async with guest(api.url, hotel) as client:
+        await client.ask("send_message", {"content": "Hello"})
+        answer = await client.message("Answer to Hello")
+        token, cursor = _session(client)["payload"]["token"], client.cursor
+    talk = f"/api/v1/conversations/{answer['payload']['message']['conversationId']}"
+    reply = (await marta.http.post(f"{talk}/messages", json={"content": "The key is at the desk"})).json()
+    (await marta.http.post(f"{talk}/resolve")).raise_for_status()
+
+    async def state() -> str:
+        rows = await stack.rows("SELECT delivery_state FROM messages WHERE id = :id", id=reply["id"])
+        return str(rows[0]["delivery_state"]) if rows else "not stored"
+
+    async def resolved() -> bool:
+        return bool((await marta.http.get(talk)).json()["state"] == "resolved" and await state() == "sent")
+
+    await eventually(resolved, what="the end to be stored")
+    for after, mark in ((None, "delivered"), (cursor, "read")):
+        async with guest(api.url, hotel, token, after) as again:
+            await again.message("The key is at the desk")
+            await again.until(of_type("conversation_update"))
+            assert _session(again)["payload"]["conversation"]["state"] == "resolved"
+            await again.ask(mark, {"messageId": reply["id"]})
+            assert await state() == mark
+            assert not any(map(of_type("presence"), again.frames))  # nobody is with them any more

@@ -7,7 +7,7 @@ from sqlmodel import col
 
 from activities.storage.database import Database
 from activities.storage.tables import ContactRow, ConversationRow, LogHeadRow, LogRow, MessageRow
-from contracts.conversations import Conversation, ConversationState
+from contracts.conversations import Conversation
 from contracts.events import LogEntry, Notification
 from contracts.messages import Delivery, Message
 from contracts.names import contact_key_of
@@ -89,12 +89,12 @@ class Log:
             newest_first = [_entry(row) for row in await connection.execute(statement)]
         return newest_first[::-1]
 
-    async def open_conversation(self, contact_key: str) -> Conversation | None:
-        """The conversation that a contact is in, if any."""
-        statement = select(col(ConversationRow.snapshot)).where(
-            col(ConversationRow.contact_key) == contact_key,
-            col(ConversationRow.state) != ConversationState.RESOLVED.value,
-        )
+    async def newest_conversation(self, contact_key: str, *, message_id: str | None = None) -> Conversation | None:
+        """The conversation that a contact is in or was in last, if any; with `message_id`, the one that has it."""
+        statement = select(col(ConversationRow.snapshot)).where(col(ConversationRow.contact_key) == contact_key)
+        if message_id is not None:
+            holds = (col(MessageRow.conversation_id) == col(ConversationRow.id), col(MessageRow.id) == message_id)
+            statement = statement.where(select(col(MessageRow.id)).where(*holds).exists())
         newest = statement.order_by(col(ConversationRow.created_at).desc()).limit(1)
         async with self._database.begin() as connection:
             snapshot = (await connection.execute(newest)).scalar_one_or_none()

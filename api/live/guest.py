@@ -75,7 +75,7 @@ class GuestSocket:
         self._meeting: asyncio.Task[None] | None = None
 
     async def open(self, hello: ClientFrame, token: str) -> None:
-        conversation = await self._open_conversation()
+        conversation = await self._conversation()
         payload = ServerPayload(token=token, visitor_id=self._visitor.id)
         payload.conversation = conversation.for_guest() if conversation is not None else None
         tail = self._state.hub.open(self._property_id)
@@ -88,7 +88,7 @@ class GuestSocket:
         self._connection.at_end(partial(tail.leave, subscription))
         self._replay(tail, subscription, hello.payload.after)
         if conversation is not None:
-            self._meet(conversation.assigned_to)
+            self._meet(conversation)
 
     def closed(self) -> None:
         if self._meeting is not None:
@@ -102,7 +102,7 @@ class GuestSocket:
         self._conversation_id = entry.conversation_id or self._conversation_id
         if entry.conversation is not None:
             self._with_staff = entry.conversation.state is ConversationState.ESCALATED
-            self._meet(entry.conversation.assigned_to)
+            self._meet(entry.conversation)
         frame = telling.frame("guest")
         if frame is not None:
             if entry.message is not None and entry.message.author is not Author.GUEST:
@@ -110,8 +110,9 @@ class GuestSocket:
                 self._stop_thinking()
             self._connection.send_rendered(frame, in_order=entry.position is not None)
 
-    def _meet(self, staff_id: str | None) -> None:
+    def _meet(self, conversation: Conversation) -> None:
         """Lets the guest know the name of who has taken the conversation over."""
+        staff_id = conversation.assigned_to if conversation.state is not ConversationState.RESOLVED else None
         if staff_id == self._met:
             return
         self._met = staff_id
@@ -141,12 +142,12 @@ class GuestSocket:
         elif self._visitor.known or subscription.start is None:
             self._connection.replay(History(tail, subscription, self._contact_key))
 
-    async def _open_conversation(self) -> Conversation | None:
-        """The conversation the guest is in, where storage is there to know it."""
+    async def _conversation(self) -> Conversation | None:
+        """The conversation the guest is in or was in last, where storage is there to know it."""
         if not self._visitor.known:
             return None
         try:
-            conversation = await self._state.hub.log.open_conversation(self._contact_key)
+            conversation = await self._state.hub.log.newest_conversation(self._contact_key)
         except StorageAway:
             return None
         if conversation is not None:
@@ -222,7 +223,8 @@ class GuestSocket:
         quota = await self._state.requests.take(f"marks:{self._visitor.id}")
         if quota.exceeded:
             raise TooManyRequests(f"Too many marks; try again in {quota.reset_seconds} s")
-        conversation = await self._state.hub.log.open_conversation(self._contact_key)
+        log = self._state.hub.log  # staff may have resolved it with the very message that the guest reads
+        conversation = await log.newest_conversation(self._contact_key, message_id=frame.payload.message_id)
         if conversation is not None:
             moved = MessageDelivery(
                 message_id=frame.payload.message_id, delivery=Delivery(state=DeliveryState(frame.type))

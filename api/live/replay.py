@@ -64,7 +64,7 @@ class Missed:
 
 @dataclass
 class History:
-    """The newest messages of the conversation that a guest is in, and the state it is in."""
+    """The newest messages of the conversation that a guest is in or was in last, and the state it is in."""
 
     tail: Tail
     subscription: Subscription
@@ -73,7 +73,7 @@ class History:
     async def pages(self) -> AsyncIterator[list[Rendered]]:
         start = _start(self.tail, self.subscription)
         log = self.tail.log
-        conversation = await log.open_conversation(self.contact_key)
+        conversation = await log.newest_conversation(self.contact_key)
         if conversation is not None:
             entries = await log.history(self.tail.property_id, conversation.conversation_id, up_to=start, limit=HISTORY)
             payload = ServerPayload(conversation_id=conversation.conversation_id, conversation=conversation.for_guest())
