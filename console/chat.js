@@ -150,10 +150,10 @@ addEventListener("storage", () => { // told of by another tab that opened at the
   cursor = undefined;
   connection.close();
 });
-for (const number of "12345") element("rating").append(Object.assign(line("button", number), { onclick: () => say(number) }));
+for (const number of "12345") element("rating").append(button(number, () => say(number)));
 element("form").addEventListener("submit", submit);
 element("content").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) event.preventDefault(), element("form").requestSubmit();
 });
 element("content").addEventListener("input", () => {
   if (Date.now() - lastTyped < 2000) return;

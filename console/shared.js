@@ -1,7 +1,8 @@
 // What both pages are made of: elements, and a connection that comes back by itself.
 const element = (id) => document.getElementById(id);
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const clock = (at) => new Date(at).toLocaleTimeString([], { timeStyle: "short" });
+const clock = (at, day = new Date(at).toDateString() === new Date().toDateString() ? {} : { dateStyle: "medium" }) =>
+  new Date(at).toLocaleString([], { ...day, timeStyle: "short" }); // conversations last for days
 const readsTheEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
 
 function line(tag, text, ...children) {
@@ -9,6 +10,8 @@ function line(tag, text, ...children) {
   made.append(...children);
   return made;
 }
+
+const button = (text, action) => Object.assign(line("button", text), { type: "button", onclick: action });
 
 function arrange(list, wanted) { // what has not changed is left alone: it keeps focus and clicks, and is not read out again
   for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
@@ -20,6 +23,12 @@ function shownAs(known, id, facts, make) {
   if (known.get(id)?.shown !== shown) known.set(id, Object.assign(make(), { shown }));
   return known.get(id);
 }
+
+function checkLength() { // what is too long is said, and stays: `maxlength` would cut what is pasted without a word
+  const over = [...element("content").value].length - 4096;
+  element("content").setCustomValidity(over > 0 ? `Too long by ${over} characters. Send it in parts.` : "");
+}
+element("content").addEventListener("input", checkLength);
 
 let typingTimer;
 function showTyping(text = "", seconds = 0) {

@@ -2,6 +2,7 @@
 const conversations = new Map(); // by id, as last told
 const messages = new Map(); // of the open conversation, by id
 const entries = new Map(), items = new Map(); // what shows a conversation, and a message, by its id
+const begun = new Map(), colleagues = new Map(); // by conversation what is written there and not sent, and names by id
 const cursors = {}; // by property: how far this page has read
 const commands = document.querySelectorAll("[data-command]");
 const greet = () => connection.send("auth", { token });
@@ -26,27 +27,19 @@ async function trying(action) {
   try { return await action(); } catch (error) { complain(error); }
 }
 
-function button(text, action) {
-  const made = Object.assign(line("button", text), { type: "button" });
-  made.addEventListener("click", () => trying(action));
-  return made;
-}
-
 async function signIn() {
-  const answer = await api("POST", "/auth/login", { email: element("email").value, password: element("password").value });
-  sessionStorage.setItem("token", (token = answer.accessToken));
+  token = (await api("POST", "/auth/login", { email: element("email").value, password: element("password").value })).accessToken;
+  sessionStorage.setItem("token", token);
   element("password").value = "";
   connection.open();
 }
 
-function signOut() {
+function signOut() { // what is open and begun stays for whom a session has ended in the middle of it
   sessionStorage.removeItem("token");
-  token = me = openId = undefined, connection.close();
-  conversations.clear();
-  element("list").replaceChildren();
+  token = undefined, connection.close();
+  conversations.clear(), element("list").replaceChildren();
   for (const id of ["desk", "one", "sign-out"]) element(id).hidden = true;
-  element("login").hidden = false;
-  element("status").textContent = "";
+  element("login").hidden = false, element("status").textContent = "";
 }
 
 function lost({ code }) {
@@ -61,7 +54,7 @@ async function receive({ type, payload, id, cursor }) {
   if (cursor && at) cursors[at] = cursor;
   if (type === "session") {
     element("status").textContent = payload.live === false ? "Updates may take a moment." : `Live · ${(payload.staff ?? me).name}`;
-    if (payload.staff) begin(payload.staff);
+    if (payload.staff) await begin(payload.staff);
   } else if (type === "resync" || (type === "ack" && id === "list" && !conversations.size)) {
     conversations.clear(); // from here on updates are live, so that the list misses none
     await refresh();
@@ -78,29 +71,32 @@ async function receive({ type, payload, id, cursor }) {
     const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
     showTyping(payload.typing ? `${name} is writing…` : "", 6);
   } else if (type === "notification" || type === "error") {
-    tell(payload.notification?.text ?? payload.detail);
+    const about = conversations.get(payload.notification?.conversationId);
+    tell([about && nameOf(about), payload.notification?.text ?? payload.detail].filter(Boolean).join(": "));
   }
 }
 
-function begin(staff) {
+async function begin(staff) {
+  if (me && me.id !== staff.id) openId = undefined, begun.clear(), element("reply").reset();
   me = staff, connection.welcomed();
   element("login").hidden = true;
   element("desk").hidden = element("sign-out").hidden = false;
   for (const propertyId of staff.properties) connection.send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
+  colleagues.clear();
+  for (const { id, name } of (await api("GET", "/staff?limit=200&disabled=false")).items) colleagues.set(id, name);
+  const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Assign to nobody", "unassign"], ...[...colleagues].map(([id, name]) => [`Assign to ${name}`, `assign ${id}`])];
+  element("what").replaceChildren(...orders.map(([text, value]) => new Option(text, value)));
 }
 
 async function refresh() {
   const state = element("filter").value;
-  const page = await api("GET", `/conversations?limit=200${state && `&state=${state}`}`);
-  page.items.forEach(store);
+  (await api("GET", `/conversations?limit=200${state && `&state=${state}`}`)).items.forEach(store);
   showList();
   const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // as mails to staff name it
   if (linked) await open(linked);
 }
 
-function store(each) {
-  if (!(conversations.get(each.conversationId)?.seq > each.seq)) conversations.set(each.conversationId, each);
-}
+function store(each) { if (!(conversations.get(each.conversationId)?.seq > each.seq)) conversations.set(each.conversationId, each); }
 
 function keep(each) {
   store(each);
@@ -113,14 +109,15 @@ function showList() {
   const shown = [...conversations.values()].filter((each) => !state || each.state === state).sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
   const focused = document.activeElement?.dataset?.id;
   arrange(element("list"), shown.map(entry));
+  document.title = [shown.filter((each) => each.unread).length || "", "Staff console"].filter(Boolean).join(" · ");
   if (focused) document.querySelector(`#list [data-id="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function entry(each) {
-  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : ""];
+  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : "", each.snoozedUntil ? "snoozed" : ""];
   const [texts, current] = [[nameOf(each), each.lastMessage?.content ?? "", facts.filter(Boolean).join(" · ")], each.conversationId === openId];
   return shownAs(entries, each.conversationId, [texts, current], () => {
-    const shown = button("", () => open(each.conversationId).then(() => element("title").focus()));
+    const shown = button("", () => trying(() => open(each.conversationId).then(() => element("title").focus())));
     shown.append(line("strong", texts[0]), line("span", texts[1]), line("small", texts[2]));
     shown.dataset.id = each.conversationId;
     if (current) shown.setAttribute("aria-current", "true");
@@ -129,7 +126,7 @@ function entry(each) {
 }
 
 function question(action) {
-  const decide = (approve) => async () => keep(await api("POST", `/conversations/${openId}/actions/${action.id}`, { approve }));
+  const decide = (approve) => () => trying(() => order(`actions/${action.id}`, { approve }));
   const wanted = [action.type.replaceAll("_", " "), ...Object.values(action.params ?? {})].join(" · ");
   return line("p", `The AI asks: ${wanted} `, button("Approve", decide(true)), button("Refuse", decide(false)));
 }
@@ -148,7 +145,10 @@ async function open(id) {
   const other = openId !== id;
   if (other) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
     element("one").hidden = true;
-    messages.clear(), items.clear(), element("reply").reset(), showTyping();
+    messages.clear(), items.clear(), showTyping();
+    begun.set(openId, { content: element("content").value, note: element("private").checked, replyId });
+    ({ content: element("content").value = "", note: element("private").checked = false, replyId } = begun.get(id) ?? {});
+    checkLength();
   }
   openId = id, showList();
   let cursor = "", page;
@@ -181,7 +181,7 @@ function showMessages(toEnd) {
     const facts = [clock(message.createdAt), message.private ? "private note" : message.delivery.state, message.delivery.reason, sure].filter(Boolean).join(" · ");
     const [name, className, attached] = [message.authorName ?? names[message.author], message.private ? "private" : message.author, message.attachments ?? []];
     const item = shownAs(items, message.id, [name, className, message.content, attached], () => {
-      const files = attached.map((file) => button(file.name, () => download(file)));
+      const files = attached.map((file) => button(file.name, () => trying(() => download(file))));
       return Object.assign(line("li", "", line("strong", name), line("p", message.content), ...files, line("small", "")), { className });
     });
     if (item.lastChild.textContent !== facts) item.lastChild.textContent = facts;
@@ -193,13 +193,14 @@ function showMessages(toEnd) {
 function showFacts(each) {
   const [over, mine] = [each.state === "resolved", each.assignedTo === me.id];
   const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over, reviewed: !each.needsReview };
-  const held = each.assignedTo ? (mine ? "held by you" : "held by a colleague") : "";
+  const held = each.assignedTo ? (mine ? "held by you" : `held by ${colleagues.get(each.assignedTo) ?? "a colleague"}`) : "";
   element("title").textContent = nameOf(each);
-  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
+  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.snoozedUntil ? `snoozed until ${clock(each.snoozedUntil)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
   element("actions").replaceChildren(...(each.pendingActions ?? []).map(question));
   for (const command of commands) command.disabled = off[command.dataset.command];
+  element("more").hidden = over || each.state === "new";
 }
 
 async function reply() {
@@ -207,6 +208,7 @@ async function reply() {
   const at = openId;
   const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
   const message = await api("POST", `/conversations/${at}/messages`, body);
+  if (begun.get(at)?.replyId === body.clientMessageId) begun.delete(at);
   if (at !== openId) return; // what is being written there is another message
   if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // nothing was written meanwhile
   showMessage(messages.get(message.id) ?? message, true); // what came live may be newer than the answer
@@ -214,7 +216,11 @@ async function reply() {
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
 submitted("login", signIn), submitted("reply", reply);
-const order = async (command) => keep(await api("POST", `/conversations/${openId}/${command}`, {}));
+const order = async (command, body = {}) => keep(await api("POST", `/conversations/${openId}/${command}`, body));
+submitted("more", () => {
+  const [command, what] = element("what").value.split(" ");
+  return order(command, command === "snooze" ? { until: new Date(Date.now() + what * 3600000) } : what && { staffId: what });
+});
 for (const each of commands) each.addEventListener("click", () => trying(() => order(each.dataset.command)));
 element("filter").addEventListener("change", () => trying(refresh));
 element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -28,9 +29,11 @@ from activities.storage.database import Database
 from activities.storage.log_writer import LiveStream
 from activities.storage.publications import Publications
 from activities.storage.redis_client import open_redis
+from api.live.pages import router as pages
 from embedded import PostgresServer, RedisServer, TemporalServer
 from settings import Property, Settings, TwilioChannel, WhatsAppChannel, load_settings
 from tests.api import Api, Person, running_api
+from tests.browser import Browser, browsing
 from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
@@ -353,3 +356,18 @@ async def stand_ins(client: Client) -> AsyncIterator[None]:
 async def hooked(stack: Stack, receiver: FakeReceiver) -> Hooked:
     """An endpoint that is told of tasks."""
     return await hook(stack, receiver, ["task.*"])
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    async with browsing(Path(tmp_path_factory.mktemp("browser"))) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+async def site() -> AsyncIterator[str]:
+    app = FastAPI()
+    app.state.gateway = None  # nothing is asked of it by a page that names its property
+    app.include_router(pages)
+    async with serving(app) as url:
+        yield url

@@ -1,39 +1,19 @@
-"""What guests and staff meet on the two pages, where this machine has a browser."""
+"""What guests meet on their page, and both on the two pages, where this machine has a browser."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
-from fastapi import FastAPI
 
-from api.live.pages import router
 from tests.api import PASSWORD, Api
-from tests.browser import PROGRAM, SOCKETS, Browser, Tab, browsing
-from tests.fakes.server import serving
+from tests.browser import PROGRAM, SOCKETS, Browser, Tab
+from tests.pages import BUBBLES, CHANGES, said, write
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
 
 SESSION = {"token": "t1", "visitorId": "v1"}
 SENT = "sockets.at(-1).sent.filter((each) => each.type === 'send_message').map((each) => each.payload.content)"
 ALL_SENT = "sockets.flatMap((each) => each.sent).filter((each) => each.type === 'send_message').map((each) => each.id)"
-BUBBLES = "[...document.querySelectorAll('#messages li')].map((each) => each.innerText)"
-
-
-@pytest.fixture(scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with browsing(Path(tmp_path_factory.mktemp("browser"))) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-async def site() -> AsyncIterator[str]:
-    app = FastAPI()
-    app.state.gateway = None  # nothing is asked of it by a page that names its property
-    app.include_router(router)
-    async with serving(app) as url:
-        yield url
 
 
 @pytest.fixture
@@ -53,25 +33,11 @@ async def _greet(tab: Tab, **session: str) -> None:
     await tab.tell("session", SESSION | session)
 
 
-def _said(number: int, content: str, author: str = "ai", state: str = "sent") -> dict[str, Any]:
-    message = {
-        "id": f"m{number}",
-        "author": author,
-        "content": content,
-        "createdAt": f"2026-01-01T10:{number:02}:00Z",
-        "delivery": {"state": state},
-        "attachments": [],
-        "seq": number,
-        "private": False,
-    }
-    return {"message": message, "conversationId": "c", "propertyId": "seaview"}
-
-
 async def test_a_guest_and_staff_talk_by_the_two_pages(browser: Browser, api: Api, working: None, hotel: str) -> None:
     guest = await browser.open(f"{api.url}/?property={hotel}", await browser.profile(), first="")
-    await _write(guest, "When is breakfast?")
+    await write(guest, "When is breakfast?")
     await _shows(guest, "Answer to When is breakfast?")
-    await _write(guest, "I want to talk to a person")
+    await write(guest, "I want to talk to a person")
     await guest.run("location.reload()")
     await _shows(guest, "I want to talk to a person")
 
@@ -86,10 +52,10 @@ async def test_a_guest_and_staff_talk_by_the_two_pages(browser: Browser, api: Ap
     await staff.run("document.querySelector('[data-command=claim]').click()")
     await guest.until("document.body.innerText.includes('Marta Reis')")
     await staff.until("document.getElementById('facts').textContent.includes('answer by')")
-    await _write(staff, "Marta here, at your service.")
+    await write(staff, "Marta here, at your service.")
     await _shows(guest, "Marta here, at your service.")
     await staff.until("!document.getElementById('facts').textContent.includes('answer by')")
-    await _write(guest, "Thank you, Marta")
+    await write(guest, "Thank you, Marta")
     await _shows(staff, "Thank you, Marta")
 
 
@@ -97,12 +63,6 @@ async def _sign_in(tab: Tab, email: str, password: str) -> None:
     for name, value in (("email", email), ("password", password)):
         await tab.run(f"document.getElementById({name!r}).value = {json.dumps(value)}")
     await tab.run("document.getElementById('login').requestSubmit()")
-
-
-async def _write(tab: Tab, text: str) -> None:
-    await tab.run("document.getElementById('content').focus()")
-    await tab.write(text)
-    await tab.run("document.getElementById('content').form.requestSubmit()")
 
 
 async def _shows(tab: Tab, text: str) -> None:
@@ -187,6 +147,28 @@ async def test_a_browser_that_lets_pages_keep_nothing_can_chat(browser: Browser,
     assert await tab.run(SENT) == ["Hello"]
 
 
+async def test_what_a_guest_pastes_is_not_cut(chat: Tab) -> None:
+    await write(chat, "🍳" * 4097)
+    assert await chat.run("document.getElementById('content').validationMessage") == (
+        "Too long by 1 characters. Send it in parts."
+    )
+    assert await chat.run("document.getElementById('content').value") == "🍳" * 4097
+    assert await chat.run(SENT) == []
+    await chat.run("document.getElementById('content').value = ''")
+    await write(chat, "🍳" * 4096)
+    assert await chat.run(SENT) == ["🍳" * 4096]
+
+
+async def test_a_message_of_another_day_has_its_date(chat: Tab) -> None:
+    today = said(2, "Now")
+    today["message"]["createdAt"] = datetime.now(UTC).isoformat()
+    await chat.tell("message", said(1, "Then"))
+    await chat.tell("message", today)
+    then, now = await chat.run("[...document.querySelectorAll('#messages small')].map((each) => each.innerText)")
+    assert "2026" in then
+    assert str(datetime.now(UTC).year) not in now
+
+
 @pytest.mark.parametrize("path", ["/?property=seaview", "/staff"])
 async def test_each_paragraph_runs_in_the_direction_of_its_words(browser: Browser, site: str, path: str) -> None:
     tab = await browser.open(f"{site}{path}", await browser.profile())
@@ -212,32 +194,25 @@ MARKS = (
 
 async def test_what_came_while_nobody_looked_is_read_once_somebody_does(chat: Tab) -> None:
     await chat.run("Object.defineProperty(document, 'visibilityState', { get: () => window.looks ?? 'hidden' })")
-    await chat.tell("message", _said(1, "Hello"))
-    await chat.tell("message", _said(1, "Hello", state="delivered"))
+    await chat.tell("message", said(1, "Hello"))
+    await chat.tell("message", said(1, "Hello", state="delivered"))
     assert await chat.run(MARKS) == [["delivered", "m1"]]
     await chat.run("window.looks = 'visible', document.dispatchEvent(new Event('visibilitychange'))")
     assert await chat.run(MARKS) == [["delivered", "m1"], ["read", "m1"]]
 
 
-CHANGES = """
-window.changes = 0;
-new MutationObserver((seen) => { changes += seen.length; })
-  .observe(document.getElementById("messages"), { childList: true, subtree: true, characterData: true });
-"""
-
-
 async def test_a_message_told_again_is_not_read_out_again(chat: Tab) -> None:
-    await chat.tell("message", _said(1, "Hello"))
+    await chat.tell("message", said(1, "Hello"))
     await chat.run(CHANGES)
-    await chat.tell("message", _said(1, "Hello", state="read"))
+    await chat.tell("message", said(1, "Hello", state="read"))
     assert await chat.run("Promise.resolve().then(() => changes)") == 0
 
 
 async def test_a_guest_who_reads_further_up_stays_there(chat: Tab) -> None:
     for number in range(40):
-        await chat.tell("message", _said(number, f"Message {number}"))
+        await chat.tell("message", said(number, f"Message {number}"))
     await chat.run("document.getElementById('messages').scrollTop = 10")
-    await chat.tell("message", _said(41, "News"))
+    await chat.tell("message", said(41, "News"))
     assert await chat.run("document.getElementById('messages').scrollTop") == 10
     await chat.run("say('Mine')")
     assert await chat.run("document.getElementById('messages').scrollTop") > 100
@@ -246,117 +221,6 @@ async def test_a_guest_who_reads_further_up_stays_there(chat: Tab) -> None:
 async def test_a_guest_whose_clock_is_ahead_reads_in_the_order_of_the_server(chat: Tab) -> None:
     await chat.run("say('When is breakfast?')")
     await _acknowledge(chat, 1)
-    await chat.tell("message", _said(2, "At seven"))
-    await chat.tell("message", _said(1, "When is breakfast?", "guest"))
+    await chat.tell("message", said(2, "At seven"))
+    await chat.tell("message", said(1, "When is breakfast?", "guest"))
     assert [each.split("\n")[-3] for each in await chat.run(BUBBLES)] == ["When is breakfast?", "At seven"]
-
-
-# --- the staff page --------------------------------------------------------------------------------------------------
-
-REST = """
-sessionStorage.setItem("token", "t");
-window.calls = [];
-window.found = [1, 2].map((number) => ({
-  conversationId: `conversation-${number}`, guestName: `Guest ${number}`, createdAt: `2026-01-01T10:0${number}:00Z`,
-  state: "escalated", channelType: "webchat", priority: "normal", seq: 1, unread: 0,
-}));
-window.fetch = async (path, { method, body }) => {
-  const [, id, part] = path.match(/conversations[/]?([^/?]*)[/]?([^?]*)/);
-  calls.push([method, part, body && JSON.parse(body)]);
-  if (window.slow) await new Promise((then) => { window.answer = then; });
-  const one = found.find((each) => each.conversationId === id);
-  const content = id ? { "": one, read: { ...one, unread: 0 }, messages: { items: [] } }[part] : { items: found };
-  if (method === "POST" && part === "messages")
-    return { ok: true, json: async () => ({ ...window.sent, content: JSON.parse(body).content }) };
-  return { ok: true, json: async () => content };
-};
-"""
-STAFF = {"id": "s", "name": "Marta", "role": "agent", "email": "marta@hotel.test", "properties": ["seaview"]}
-LIST = "[...document.querySelectorAll('#list button')].map((each) => each.innerText)"
-
-
-@pytest.fixture
-async def desk(browser: Browser, site: str) -> Tab:
-    """The staff page with the newest conversation open."""
-    tab = await browser.open(f"{site}/staff", await browser.profile(), first=SOCKETS + REST)
-    await tab.until("sockets.at(-1)?.sent.length")
-    await tab.tell("session", {"staff": STAFF})
-    await tab.tell("ack", {"propertyId": "seaview"}, id="list")
-    await tab.until(f"{LIST}.length === 2")
-    await tab.run("document.querySelector('#list button').click()")
-    await tab.until("!document.getElementById('one').hidden")
-    return tab
-
-
-def _of(conversation: int, number: int, content: str, author: str = "guest", state: str = "sent", **more: Any) -> Any:
-    return _said(number, content, author, state) | {"conversationId": f"conversation-{conversation}"} | more
-
-
-async def test_what_staff_are_told_stays_until_they_do_something(desk: Tab) -> None:
-    await desk.tell("notification", {"notification": {"text": "A message did not arrive"}, "propertyId": "seaview"})
-    await desk.tell("message", _of(1, 5, "Hello"))
-    assert await desk.run("document.getElementById('alert').textContent") == "A message did not arrive"
-
-
-async def test_what_is_written_while_a_reply_is_on_its_way_stays(desk: Tab) -> None:
-    await desk.run(f"window.sent = {json.dumps(_said(7, '', 'staff')['message'])}, window.slow = true")
-    await desk.run("document.getElementById('content').focus()")
-    await desk.write("Certainly.")
-    await desk.run("document.getElementById('reply').requestSubmit()")
-    await desk.until("!!window.answer")
-    await desk.write(" Tomorrow at nine?")
-    await desk.run("answer()")
-    await desk.until(f"{BUBBLES}.length")
-    assert await desk.run("document.getElementById('content').value") == "Certainly. Tomorrow at nine?"
-
-
-async def test_the_list_shows_the_newest_message_when_an_older_one_moves_on(desk: Tab) -> None:
-    await desk.tell("message", _of(1, 5, "Your room is ready", "staff"))
-    await desk.tell("message", _of(1, 6, "Thank you"))
-    await desk.tell("message", _of(1, 5, "Your room is ready", "staff", "read"))
-    assert "Thank you" in (await desk.run(LIST))[0]
-
-
-async def test_what_comes_before_somebody_s_eyes_is_read(desk: Tab) -> None:
-    await desk.tell("message", _of(2, 5, "Hello", unread=1))
-    await desk.until("calls.some(([method, part]) => method === 'POST' && part === 'read')")
-    await desk.until(f"!{LIST}[0].includes('unread')")
-    await desk.tell("message", _of(1, 5, "Hello", unread=1))
-    assert ["1 unread" in each for each in sorted(await desk.run(LIST))] == [True, False]
-    assert await desk.run("calls.filter(([, part]) => part === 'read').length") == 1
-
-
-async def test_what_has_not_changed_on_the_staff_page_is_left_alone(desk: Tab) -> None:
-    await desk.tell("message", _of(2, 5, "Hello"))
-    await desk.tell("message", _of(2, 6, "At once", "staff"))
-    await desk.run("window.before = [...document.querySelectorAll('#messages li, [data-id=conversation-2]')]")
-    await desk.run(CHANGES)
-    await desk.tell("message", _of(1, 5, "Another guest"))
-    await desk.tell("message", _of(2, 6, "At once", "staff", "read"))
-    assert await desk.run("before.every((each) => each.isConnected)")
-    assert await desk.run("Promise.resolve().then(() => changes)") == 1  # "read", and nothing else
-
-
-async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
-    for number in range(60):
-        await desk.tell("message", _of(2, number, f"Message {number}"))
-    await desk.run("document.getElementById('messages').scrollTop = 10")
-    await desk.tell("message", _of(2, 61, "News"))
-    assert await desk.run("document.getElementById('messages').scrollTop") == 10
-
-
-async def test_a_conversation_has_room_on_a_telephone(desk: Tab) -> None:
-    await desk.ask("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=True)
-    assert await desk.run("document.getElementById('messages').clientHeight") >= 200
-    assert await desk.run("document.documentElement.scrollWidth") == 360
-
-
-async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
-    await desk.run(f"window.sent = {json.dumps(_said(7, '', 'staff', 'queued')['message'])}, window.slow = true")
-    await desk.run("document.getElementById('content').value = 'Certainly.'")
-    await desk.run("document.getElementById('reply').requestSubmit()")
-    await desk.until("!!window.answer")
-    await desk.tell("message", _of(2, 7, "Certainly.", "staff", "delivered"))
-    await desk.run("answer()")
-    await desk.until("!document.getElementById('content').value")
-    assert "delivered" in (await desk.run(BUBBLES))[0]

@@ -1,0 +1,194 @@
+"""What staff meet on their page, where this machine has a browser."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.browser import PROGRAM, SOCKETS, Browser, Tab
+from tests.pages import BUBBLES, CHANGES, said
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
+
+REST = """
+sessionStorage.setItem("token", "t");
+window.calls = [];
+window.found = [1, 2].map((number) => ({
+  conversationId: `conversation-${number}`, guestName: `Guest ${number}`, createdAt: `2026-01-01T10:0${number}:00Z`,
+  state: "escalated", channelType: "webchat", priority: "normal", seq: 1, unread: 0,
+}));
+window.fetch = async (path, { method, body }) => {
+  if (path.startsWith("/api/v1/staff")) return { ok: true, json: async () => ({ items: [{ id: "a", name: "Ana" }] }) };
+  const [, id, part] = path.match(/conversations[/]?([^/?]*)[/]?([^?]*)/);
+  calls.push([method, part, body && JSON.parse(body)]);
+  if (window.slow) await new Promise((then) => { window.answer = then; });
+  const one = found.find((each) => each.conversationId === id);
+  const content = id ? { read: { ...one, unread: 0 }, messages: { items: [] } }[part] ?? one : { items: found };
+  if (method === "POST" && part === "messages")
+    return { ok: true, json: async () => ({ ...window.sent, content: JSON.parse(body).content }) };
+  return { ok: true, json: async () => content };
+};
+"""
+STAFF = {"id": "s", "name": "Marta", "role": "agent", "email": "marta@hotel.test", "properties": ["seaview"]}
+LIST = "[...document.querySelectorAll('#list button')].map((each) => each.innerText)"
+
+
+@pytest.fixture
+async def desk(browser: Browser, site: str) -> Tab:
+    """The staff page with the newest conversation open."""
+    tab = await browser.open(f"{site}/staff", await browser.profile(), first=SOCKETS + REST)
+    await tab.until("sockets.at(-1)?.sent.length")
+    await tab.tell("session", {"staff": STAFF})
+    await tab.tell("ack", {"propertyId": "seaview"}, id="list")
+    await tab.until(f"{LIST}.length === 2")
+    await tab.run("document.querySelector('#list button').click()")
+    await tab.until("!document.getElementById('one').hidden")
+    return tab
+
+
+def _of(conversation: int, number: int, content: str, author: str = "guest", state: str = "sent", **more: Any) -> Any:
+    return said(number, content, author, state) | {"conversationId": f"conversation-{conversation}"} | more
+
+
+async def test_what_staff_are_told_stays_until_they_do_something(desk: Tab) -> None:
+    await desk.tell("notification", {"notification": {"text": "A message did not arrive"}, "propertyId": "seaview"})
+    await desk.tell("message", _of(1, 5, "Hello"))
+    assert await desk.run("document.getElementById('alert').textContent") == "A message did not arrive"
+
+
+async def test_what_is_written_while_a_reply_is_on_its_way_stays(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(said(7, '', 'staff')['message'])}, window.slow = true")
+    await desk.run("document.getElementById('content').focus()")
+    await desk.write("Certainly.")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("!!window.answer")
+    await desk.write(" Tomorrow at nine?")
+    await desk.run("answer()")
+    await desk.until(f"{BUBBLES}.length")
+    assert await desk.run("document.getElementById('content').value") == "Certainly. Tomorrow at nine?"
+
+
+async def test_the_list_shows_the_newest_message_when_an_older_one_moves_on(desk: Tab) -> None:
+    await desk.tell("message", _of(1, 5, "Your room is ready", "staff"))
+    await desk.tell("message", _of(1, 6, "Thank you"))
+    await desk.tell("message", _of(1, 5, "Your room is ready", "staff", "read"))
+    assert "Thank you" in (await desk.run(LIST))[0]
+
+
+async def test_what_comes_before_somebody_s_eyes_is_read(desk: Tab) -> None:
+    await desk.tell("message", _of(2, 5, "Hello", unread=1))
+    await desk.until("calls.some(([method, part]) => method === 'POST' && part === 'read')")
+    await desk.until(f"!{LIST}[0].includes('unread')")
+    await desk.tell("message", _of(1, 5, "Hello", unread=1))
+    assert ["1 unread" in each for each in sorted(await desk.run(LIST))] == [True, False]
+    assert await desk.run("calls.filter(([, part]) => part === 'read').length") == 1
+
+
+async def test_what_has_not_changed_on_the_staff_page_is_left_alone(desk: Tab) -> None:
+    await desk.tell("message", _of(2, 5, "Hello"))
+    await desk.tell("message", _of(2, 6, "At once", "staff"))
+    await desk.run("window.before = [...document.querySelectorAll('#messages li, [data-id=conversation-2]')]")
+    await desk.run(CHANGES)
+    await desk.tell("message", _of(1, 5, "Another guest"))
+    await desk.tell("message", _of(2, 6, "At once", "staff", "read"))
+    assert await desk.run("before.every((each) => each.isConnected)")
+    assert await desk.run("Promise.resolve().then(() => changes)") == 1  # "read", and nothing else
+
+
+async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
+    for number in range(60):
+        await desk.tell("message", _of(2, number, f"Message {number}"))
+    await desk.run("document.getElementById('messages').scrollTop = 10")
+    await desk.tell("message", _of(2, 61, "News"))
+    assert await desk.run("document.getElementById('messages').scrollTop") == 10
+
+
+async def test_a_conversation_has_room_on_a_telephone(desk: Tab) -> None:
+    await desk.ask("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=True)
+    assert await desk.run("document.getElementById('messages').clientHeight") >= 200
+    assert await desk.run("document.documentElement.scrollWidth") == 360
+
+
+async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(said(7, '', 'staff', 'queued')['message'])}, window.slow = true")
+    await desk.run("document.getElementById('content').value = 'Certainly.'")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("!!window.answer")
+    await desk.tell("message", _of(2, 7, "Certainly.", "staff", "delivered"))
+    await desk.run("answer()")
+    await desk.until("!document.getElementById('content').value")
+    assert "delivered" in (await desk.run(BUBBLES))[0]
+
+
+async def _begin(tab: Tab, text: str) -> None:
+    await tab.run("document.getElementById('content').focus()")
+    await tab.write(text)
+
+
+async def _look_at(tab: Tab, conversation: int) -> None:
+    await tab.run(f"document.querySelector('#list [data-id=conversation-{conversation}]').click()")
+    await tab.until(f"openId === 'conversation-{conversation}' && !document.getElementById('one').hidden")
+
+
+WRITTEN = "[document.getElementById('content').value, document.getElementById('private').checked]"
+
+
+async def test_what_is_begun_to_one_guest_waits_while_staff_look_at_another(desk: Tab) -> None:
+    await desk.run("document.getElementById('private').click()")
+    await _begin(desk, "They are")
+    await _look_at(desk, 1)
+    assert await desk.run(WRITTEN) == ["", False]
+    await _begin(desk, "Good morning")
+    await _look_at(desk, 2)
+    assert await desk.run(WRITTEN) == ["They are", True]
+
+
+async def test_a_reply_that_arrives_while_staff_look_at_another_is_not_there_to_be_sent_again(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(said(7, '', 'staff')['message'])}, window.slow = true")
+    await _begin(desk, "Certainly.")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("!!window.answer")
+    await desk.run("window.arrive = answer, window.slow = false")
+    await _look_at(desk, 1)
+    await desk.run("arrive()")
+    await _look_at(desk, 2)
+    assert await desk.run(WRITTEN) == ["", False]
+
+
+@pytest.mark.parametrize(("who", "waits"), [("s", "Certainly, the"), ("other", "")])
+async def test_what_is_begun_outlives_the_session_of_its_writer(desk: Tab, who: str, waits: str) -> None:
+    await _begin(desk, "Certainly, the")
+    await desk.run("sockets.at(-1).close(4401)")
+    await desk.until("document.getElementById('desk').hidden")
+    await desk.run("token = 't2', connection.open()")
+    await desk.until("sockets.at(-1).sent.length")
+    await desk.tell("session", {"staff": STAFF | {"id": who}})
+    await desk.tell("ack", {"propertyId": "seaview"}, id="list")
+    await desk.until(f"{LIST}.length === 2")
+    await _look_at(desk, 2)
+    assert await desk.run(WRITTEN) == [waits, False]
+
+
+ORDERS = "calls.filter(([, part]) => ['snooze', 'assign', 'unassign'].includes(part)).map(([, ...each]) => each)"
+
+
+async def test_staff_snooze_and_assign(desk: Tab) -> None:
+    for order in ("Snooze for an hour", "Assign to Ana", "Assign to nobody"):
+        await desk.until("document.getElementById('what').options.length === 4")
+        await desk.run(
+            f"[...document.getElementById('what').options].find((each) => each.text === {order!r}).selected = true,"
+            "document.getElementById('more').requestSubmit()"
+        )
+    (snooze, until), *others = await desk.until(f"{ORDERS}.length === 3 && {ORDERS}")
+    assert snooze == "snooze"
+    assert timedelta(minutes=59) < datetime.fromisoformat(until["until"]) - datetime.now(UTC) < timedelta(minutes=61)
+    assert others == [["assign", {"staffId": "a"}], ["unassign", {}]]
+
+
+async def test_staff_read_whom_a_notification_is_about_and_that_somebody_waits(desk: Tab) -> None:
+    notification = {"text": "A message did not arrive", "conversationId": "conversation-1"}
+    await desk.tell("notification", {"notification": notification, "propertyId": "seaview"})
+    assert await desk.run("document.getElementById('alert').textContent") == "Guest 1: A message did not arrive"
+    await desk.tell("message", _of(1, 5, "Hello", unread=1))
+    assert await desk.run("document.title") == "1 · Staff console"
