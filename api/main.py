@@ -40,6 +40,7 @@ from activities.storage.publications import Publications
 from activities.storage.quarantine import Quarantine
 from activities.storage.redis_client import open_redis
 from activities.storage.reports import Reports
+from activities.storage.rewording import Rewording
 from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.sessions import Sessions
 from activities.storage.spool import Spool
@@ -259,7 +260,12 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
         )
         background = [
             asyncio.create_task(work)
-            for work in (migrate(database, state.migrated), sessions.listen(), reception.run())
+            for work in (
+                migrate(database, state.migrated),
+                Rewording(database).once(state.migrated),
+                sessions.listen(),
+                reception.run(),
+            )
         ]
         await reception.first_look()
         try:

@@ -4,8 +4,6 @@ Each property is read in the list's order from an index, and no further than the
 wherever it is in the list.
 """
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,12 +31,11 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from activities.storage.paging import TimePosition
+from activities.storage.search_words import begins, said
 from activities.storage.tables import MESSAGE_WORDS, NAME_WORDS, ConversationRow, MessageRow
 from contracts.conversations import ConversationState
 from contracts.messages import ChannelType
 
-_ACCENTS: Final = re.compile("[\u0300-\u036f]")
-_WORD: Final = re.compile(r"\w+")
 LIMIT: Final = bindparam("limit", type_=Integer)
 
 
@@ -93,8 +90,7 @@ def asked(
     if place is not None:
         parameters |= {"at": place.at, "id": place.id}
     if wanted.words is not None:
-        words = _LOOSE_HYPHEN.sub(" ", folded(wanted.words))
-        parameters |= {"words": words, "begins": " & ".join(f"'{word}':*" for word in _WORD.findall(words))}
+        parameters |= {"words": said(wanted.words), "begins": begins(wanted.words)}
     return shape, parameters
 
 
@@ -122,15 +118,6 @@ def found(shape: Shape) -> Subquery:
     )
 
 
-_LOOSE_HYPHEN: Final = re.compile(r"-(?![\w\"])")
-"""One that leaves out no word. PostgreSQL takes each for a "not", and of 33 in a row it has enough."""
-
-
-def folded(words: str) -> str:
-    """Words without accents, as they are indexed."""
-    return _ACCENTS.sub("", unicodedata.normalize("NFKD", words))
-
-
 def in_order(
     shape: Shape, at: SQLColumnExpression[Any], row_id: SQLColumnExpression[Any]
 ) -> list[SQLColumnExpression[Any]]:
@@ -140,9 +127,9 @@ def in_order(
 
 def _says() -> ColumnElement[bool]:
     """Whether the words are said in one of its messages."""
-    said = func.websearch_to_tsquery("simple", bindparam("words", type_=Text))
+    wanted = func.websearch_to_tsquery("simple", bindparam("words", type_=Text))
     messages = select(col(MessageRow.id)).where(
-        col(MessageRow.conversation_id) == col(ConversationRow.id), MESSAGE_WORDS.op("@@")(said)
+        col(MessageRow.conversation_id) == col(ConversationRow.id), MESSAGE_WORDS.op("@@")(wanted)
     )
     return exists(messages)
 

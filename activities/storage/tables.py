@@ -21,7 +21,7 @@ from sqlmodel import Field, SQLModel
 JsonObject = dict[str, Any]
 
 MESSAGE_WORDS: ColumnClause[str] = literal_column("messages.words")
-"""What a search looks through, made by PostgreSQL: words without case and accents, of the first 100,000 characters."""
+"""What a search looks through, made by PostgreSQL as search_words.py divides, of the first 100,000 characters."""
 NAME_WORDS: ColumnClause[str] = literal_column("gateway_words(conversations.snapshot->>'guestName')")
 
 
