@@ -20,7 +20,7 @@ from contracts.problems import NotFound, StorageAway, Unauthenticated
 BEARER: Final = HTTPBearer(bearerFormat="JWT", description="The `accessToken` of a sign-in, or an API key (`gw_…`).")
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
-KEYED: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")
+KEYED_IDS: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")
 """Namespace of the ids that are made from idempotency keys."""
 _ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
@@ -92,7 +92,7 @@ def keyed(session: Session, what: str, idempotency_key: str | None) -> str | Non
     """The id of what a caller asked for under a key: the same caller, request and key have the same."""
     if idempotency_key is None:
         return None
-    return str(uuid5(KEYED, f"{session.staff.id} {what} {idempotency_key}"))
+    return str(uuid5(KEYED_IDS, f"{session.staff.id} {what} {idempotency_key}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from api.state import State
 from api.webhooks import email, twilio, whatsapp
 from contracts.problems import Invalid, NotFound, Unavailable
 from contracts.quarantine import QuarantineItem
-from contracts.waiting import WAITING
+from contracts.spool import WAITING
 
 router = rest_router("/quarantine", "quarantine")
 

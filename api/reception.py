@@ -20,7 +20,7 @@ from contracts.commands import DeliveryFailure
 from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import SPOOLED
 from contracts.problems import StorageAway, Unavailable, Unreachable
-from contracts.waiting import Waiting, WaitingFailure, WaitingMessage
+from contracts.spool import Waiting, WaitingFailure, WaitingMessage
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 

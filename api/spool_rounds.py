@@ -14,8 +14,8 @@ from activities.storage.spool import Spool, Spooled
 from api.middleware import log_unexpected
 from contracts.problems import StorageAway, Unavailable, Unreachable
 from contracts.quarantine import Unreadable
+from contracts.spool import Waiting
 from contracts.unexpected import kinds_of
-from contracts.waiting import Waiting
 
 ADAPTER: Final = "spool"
 """Under which quarantine keeps what no conversation could be given."""

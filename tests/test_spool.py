@@ -14,7 +14,7 @@ from contracts.commands import DeliveryFailure
 from contracts.media import own_media_id
 from contracts.messages import Attachment, Author, DeliveryState, GuestMessage
 from contracts.problems import Unavailable
-from contracts.waiting import WaitingMessage
+from contracts.spool import WaitingMessage
 from embedded import PostgresServer, TemporalServer
 from settings import Settings
 from tests.api import Api, problem, running_api

@@ -4,7 +4,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from activities.ai.port import EngineError
-from activities.reading import ACCEPTED, TooMuchError, read_at_most
+from activities.bounded_reading import ACCEPTED, TooMuchError, read_at_most
 from activities.tls import UNREACHED, trusted
 from contracts.ai import AIRequest, AIResponse
 from contracts.conversations import Conversation

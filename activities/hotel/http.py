@@ -8,8 +8,8 @@ import httpx
 from circuitbreaker import CircuitBreaker
 from pydantic import Field, ValidationError
 
+from activities.bounded_reading import ACCEPTED, TooMuchError, read_at_most
 from activities.hotel.port import HotelAwayError
-from activities.reading import ACCEPTED, TooMuchError, read_at_most
 from activities.tls import UNREACHED, trusted
 from contracts.base import Model
 from contracts.guests import GuestContact, Stay

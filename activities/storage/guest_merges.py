@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.guest_merging import Merge, Profile, merged, preferences_of, without
 from activities.storage.guest_tables import GuestMergeRow
+from activities.storage.merged_profiles import Merge, Profile, merged, preferences_of, without
 from activities.storage.tables import GuestRow
 from contracts.guests import PREFERENCE_CHARACTERS, PREFERENCES, are_bearable
 from contracts.problems import Invalid, NotFound, WrongState

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from activities.storage.database import Database
 from contracts.base import without_nul
 from contracts.problems import StorageAway
-from contracts.waiting import WAITING, Waiting
+from contracts.spool import WAITING, Waiting
 
 BATCH: Final = 200
 CHANNEL: Final = "gateway_spool"

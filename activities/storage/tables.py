@@ -294,7 +294,7 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class SpoolRow(SQLModel, table=True):
-    """What came while Temporal was away; `payload` is a `contracts.waiting.Waiting`."""
+    """What came while Temporal was away; `payload` is a `contracts.spool.Waiting`."""
 
     __tablename__ = "spool"
 

@@ -1,22 +1,22 @@
-"""Answers of other people's servers, read no further than a limit: a small compressed one may be huge when decoded."""
+"""Reading responses of other people's servers up to a limit: a small compressed body may decode to a huge one."""
 
 import zlib
 
 import httpx
 
 ACCEPTED = {"accept-encoding": "gzip"}
-"""Headers of a request whose answer is read here: what is not asked for need not be decoded."""
+"""Request headers that limit what we may have to decode to gzip."""
 _ANY_HEADER = zlib.MAX_WBITS | 32
 
 
 class TooMuchError(Exception):
-    """An answer has more bytes than it may have."""
+    """A response has more bytes than allowed."""
 
 
 async def read_at_most(response: httpx.Response, limit: int) -> bytes:
-    """The decoded body of a streamed response. Raises TooMuchError as soon as it is over the limit, and HTTPError.
+    """The decoded body of a streamed response. Raises TooMuchError once it exceeds the limit, and httpx.HTTPError.
 
-    Decodes itself, for httpx decodes a whole piece at once, which may be a thousand times as large then.
+    It decodes by itself: httpx decodes each chunk whole, and a chunk may grow a thousandfold.
     """
     coding = response.headers.get("content-encoding", "").strip().lower()
     decoder = zlib.decompressobj(_ANY_HEADER) if coding in ("gzip", "x-gzip", "deflate") else None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.storage.guest_merging import Merge, Profile, merged, unmerged, without
+from activities.storage.merged_profiles import Merge, Profile, merged, unmerged, without
 
 NAMES = st.none() | st.sampled_from(["Ana", "Ben", "Cid"])
 PROFILES = st.fixed_dictionaries(

@@ -1,4 +1,4 @@
-"""What a channel brought for a conversation while Temporal was away, as it waits in the spool."""
+"""Items of the spool: what a channel brought for a conversation while Temporal was away."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from contracts.names import contact_key_of
 
 
 class WaitingMessage(Model):
-    """A guest's message, as its channel brought it: files that a provider still has are not ordered yet."""
+    """A guest's message as its channel brought it. Files that the provider still holds are not fetched yet."""
 
     kind: Literal["message"] = "message"
     property_id: str
@@ -21,7 +21,7 @@ class WaitingMessage(Model):
 
     @property
     def id(self) -> str:
-        """The same for the same message, however often it comes."""
+        """The same for every repeat of a message, so that it is spooled once."""
         return f"{self.contact_key}-{self.message.id}"
 
 
