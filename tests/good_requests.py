@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from activities.channels.messages import sign
+from activities.channels.body_signature import sign
 from contracts.ai import Action, AIRequest, AIResponse
 from tests.api import PASSWORD, Person
 from tests.fakes.ai import confident

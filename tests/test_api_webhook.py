@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from activities.channels.messages import parse, sign, verify
+from activities.channels.body_signature import sign
+from activities.channels.messages import parse, verify
 from contracts.messages import Author
 from contracts.problems import BadSignature, Invalid
 from settings import Property, Settings

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from activities.channels import body_signature
 from activities.channels import twilio as twilio_in
 from activities.channels import whatsapp as whatsapp_in
 from activities.channels.parts import chunks
@@ -158,7 +159,7 @@ async def test_no_signed_body_is_an_error_of_ours(api: Api, graph: FakeGraph, tw
     path = f"/webhooks/twilio/{hotel}"
 
     def whatsapp_answers(http: httpx.Client, body: bytes) -> None:
-        headers = {"X-Hub-Signature-256": whatsapp_in.sign(body, APP_SECRET)}
+        headers = {"X-Hub-Signature-256": body_signature.sign(body, APP_SECRET)}
         assert http.post(f"/webhooks/whatsapp/{hotel}", content=body, headers=headers).status_code == 200
 
     def twilio_answers(http: httpx.Client, body: bytes) -> None:

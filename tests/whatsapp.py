@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from activities.channels.whatsapp import sign
+from activities.channels.body_signature import sign
 from contracts.messages import Message
 from tests.api import Api
 from tests.fakes.graph import APP_SECRET, PHONE_NUMBER_ID

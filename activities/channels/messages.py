@@ -1,13 +1,13 @@
 """The way in of the generic channel: signed JSON, verified and parsed without any I/O."""
 
 import hashlib
-import hmac
 import json
 from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError
 
+from activities.channels.body_signature import is_signed
 from contracts.base import Model
 from contracts.messages import ChannelType, GivenAttachment, GuestMessage, InboundMessage, MessageId, Route
 from contracts.names import GUEST_CONTENT_LIMIT
@@ -15,7 +15,6 @@ from contracts.problems import BadSignature, Invalid
 
 ADAPTER: Final = "messages"
 SIGNATURE_HEADER: Final = "X-Gateway-Signature"
-_SCHEME: Final = "sha256="
 NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
 """What is not text and storage cannot keep: NUL, and halves of surrogate pairs."""
 
@@ -38,15 +37,10 @@ class _Metadata(Model):
     attachments: Annotated[list[_Attachment], Field(max_length=20)] = []
 
 
-def sign(body: bytes, secret: str) -> str:
-    """The value of the signature header for a body."""
-    return _SCHEME + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
 def verify(body: bytes, secret: str, signature: str | None) -> None:
-    """Raises BadSignature unless the header's value is the body's signature; takes the same time either way."""
-    if not hmac.compare_digest(sign(body, secret).encode(), (signature or "").strip().encode()):
-        raise BadSignature(f"{SIGNATURE_HEADER} must be {_SCHEME}<hex of the HMAC-SHA256 of the body>")
+    """Raises BadSignature unless the header's value is the body's signature."""
+    if not is_signed(body, secret, signature):
+        raise BadSignature(f"{SIGNATURE_HEADER} must be sha256=<hex of the HMAC-SHA256 of the body>")
 
 
 def parse(body: bytes, received_at: datetime) -> tuple[ChannelType, GuestMessage]:

@@ -5,8 +5,10 @@
 
 import httpx
 
-from activities.channels.messages import SIGNATURE_HEADER, sign
+from activities.channels.body_signature import sign
+from activities.channels.messages import SIGNATURE_HEADER
 from activities.media.links import MediaLinks
+from activities.retry_after import retry_after_seconds
 from activities.tls import trusted
 from contracts.events import SendResult, SendResultKind
 from contracts.messages import OutboundMessage
@@ -49,7 +51,7 @@ class MessagesCallback:
         reason = f"the callback answered {answer.status_code}"
         if answer.is_server_error or answer.status_code in _HEALS:
             result = _result(message, "retry", reason)
-            result.retry_after = _seconds(answer.headers.get("retry-after"))
+            result.retry_after = retry_after_seconds(answer.headers.get("retry-after"))
             return result
         return _result(message, "failed", reason)
 
@@ -59,8 +61,3 @@ class MessagesCallback:
 
 def _result(message: OutboundMessage, result: SendResultKind, reason: str | None = None) -> SendResult:
     return SendResult(message_id=message.message_id, result=result, reason=reason)
-
-
-def _seconds(header: str | None) -> float | None:
-    """Retry-After in seconds; the date form is left to our own backoff."""
-    return float(header) if header is not None and header.isdecimal() else None

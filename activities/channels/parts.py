@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import httpx
 
 from activities.channels.provider_errors import ErrorTable
+from activities.retry_after import retry_after_seconds
 from contracts.delivery import DeliveryReport
 from contracts.events import SendResult
 from contracts.messages import DeliveryState, OutboundMessage
@@ -128,7 +129,7 @@ async def answered(provider: str, request: Awaitable[httpx.Response]) -> httpx.R
 
 def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> Refused | Unanswered:
     """What an error answer means: by the provider's own code if the body has one that we know, else by its status."""
-    wait, status = _seconds(response.headers.get("retry-after", "")), response.status_code
+    wait, status = retry_after_seconds(response.headers.get("retry-after")), response.status_code
     if code in errors.meanings:
         return Refused(code, wait)
     if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -137,11 +138,6 @@ def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> R
         # Without a word of the provider's own it comes from something before it, which may have passed the request on.
         return Unanswered(f"{errors.provider} answered {status}", ambiguous=code is None)
     return Refused(code or status)
-
-
-def _seconds(header: str) -> float | None:
-    """Retry-After in seconds; the date form is left to our own backoff."""
-    return float(header) if header.isascii() and header.isdecimal() else None
 
 
 def chunks(text: str, limit: int) -> list[str]:

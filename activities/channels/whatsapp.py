@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
+from activities.channels.body_signature import is_signed
 from activities.channels.messages import text_only
 from activities.channels.provider_errors import ErrorTable
 from activities.channels.whatsapp_content import NotUnderstood, Said, Wire, said
@@ -99,14 +100,9 @@ class Batch:
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
-def sign(body: bytes, app_secret: str) -> str:
-    """The value of the signature header for a body."""
-    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
-
-
 def verify(body: bytes, app_secret: str, signature: str | None) -> None:
-    """Raises BadSignature unless the header's value is the body's signature; takes the same time either way."""
-    if not hmac.compare_digest(sign(body, app_secret).encode(), (signature or "").strip().encode()):
+    """Raises BadSignature unless the header's value is the body's signature."""
+    if not is_signed(body, app_secret, signature):
         raise BadSignature(f"{SIGNATURE_HEADER} must be sha256=<hex of the HMAC-SHA256 of the body by the app secret>")
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import httpcore
 from standardwebhooks import Webhook
 
+from activities.retry_after import retry_after_seconds
 from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
 from activities.storage.webhook_endpoints import Attempt, Target
 from activities.tls import trusted
@@ -125,7 +126,8 @@ class WebhookSender:
             return _failed(message_id, payload, f"it cannot be reached ({type(error).__name__})")
         refused = None if 200 <= status < 300 else _refusal(status)
         attempt = Attempt(message_id, payload.type, status, refused)
-        return Sent(attempt, _seconds(headers.get(b"retry-after")))
+        wait = retry_after_seconds(headers.get(b"retry-after", b"").decode("latin-1"))
+        return Sent(attempt, None if wait is None else timedelta(seconds=wait))
 
     async def _post(self, target: Target, message_id: str, body: str) -> tuple[int, dict[bytes, bytes]]:
         headers: list[tuple[bytes | str, bytes | str]] = [
@@ -160,10 +162,3 @@ def _failed(message_id: str, payload: Payload, reason: str) -> Sent:
 
 def _refusal(status: int) -> str:
     return f"it answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
-
-
-def _seconds(header: bytes | None) -> timedelta | None:
-    """Retry-After in seconds; the date form is left to our own schedule."""
-    if header is None or not header.isdigit() or len(header) > 9:
-        return None
-    return timedelta(seconds=int(header))

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from activities.channels.messages import sign
+from activities.channels.body_signature import sign
 from contracts.messages import OutboundMessage
 
 SECRET = "the callback's secret"
