@@ -1,4 +1,4 @@
-"""Parts of a file, as a browser asks for them to play a film (RFC 9110, section 14)."""
+"""Byte ranges of a file (RFC 9110, section 14), which browsers need to play video."""
 
 import re
 from http import HTTPStatus
@@ -12,8 +12,8 @@ _ONE_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 def part_of(wanted: str, size: int) -> range | None:
     """The bytes that a Range header asks for.
 
-    None for the whole file: where it asks for several parts, in another unit, for what is no range or not in the file.
-    A server may pass all of these over.
+    None means the whole file: for several ranges, another unit, a malformed range, or one outside the file. A server
+    may ignore all of these.
     """
     found = _ONE_RANGE.fullmatch(wanted.strip())
     if found is None:
@@ -31,7 +31,7 @@ def part_of(wanted: str, size: int) -> range | None:
 
 
 def answer(content: bytes, wanted: str | None, *, media_type: str, headers: dict[str, str]) -> Response:
-    """The whole of a file or, with a Range header, the part of it."""
+    """The response with the whole file or, for a Range header, the part asked for."""
     headers = {**headers, "Accept-Ranges": "bytes"}
     part = part_of(wanted, len(content)) if wanted is not None else None
     if part is None:

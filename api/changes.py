@@ -1,4 +1,4 @@
-"""Changing what two people can edit: only what was sent is changed, and only what the sender has seen."""
+"""Changing what two people may edit at once: partial updates, and `If-Match` against lost ones."""
 
 from typing import Any, ClassVar
 
@@ -9,18 +9,18 @@ from contracts.problems import StaleVersion
 
 
 def _only_what_is_sent(schema: dict[str, Any]) -> None:
-    """A field that is left out keeps its value, so there are no defaults to tell."""
+    """Removes defaults from the schema: a field that is left out keeps its value."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
 
 def unchanged() -> Any:
-    """The default of a field of `Changes`; it only stands for what was not sent, and is never read."""
+    """A default for fields of `Changes`. It only marks a field as optional and is never read."""
     return Field(default=None)
 
 
 class Changes(Body):
-    """A merge patch: what is left out stays as it is. Null empties the fields in `CAN_BE_EMPTY`, no others."""
+    """A merge patch: fields left out stay as they are. Null clears a field in `CAN_BE_EMPTY`; others refuse it."""
 
     CAN_BE_EMPTY: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(json_schema_extra=_only_what_is_sent)
@@ -33,7 +33,7 @@ class Changes(Body):
         return value
 
     def sent(self) -> dict[str, Any]:
-        """The changes by field."""
+        """The fields that were sent, by name."""
         return self.model_dump(include=self.model_fields_set, by_alias=False)
 
 

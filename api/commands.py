@@ -1,4 +1,4 @@
-"""What staff tell a conversation to do. Each command answers the conversation as it is afterwards."""
+"""Commands of staff to a conversation. Each responds with the conversation as it is afterwards."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -51,7 +51,7 @@ class SnoozeBody(CommandBody):
 
 
 class PolicyBody(PolicyChanges, CommandBody):
-    """The rules to change; those left out stay. Durations are ISO 8601, such as `PT30M`, or seconds."""
+    """The rules to change; the others stay. Durations are ISO 8601, such as `PT30M`, or seconds."""
 
 
 class DecisionBody(CommandBody):
@@ -71,7 +71,7 @@ async def escalate_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """The AI stops answering, and staff are asked to. Repeating it changes nothing."""
+    """Hands the conversation to staff: the AI stops answering. Repeating it changes nothing."""
     return await _run("escalate", state.conversations.escalate, state, session, conversation_id, body, idempotency_key)
 
 
@@ -83,7 +83,7 @@ async def claim_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """The conversation becomes yours. One that somebody else holds is refused."""
+    """Assigns the conversation to you. Refused if somebody else holds it."""
     return await _run("claim", state.conversations.claim, state, session, conversation_id, body, idempotency_key)
 
 
@@ -95,7 +95,7 @@ async def unassign_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """Nobody holds it any more, and staff are told; the AI stays silent."""
+    """Removes the assignee and notifies staff. The AI stays silent."""
     return await _run("unassign", state.conversations.unassign, state, session, conversation_id, body, idempotency_key)
 
 
@@ -107,7 +107,7 @@ async def return_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """The AI answers again, what you have left unanswered included, and nobody holds the conversation."""
+    """Gives the conversation back to the AI, which also answers what you left unanswered. The assignee is removed."""
     return await _run(
         "return", state.conversations.return_to_ai, state, session, conversation_id, body, idempotency_key
     )
@@ -121,7 +121,7 @@ async def resolve_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """The conversation is over; the guest's next message begins another."""
+    """Ends the conversation. The guest's next message begins a new one."""
     return await _run("resolve", state.conversations.resolve, state, session, conversation_id, body, idempotency_key)
 
 
@@ -133,7 +133,7 @@ async def assign_conversation(
     body: Annotated[AssignBody, Body(openapi_examples={"colleague": {"value": {"staffId": "6f9619ff"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """It becomes theirs, whoever held it, and they are told."""
+    """Assigns the conversation to somebody, whoever held it before, and notifies them."""
     found = await find_conversation(state, session, conversation_id)
     account = await state.staff.get(body.staff_id)
     if account is None or account.disabled or found.conversation.property_id not in account.staff.properties:
@@ -157,7 +157,7 @@ async def prioritise_conversation(
     body: Annotated[PriorityBody, Body(openapi_examples={"urgent": {"value": {"priority": "urgent"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """How soon a person should answer. A promise that runs is reckoned anew, by the service level of that priority."""
+    """Sets how soon a person should answer. A running response deadline is recalculated for the new priority."""
     await find_conversation(state, session, conversation_id)
     command = SetConversationPriority(
         conversation_id=conversation_id, by=session.actor, reason=body.reason, priority=body.priority
@@ -174,7 +174,7 @@ async def snooze_conversation(
     body: Annotated[SnoozeBody, Body(openapi_examples={"morning": {"value": {"until": "2026-11-25T08:00:00Z"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """It wakes at `until`, or when the guest writes. A promise to a guest who waits runs on."""
+    """Hides the conversation until `until`, or until the guest writes. A running response deadline is not extended."""
     await find_conversation(state, session, conversation_id)
     command = Snooze(conversation_id=conversation_id, by=session.actor, reason=body.reason, until=body.until)
     update_id = keyed(session, f"{conversation_id} snooze {body.until.isoformat()}", idempotency_key)
@@ -188,7 +188,7 @@ async def read_conversation(
     conversation_id: str,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """Nothing in it is unread any more, for anybody."""
+    """Marks the conversation as read for everybody."""
     try:
         return await _run("read", state.conversations.read, state, session, conversation_id, None, idempotency_key)
     except Resolved as refused:
@@ -203,7 +203,7 @@ async def review_conversation(
     body: Reason = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """Somebody has looked at what the AI failed to answer."""
+    """Clears `needsReview`: somebody has looked at what the AI failed to answer."""
     run = state.conversations.reviewed
     try:
         return await _run("reviewed", run, state, session, conversation_id, body, idempotency_key)
@@ -220,7 +220,7 @@ async def change_policy(
     body: Annotated[PolicyBody, Body(openapi_examples={"drafts": {"value": {"autonomy": "draft"}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """For as long as it lasts; a promise that runs is reckoned anew."""
+    """Changes the rules of this one conversation, until it ends. A running response deadline is recalculated."""
     await find_conversation(state, session, conversation_id)
     changes = PolicyChanges.model_validate(body.model_dump(exclude={"reason"}, by_alias=False))
     command = ChangePolicy(conversation_id=conversation_id, by=session.actor, reason=body.reason, changes=changes)
@@ -237,7 +237,7 @@ async def decide_action(
     body: Annotated[DecisionBody, Body(openapi_examples={"yes": {"value": {"approve": True}}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """Decides on one of the conversation's `pendingActions`, which the AI asks for."""
+    """Approves or refuses one of the `pendingActions` that the AI asked for."""
     await find_conversation(state, session, conversation_id)
     command = DecideAction(
         conversation_id=conversation_id,
@@ -266,7 +266,7 @@ async def _run(
 
 
 def _of_storage(stored: Conversation | None, refused: Resolved) -> Conversation:
-    """A conversation that has ended, as storage knows it."""
+    """An ended conversation as storage has it; without one, raises the refusal."""
     if stored is None:
         raise refused
     return stored

@@ -1,4 +1,4 @@
-"""Reading conversations; from storage, and from Temporal while storage is away."""
+"""Reading conversations from storage or, while that is away, from Temporal."""
 
 from typing import Annotated
 
@@ -67,12 +67,12 @@ async def list_conversations(
     query: Annotated[ConversationQuery, Depends(QueryOf(ConversationQuery))],
     response: Response,
 ) -> ConversationPage | Response:
-    """Conversations of your properties, the one with the newest activity first.
+    """Conversations of your properties, the most recently active first.
 
-    What moves to the top while you read comes at the end of the list: nothing is missed, and only what changed is told
-    again.
+    Conversations that move to the top while you page through follow at the end of the list: none is missed, and only
+    those that changed appear twice.
 
-    While storage is away the list holds the open conversations only, on one page, and `q` is not looked at.
+    While storage is away, the list holds only open conversations, on a single page, and `q` is ignored.
     """
     properties = session.staff.properties
     if query.property is not None:
@@ -121,7 +121,7 @@ async def list_messages(
     query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
     response: Response,
 ) -> MessagePage:
-    """Messages and private notes in the order they were said. While storage is away, the newest 20 at the most."""
+    """Messages and private notes, oldest first. While storage is away, at most the newest 20."""
     await find_conversation(state, session, conversation_id)
     after = query.position(SeqPosition)
     try:
@@ -142,7 +142,7 @@ async def list_events(
     conversation_id: str,
     query: Annotated[EventQuery, Depends(QueryOf(EventQuery))],
 ) -> EventPage:
-    """Messages, changes and notifications in order of `seq`, those after `after`. Storage alone knows them."""
+    """Messages, changes and notifications after `after`, in order of `seq`. Not available while storage is away."""
     await find_conversation(state, session, conversation_id)
     after = query.position(SeqPosition) or SeqPosition(seq=query.after)
     page = await state.stored.events(conversation_id, limit=query.limit, after=after)
@@ -157,7 +157,7 @@ async def list_outcomes(
     query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
     response: Response,
 ) -> OutcomePage:
-    """Each guest message ends in one outcome. While storage is away, the newest 50 at the most."""
+    """What became of each guest message; every one ends in exactly one outcome. While storage is away, at most 50."""
     await find_conversation(state, session, conversation_id)
     after = query.position(TimePosition)
     try:

@@ -1,4 +1,4 @@
-"""What routes ask for: the state of the process, the caller with a permission, the conversation they name."""
+"""FastAPI dependencies of routes: the process state, the authorised caller, the conversation a path names."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ BEARER: Final = HTTPBearer(bearerFormat="JWT", description="The `accessToken` of
 DEGRADED_HEADER: Final = "Gateway-Degraded"
 _CONVERSATION_ID: Final = re.compile(r"[a-z2-7]{26}-[0-9a-f]{8}")
 KEYED_IDS: Final = UUID("0b7c8a1e-6d1f-4e0c-9a55-8f4f0f6f9b10")
-"""Namespace of the ids that are made from idempotency keys."""
+"""UUID namespace of ids derived from idempotency keys."""
 _ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 
@@ -34,7 +34,7 @@ GatewayState = Annotated[State, Depends(_state)]
 
 @dataclass(frozen=True, slots=True)
 class Allow(SecurityBase):
-    """A route's permission: gives the caller's session, or refuses. In the OpenAPI document it is the bearer token."""
+    """A route's permission: gives the caller's session, or refuses. In OpenAPI it appears as the bearer token."""
 
     permission: Permission
     model = BEARER
@@ -89,7 +89,7 @@ IfMatch = Annotated[
 
 
 def keyed(session: Session, what: str, idempotency_key: str | None) -> str | None:
-    """The id of what a caller asked for under a key: the same caller, request and key have the same."""
+    """The same id for the same caller, `what` and key; None without a key."""
     if idempotency_key is None:
         return None
     return str(uuid5(KEYED_IDS, f"{session.staff.id} {what} {idempotency_key}"))
@@ -97,7 +97,7 @@ def keyed(session: Session, what: str, idempotency_key: str | None) -> str | Non
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A conversation that the caller may see. `degraded`: it comes from Temporal, because storage is away."""
+    """A conversation that the caller may see. `degraded`: it was read from Temporal because storage is away."""
 
     conversation: Conversation
     degraded: bool
@@ -108,9 +108,9 @@ class Found:
 
 
 async def find_conversation(state: State, session: Session, conversation_id: str) -> Found:
-    """The conversation of an id, from storage or, where that is away or does not know it yet, from its workflow.
+    """A conversation by id, from storage or, if that is away or does not have it yet, from its workflow.
 
-    Raises NotFound for an unknown id and Forbidden for one of a property that the caller is not assigned to.
+    Raises NotFound for an unknown id and Forbidden if the caller has no access to its property.
     """
     if not _CONVERSATION_ID.fullmatch(conversation_id):
         raise NotFound(f"There is no conversation {conversation_id!a}")
@@ -125,7 +125,7 @@ async def find_conversation(state: State, session: Session, conversation_id: str
 
 
 def known_id(what: str, row_id: str) -> str:
-    """An id from a path as it is. Raises NotFound for what cannot be an id of ours."""
+    """Passes on an id from a path. Raises NotFound if it cannot be one of our ids."""
     if not _ID.fullmatch(row_id):
         raise NotFound(f"There is no {what} of this id")
     return row_id

@@ -1,4 +1,4 @@
-"""Every error is told the same way: `application/problem+json` with a stable code (RFC 9457)."""
+"""Every error has the same form: `application/problem+json` with a stable code (RFC 9457)."""
 
 import math
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from contracts.problems import GatewayError, Invalid, Malformed, NotFound, Probl
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
-"""When to try again something that was away."""
+"""The `Retry-After` of a dependency that is away."""
 
 
 def problem_response(error: GatewayError) -> Response:
@@ -33,7 +33,7 @@ async def _on_gateway_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    """Names every field that is wrong; `field` is the first. What the client sent is not repeated."""
+    """Names every invalid field; `field` is the first one. What the client sent is not repeated."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if found[0]["type"] == "json_invalid":
@@ -46,7 +46,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What routing and the reading of a body raise."""
+    """Translates errors raised by routing and body parsing."""
     assert isinstance(error, HTTPException)
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
@@ -65,7 +65,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """What may be asked of the address of a request; routing itself tells the methods of one route only."""
+    """The methods allowed at a request's path; the router itself only names those of one route."""
     return {
         method
         for route in iter_route_contexts(request.app.routes)
@@ -75,12 +75,12 @@ def _methods(request: Request) -> set[str]:
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    """Where a value stands, as its sender knows it: `dueAt`, `attachments.0.url`, `limit`; `body` for the whole."""
+    """A field's path as its sender knows it: `dueAt`, `attachments.0.url`, `limit`; `body` for the whole body."""
     return ".".join(map(str, location[1:])) or str(location[0])
 
 
 def _wrong(kind: str, message: str) -> str:
-    """What is wrong with a value, in words for its sender: Pydantic's but where those speak of Python."""
+    """What is wrong with a value: Pydantic's message, reworded where it speaks of Python."""
     if kind == "model_attributes_type":
         return "must be a JSON object, sent as Content-Type: application/json"
     return message.removeprefix("Value error, ")

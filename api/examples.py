@@ -1,4 +1,4 @@
-"""Examples of what the interface answers, for its description."""
+"""Example responses for the OpenAPI description."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -263,4 +263,4 @@ PARAMETER_EXAMPLES: Final[dict[str, str]] = {
     "endpoint_id": ENDPOINT.id,
     "rule_id": RULE.id,
 }
-"""What stands in paths."""
+"""Example values of path parameters."""

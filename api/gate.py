@@ -1,4 +1,4 @@
-"""The gate of the REST interface: who is calling, how often, and no further without a session."""
+"""The gate in front of the REST API: authenticates every request, applies rate limits, and refuses strangers."""
 
 from typing import Final
 
@@ -13,17 +13,17 @@ from api.state import State, state_of
 from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
 
 OPEN: Final = frozenset({("POST", f"{BASE}/auth/login")})
-"""The routes under the base path that need no session; all others are closed, those that do not exist included."""
+"""The routes under the base path that need no session. All other paths require one, even those that do not exist."""
 _OPEN_PATHS: Final = frozenset(path for _, path in OPEN)
-"""Another method there is not allowed, whoever asks; the router says so."""
+"""Other methods on these paths pass the gate too, so that the router can answer 405."""
 SESSION_KEY: Final = "gateway.session"
-"""Where the session stands in the scope of a request that passed."""
+"""The scope key that holds the session of a request that passed."""
 HEADERS_KEY: Final = "gateway.headers"
-"""Where headers stand in the scope that the answer is to carry, whatever it is."""
+"""The scope key of headers that the response must carry, whatever it is."""
 
 
 class Gate:
-    """Lets a request through with its session, or answers it. Counts it for its caller either way."""
+    """Lets a request through with its session, or refuses it. Either way it counts towards the caller's rate limit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class Gate:
 
 
 async def _pass(scope: Scope, headers: dict[str, str]) -> GatewayError | None:
-    """Why a request to the REST interface may not pass, or nothing."""
+    """Why a request to the REST API may not pass; None if it may."""
     connection = HTTPConnection(scope)
     state = state_of(connection)
     session, problem = await _who(state, connection)
@@ -63,7 +63,7 @@ async def _pass(scope: Scope, headers: dict[str, str]) -> GatewayError | None:
 
 
 async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None, GatewayError | None]:
-    """The session of a request, or why there is none."""
+    """The session of a request, or the reason why there is none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         return None, Unauthenticated(
@@ -76,7 +76,7 @@ async def _who(state: State, connection: HTTPConnection) -> tuple[Session | None
 
 
 def caller(connection: HTTPConnection) -> str:
-    """Whose requests belong together: a member of staff's, or without a session an address'."""
+    """Who a request counts for: the member of staff or, without a session, the IP address."""
     session: Session | None = connection.scope.get(SESSION_KEY)
     if session is not None:
         return f"staff:{session.staff.id}"

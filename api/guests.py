@@ -1,4 +1,4 @@
-"""The people who write."""
+"""Guests: their profiles, merging, export and erasure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ class MergeBody(contracts.base.Body):
 async def list_guests(
     session: ReadsGuests, state: GatewayState, query: Annotated[GuestQuery, Depends(QueryOf(GuestQuery))]
 ) -> GuestPage:
-    """Guests of your properties, the newest first. Who is merged into another stands there."""
+    """Guests of your properties, newest first. A merged guest is listed as part of the other guest."""
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
@@ -95,7 +95,7 @@ async def list_guests(
 
 @router.get("/{guest_id}", summary="Get a guest", responses=ONE | {200: {"headers": VERSION}})
 async def get_guest(session: ReadsGuests, state: GatewayState, guest_id: str, response: Response) -> GuestWithStays:
-    """The id of a guest who is merged into another gives that other. `hotelSystem` says whose `stays` these are."""
+    """A guest by id; for a merged guest, the one they were merged into. `hotelSystem` says where `stays` come from."""
     found = await _guest(session, state, guest_id)
     response.headers["ETag"] = _etag(found)
     return await _with_stays(state, found)
@@ -114,7 +114,7 @@ async def update_guest(
     response: Response,
     if_match: IfMatch = None,
 ) -> GuestWithStays:
-    """Changes what is sent and leaves the rest. `preferences` are replaced as a whole."""
+    """Changes only the fields that are sent. `preferences` is replaced as a whole."""
 
     def allow(stored: StoredGuest) -> None:
         require_property(session.staff, stored.property_id)
@@ -136,9 +136,9 @@ async def merge_guest(
     guest_id: str,
     body: Annotated[MergeBody, Body(openapi_examples={"into": {"value": {"into": "guest-9b1f"}}})],
 ) -> GuestWithStays:
-    """Makes the guest part of `into`, and answers that one. `unmerge` undoes it.
+    """Merges the guest into `into` and returns that guest. `unmerge` undoes it.
 
-    Gaps in the other's profile are filled from this one; of two rules for the AI the more cautious one holds.
+    Gaps in the other's profile are filled from this one. Of two `autonomy` settings the more cautious one holds.
     """
 
     def allow(property_id: str) -> None:
@@ -152,9 +152,9 @@ async def merge_guest(
 
 @router.post("/{guest_id}/unmerge", summary="Undo a merge", responses=ONE | problems(WrongState))
 async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> GuestWithStays:
-    """Makes the guest one of their own again, with what they had and what has come to their contacts since.
+    """Separates a merged guest again, with what they had before and whatever their contacts received since.
 
-    The other keeps what was changed in their profile since the merge, and loses what came from this one.
+    The other guest keeps changes made to their profile since the merge, and loses what came from this one.
     """
 
     def allow(property_id: str) -> None:
@@ -166,7 +166,7 @@ async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: s
 
 @router.post("/{guest_id}/export", summary="Export all that is held about a guest", responses=ONE | problems(MediaAway))
 async def export_guest(session: ManagesGuests, state: GatewayState, guest_id: str, response: Response) -> GuestExport:
-    """Everything that is stored, as one document to hand out; files by name and link."""
+    """Everything stored about the guest, as one document to hand over. Files are listed by name and link."""
     held = await _held(session, state, guest_id)
     if held is None:
         raise _no_such(guest_id)
@@ -183,11 +183,11 @@ async def export_guest(session: ManagesGuests, state: GatewayState, guest_id: st
 
 @router.delete("/{guest_id}", summary="Erase a guest", responses=ONE | problems(GuestBusy, MediaAway, Unavailable))
 async def erase_guest(session: ManagesGuests, state: GatewayState, guest_id: str) -> Erasure:
-    """Erases a guest for good, everybody merged into them included; again it finishes what was left and tells the same.
+    """Erases a guest and everybody merged into them, for good. Repeating it finishes what was left.
 
-    Refused while a conversation, a task or a file of theirs is under way: it would bring back what was erased. That a
-    contact wants no messages outlives the erasure, and so do figures that lead to nobody. What Temporal keeps of ended
-    conversations until its retention is over is listed; it is encrypted.
+    Refused while a conversation, task or file download of theirs is running, which would write data back. Opt-outs and
+    anonymous figures outlive the erasure. The response lists the encrypted histories of ended conversations that
+    Temporal keeps until its retention ends.
     """
     held = await _held(session, state, guest_id)
     erased = await _erase(session, state, held) if held is not None else None
@@ -221,7 +221,7 @@ async def _erase(session: Session, state: State, held: Holdings) -> StoredErasur
 
 
 def _workflows(contacts: Sequence[str], tasks: Sequence[str], media: Sequence[str]) -> list[str]:
-    """The workflows that hold something of a guest, whether or not they ever ran."""
+    """The ids of all workflows that may hold data of a guest, whether or not they ever ran."""
     return [*map(workflow_id, contacts), *map(task_workflow_id, tasks), *map(media_workflow_id, media)]
 
 

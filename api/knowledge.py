@@ -1,4 +1,4 @@
-"""What the AI answers from: articles, their versions, what they answered, and what nothing answered."""
+"""The AI's knowledge: articles, their versions, what they answered, and questions that no article answered."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +42,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 class IdPosition(Model):
-    """The last row of a page in a list that is ordered by id."""
+    """Where a page ends in a list ordered by id."""
 
     id: ArticleId
 
@@ -61,21 +61,21 @@ class Import(contracts.base.Body):
 
 
 class Asked(contracts.base.Body):
-    """A guest's message that nothing answered."""
+    """A guest's message that no article answered."""
 
     conversation_id: Reference
     message_id: Reference
 
 
 class GapArticle(ArticleContent, contracts.base.Body):
-    """An article for questions that nothing answered; their words become phrasings of it."""
+    """An article for unanswered questions, whose words become phrasings of the article."""
 
     id: ArticleId | None = Field(default=None, description="Made from the title where it is left out.")
     answers: Annotated[list[Asked], Field(min_length=1, max_length=200)]
 
 
 class SavedReply(contracts.base.Body):
-    """A person's reply to a guest, to be the AI's from now on."""
+    """A person's reply to a guest, which the AI is to give from now on."""
 
     conversation_id: Reference
     message_id: Annotated[Reference, Field(description="The reply.")]
@@ -90,7 +90,7 @@ async def list_articles(
     property_id: str,
     query: Annotated[PageQuery, Depends(QueryOf(PageQuery))],
 ) -> ArticlePage:
-    """The property's own articles by id. The demo hotel's shipped ones, which these go before, are not among them."""
+    """The property's own articles, by id. The demo hotel's shipped articles, which they override, are not listed."""
     require_property(session.staff, property_id)
     after = query.position(IdPosition)
     found = await state.knowledge.page(property_id, limit=query.limit, after=after.id if after else None)
@@ -138,7 +138,7 @@ async def put_article(
     response: Response,
     if_match: IfMatch = None,
 ) -> StoredArticle:
-    """Makes the article or a new version of it. Engines answer from it within seconds."""
+    """Creates the article or a new version of it. Engines use it within seconds."""
     require_property(session.staff, property_id)
     (stored,) = await state.knowledge.put(
         property_id, [_named(body, article_id)], by=session.staff.id, allow=_unless_stale(if_match)
@@ -157,7 +157,7 @@ async def delete_article(
     article_id: ArticleId,
     if_match: IfMatch = None,
 ) -> None:
-    """Nothing answers from it any more; its versions stay."""
+    """Deletes the article: the AI no longer answers from it. Its versions stay."""
     require_property(session.staff, property_id)
     found = await state.knowledge.get(property_id, article_id)
     if found is None:
@@ -169,7 +169,7 @@ async def delete_article(
 async def list_versions(
     session: ReadsKnowledge, state: GatewayState, property_id: str, article_id: ArticleId
 ) -> list[StoredArticle]:
-    """Every version, the newest first; deleted ones too."""
+    """Every version of the article, newest first, even after it was deleted."""
     require_property(session.staff, property_id)
     found = await state.knowledge.versions(property_id, article_id)
     if not found:
@@ -181,7 +181,7 @@ async def list_versions(
 async def list_uses(
     session: ReadsKnowledge, state: GatewayState, property_id: str, article_id: ArticleId, limit: Limit = 50
 ) -> list[ArticleUse]:
-    """Replies of the AI that named the article, the newest first. Shipped articles have their uses, too."""
+    """Replies of the AI that cited the article, newest first. Works for shipped articles as well."""
     require_property(session.staff, property_id)
     return await state.knowledge.uses(property_id, article_id, limit=limit)
 
@@ -201,7 +201,7 @@ async def import_articles(
         ),
     ],
 ) -> list[StoredArticle]:
-    """All of them or none, 1,000 at the most. An article whose id is there already gets a new version."""
+    """Imports up to 1,000 articles, all or none. An article whose id exists already gets a new version."""
     require_property(session.staff, property_id)
     read = articles_of_csv if body.format == "csv" else articles_of_markdown
     articles = await asyncio.to_thread(read, body.content)  # odd front matter takes seconds
@@ -210,7 +210,7 @@ async def import_articles(
 
 @router.get("/gaps", summary="List questions that nothing answered")
 async def list_gaps(session: ReadsKnowledge, state: GatewayState, property_id: str) -> list[Gap]:
-    """Grouped by what they ask, the most asked first."""
+    """Questions that no article answered, grouped by similarity, the most frequent first."""
     require_property(session.staff, property_id)
     return grouped(await state.knowledge.unanswered(property_id))
 
@@ -235,7 +235,7 @@ async def close_gap(
         ),
     ],
 ) -> StoredArticle:
-    """The article answers these questions from now on, and the gap is gone."""
+    """Creates an article that answers these questions from now on, which closes the gap."""
     require_property(session.staff, property_id)
     wanted = {(each.conversation_id, each.message_id) for each in body.answers}
     open_ones = await state.knowledge.unanswered(property_id)
@@ -271,7 +271,7 @@ async def save_reply(
         ),
     ],
 ) -> StoredArticle:
-    """What a person wrote becomes the text, and what the guest had asked its phrasings."""
+    """Saves a person's reply as an article. The guest's questions become its phrasings."""
     require_property(session.staff, property_id)
     await _check_conversation(state, session, property_id, body.conversation_id)
     reply = await state.knowledge.reply(body.conversation_id, body.message_id)
@@ -297,7 +297,7 @@ def _named(content: ArticleContent, article_id: str) -> NamedArticle:
 
 
 def _with_questions(article: NamedArticle, asked: list[GapQuestion]) -> NamedArticle:
-    """Each way of asking once, and no more than an article holds."""
+    """The article with the questions added, without repeats and within its limit."""
     texts = [*article.questions, *(" ".join(each.text.split())[:PHRASING_LENGTH] for each in asked)]
     questions = [text for text in dict.fromkeys(texts) if text]
     return article.model_copy(update={"questions": questions[:PHRASINGS]})

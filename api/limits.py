@@ -1,4 +1,4 @@
-"""How often one caller may do something: counted in Redis for all processes, in this one while Redis is away."""
+"""Rate limits per caller, counted in Redis for all processes, or in this process while Redis is away."""
 
 import math
 import time
@@ -23,7 +23,7 @@ decides each; only what is told of the rest may be this much behind what other p
 
 @dataclass(slots=True)
 class Left:
-    """What was told of a caller, less what was let through since."""
+    """What Redis last said of a caller, less what this process has let through since."""
 
     reset_time: float
     remaining: int
@@ -31,7 +31,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What is left to a caller; `reset_seconds` is when there will be more."""
+    """What a caller has left. `reset_seconds` is how long until there is more."""
 
     limit: int
     window_seconds: int
@@ -55,7 +55,7 @@ class Quota:
 
 
 class Limit:
-    """At most so many in a sliding window, for each caller."""
+    """At most `amount` per caller in a sliding window."""
 
     def __init__(self, redis: Redis, name: str, *, amount: int, seconds: int) -> None:
         connections: dict[str, Any] = {"connection_pool": redis.connection_pool}  # in place of the URL's own
@@ -75,7 +75,7 @@ class Limit:
         )
 
     async def take(self, caller: str) -> Quota:
-        """Counts one, if there is one left."""
+        """Counts one, if any is left."""
         try:
             with self._fuse:
                 return await self._take(self._shared, caller)
@@ -83,7 +83,7 @@ class Limit:
             return await self._take(self._own, caller)
 
     async def look(self, caller: str) -> Quota:
-        """What is left, without counting."""
+        """What the caller has left, without counting."""
         try:
             with self._fuse:
                 return await self._look(self._shared, caller)

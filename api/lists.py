@@ -1,4 +1,4 @@
-"""Lists on the wire: `{items, nextCursor}`, and the opaque cursor that continues one."""
+"""Lists as clients get them: `{items, nextCursor}`, and the opaque cursor that continues one."""
 
 import base64
 import binascii
@@ -17,14 +17,14 @@ Place = TypeVar("Place", bound=Model)
 
 
 class Page(Model, Generic[Item]):
-    """One page of a list. `nextCursor` is null on the last."""
+    """One page of a list. `nextCursor` is null on the last page."""
 
     items: Sequence[Item]
     next_cursor: str | None = None
 
 
 def page_of_json(items: Sequence[dict[str, Any]], end: Model | None) -> Response:
-    """A page whose items are JSON already, not models."""
+    """A page whose items are already JSON, not models."""
     return Response(orjson.dumps({"items": items, "nextCursor": cursor_of(end)}), media_type="application/json")
 
 
@@ -35,7 +35,7 @@ class PageQuery(Body):
     ] = None
 
     def position(self, kind: type[Place]) -> Place | None:
-        """Where the page begins. Raises Invalid for a cursor that is not one of this list."""
+        """Where the page begins. Raises Invalid for a cursor of another list."""
         if self.cursor is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""The api process: REST, webhooks, sockets and pages in front of conversations."""
+"""The api process: REST, webhooks, sockets and static pages in front of the workflows."""
 
 import asyncio
 import functools
@@ -106,9 +106,9 @@ Errors are `application/problem+json` with a stable `code`. Lists take `limit` a
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. It starts, and answers what it can, while PostgreSQL, Redis or Temporal is away.
+    """Creates the application. It starts and serves what it can while PostgreSQL, Redis or Temporal is away.
 
-    Its lifespan raises SettingsError if a setting is missing that it cannot work without.
+    Its lifespan raises SettingsError if a required setting is missing.
     """
     settings = settings or load_settings()
 
@@ -127,13 +127,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans would quote what is searched for
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans would quote search terms
         lifespan=lifespan,
         routes=_routes(),
         middleware=[
             Middleware(UnexpectedErrors),
             Middleware(Gate),
-            # Again, so that what it answers has passed the gate and tells of the caller's limit.
+            # A second time, inside the gate: its 500s then carry the caller's rate limit.
             Middleware(UnexpectedErrors),
             Middleware(BodyLimit, larger=_larger_bodies(settings)),
             Middleware(Idempotency),
@@ -146,8 +146,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @functools.cache
 def _routes() -> list[BaseRoute]:
-    """What every application answers: FastAPI works it out once, at the first request, and takes its time."""
-    # Routes are tried in this order, and what guests wait for comes first.
+    """All routes, the same for every application: FastAPI prepares each at its first request, which takes a while."""
+    # Routes are tried in this order, so those that guests wait for come first.
     guests_write = (messages.router, whatsapp.router, twilio.router, email.router, sockets.router)
     desk = (conversations, openings, commands, sending, media, guests, tasks, notifications, auth)
     administration = (quarantine, knowledge, reports, staff_routes, api_keys, webhook_endpoints, automations)
@@ -157,7 +157,7 @@ def _routes() -> list[BaseRoute]:
 
 
 def _larger_bodies(settings: Settings) -> dict[str, int]:
-    """The limits of where files come in."""
+    """The larger body limits of paths that accept files."""
     files = settings.media.max_bytes + media.FORM_BYTES
     return {
         whatsapp.PREFIX: whatsapp.BODY_LIMIT,
@@ -168,14 +168,14 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 
 
 def _serve_docs(app: FastAPI) -> None:
-    """Swagger UI from a package of ours, so that it works where there is no internet."""
+    """Serves Swagger UI from an installed package, so that it works offline."""
     app.mount(f"{DOCS}/files", StaticFiles(directory=DOCS_FILES))
     public = Depends(Public("the description of the interface"))
     app.add_api_route(DOCS, _docs, include_in_schema=False, dependencies=[public])
 
 
 async def _docs(request: Request) -> HTMLResponse:
-    """Not a function of `_serve_docs`: FastAPI keeps what it has called, and the whole application would hang on it."""
+    """Not nested in `_serve_docs`: FastAPI caches what it calls, and a closure would keep the application alive."""
     app: FastAPI = request.app
     return get_swagger_ui_html(
         openapi_url=str(app.openapi_url),
@@ -188,7 +188,7 @@ async def _docs(request: Request) -> HTMLResponse:
 
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[State]:
-    """Everything an api process holds. Nothing is connected to before it is used."""
+    """Builds the state of an api process. Connections are opened on first use."""
     async with AsyncExitStack() as stack:
         tokens = Tokens(SigningKeys.from_settings(settings.security))
         redis = open_redis(settings.redis)

@@ -1,4 +1,4 @@
-"""Files of conversations: staff bring them, and who may see them reads them."""
+"""Files of conversations: uploads by staff, and downloads for whoever may see them."""
 
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge
 router = rest_router("/media", "media", {})
 linked = public_router("the link is signed", tag="media")
 FORM_BYTES: Final = 100_000
-"""What a form takes besides its file."""
+"""How much a form may be larger than its file."""
 _CONTENT: Final = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
 FILE: Final[Responses] = {
     200: {"description": "The file.", "content": _CONTENT},
@@ -49,7 +49,7 @@ async def upload_media(
     ],
     file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
 ) -> Attachment:
-    """Gives an attachment for a message. The file can be read once it is sent, and by staff of the property before."""
+    """Uploads a file and returns it as an attachment for a message. Until it is sent, only staff can read it."""
     require_property(session.staff, property_id)
     content = await file.read()
     if not content:
@@ -63,7 +63,7 @@ async def upload_media(
 async def read_media(
     session: ReadsConversations, state: GatewayState, media_id: str, wanted: WantedBytes = None
 ) -> Response:
-    """For staff of the property whose file it is."""
+    """The file, for staff of its property."""
     found = await _find(state, media_id)
     require_property(session.staff, found.property_id)
     return await _answer(state, found, wanted)
@@ -82,7 +82,7 @@ async def read_linked_media(
     signature: Annotated[str | None, Query(max_length=128)] = None,
     wanted: WantedBytes = None,
 ) -> Response:
-    """For whoever has the link, as guests find it in their messages, until its time is over."""
+    """The file, for whoever has a signed link, such as guests get in their messages. Links expire."""
     state.links.check(media_id, expires, signature)
     return await _answer(state, await _find(state, media_id), wanted)
 

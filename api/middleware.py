@@ -1,4 +1,4 @@
-"""What stands before every route, as plain ASGI: nothing here buffers a body or starts a task."""
+"""Middleware in front of every route, as plain ASGI: nothing here buffers a body or starts a task."""
 
 import logging
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from contracts.problems import GatewayError, TooLarge
 from contracts.unexpected import told
 
 BODY_LIMIT: Final = 1_000_000
-"""Most bytes of a request's body."""
+"""The largest request body, in bytes."""
 
 logger = logging.getLogger("gateway.api")
 
 
 class UnexpectedErrors:
-    """Turns what nobody expected into a plain 500, and logs where it happened but nothing of what was said."""
+    """Turns an unexpected error into a plain 500 and logs where it happened, but not its text."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,14 +61,14 @@ class _Unexpected:
 
 
 def log_unexpected(error: Exception) -> None:
-    """Logs where an error happened and its types. Its text is not logged: it may quote a guest."""
+    """Logs an error's types and where it happened. Its text may quote a guest and is not logged."""
     logger.error("unexpected %s", told(error))
 
 
 class BodyLimit:
-    """Refuses bodies over the limit, announced or not, before they are read into memory.
+    """Refuses bodies over the limit before they are read into memory, with or without a Content-Length.
 
-    `larger` has the limits of paths that take files, by how they begin.
+    `larger` has the limits of paths that accept files, by path prefix.
     """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, larger: Mapping[str, int] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What staff must see."""
+"""Notifications for staff."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ async def list_notifications(
     state: GatewayState,
     query: Annotated[NotificationQuery, Depends(QueryOf(NotificationQuery))],
 ) -> NotificationPage:
-    """Notifications of your properties, the newest first; `readAt` is when you read them."""
+    """Notifications of your properties, newest first. `readAt` is when you read them."""
     page = await state.notifications.list(
         session.staff.properties,
         session.staff.id,
@@ -46,7 +46,7 @@ async def list_notifications(
 
 @router.post("/{notification_id}/read", summary="Mark a notification as read", responses=problems(NotFound))
 async def read_notification(session: ReadsNotifications, state: GatewayState, notification_id: str) -> Notification:
-    """Marks it for you alone. Repeating it changes nothing."""
+    """Marks the notification as read for you alone. Repeating it changes nothing."""
     staff = session.staff
     found = await state.notifications.find(known_id("notification", notification_id), staff.id)
     if found is None:

@@ -1,4 +1,4 @@
-"""The OpenAPI description: problems instead of FastAPI's own errors, names for generated clients, examples."""
+"""The OpenAPI description: problem responses instead of FastAPI's, operation ids for generated clients, examples."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -99,7 +99,7 @@ def _example(kind: type[GatewayError]) -> JsonValue:
 
 
 def problems(*errors: type[GatewayError]) -> Responses:
-    """How a route may refuse, each status with an example for each of its codes."""
+    """The error responses of a route: each status with an example for each of its codes."""
     by_status: defaultdict[int, list[type[GatewayError]]] = defaultdict(list)
     for error in errors:
         by_status[error.status].append(error)
@@ -107,11 +107,11 @@ def problems(*errors: type[GatewayError]) -> Responses:
 
 
 KEYED: Final = problems(KeyInFlight, KeyReused, Invalid)
-"""What every POST of the interface may answer on account of its `Idempotency-Key`."""
+"""Errors of every POST that come from its `Idempotency-Key`."""
 SIGNED_IN: Final = problems(Unauthenticated, Forbidden, TooManyRequests, StorageAway)
-"""What every route behind a sign-in may answer."""
+"""Errors of every route that needs a session."""
 WITH_BODY: Final = problems(Malformed, TooLarge, Invalid)
-"""What a route that reads a body may answer besides."""
+"""Further errors of a route that reads a body."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -135,7 +135,7 @@ class DescribedAPI(FastAPI):
 
 
 def _add_query(document: dict[str, Any], route: APIRoute) -> None:
-    """The parameters that a list reads by itself."""
+    """Adds the query parameters of a list, which FastAPI does not read itself."""
     calls = [dependency.call for dependency in route.dependant.dependencies]
     for model in (call.model for call in calls if isinstance(call, QueryOf)):
         parameters, schemas = parameters_of(model)
@@ -147,7 +147,7 @@ def _add_query(document: dict[str, Any], route: APIRoute) -> None:
 
 
 def complete(described: dict[str, Any]) -> None:
-    """Adds to FastAPI's description what holds for every route: how it may refuse, headers, and examples."""
+    """Completes FastAPI's description with what holds for every route: errors, headers and examples."""
     schemas: dict[str, Any] = described["components"]["schemas"]
     for model in (Problem, InboundMessage):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -191,7 +191,7 @@ def _complete_operation(operation: dict[str, Any], schemas: dict[str, Any], *, r
 
 
 def _merge(responses: dict[str, Any], more: Responses) -> None:
-    """Adds examples of further codes to statuses that are described already."""
+    """Adds the examples of further codes to the responses already described."""
     for status, response in more.items():
         known = responses.setdefault(str(status), deepcopy(response))
         examples = known["content"].get(PROBLEM_TYPE, {}).get("examples", {})
@@ -202,7 +202,7 @@ def _merge(responses: dict[str, Any], more: Responses) -> None:
 
 
 def _value(schema: dict[str, Any], schemas: dict[str, Any]) -> JsonValue:
-    """An answer of a schema, made of the examples of its models; None where there are none."""
+    """An example of a schema, built from the examples of its models; None if there are none."""
     if "$ref" in schema:
         named = schemas[schema["$ref"].rpartition("/")[2]]
         if "examples" in named:

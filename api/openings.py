@@ -1,4 +1,4 @@
-"""Writing first: staff, or a program, begin a conversation with a guest."""
+"""Starting a conversation: staff or a program write first to a guest."""
 
 from typing import Annotated, Final
 from uuid import uuid4
@@ -33,11 +33,11 @@ from settings import Settings
 
 router = rest_router("/conversations", "conversations", {})
 NEEDS_TEMPLATE: Final = frozenset({"whatsapp"})
-"""Adapters that take free text only after the guest has written."""
+"""Adapters whose network accepts free text only after the guest has written."""
 
 
 class NewConversation(contracts.base.Body):
-    """The first message to a guest, who is named by `guestId` or by `recipientId`, an address on the channel."""
+    """The first message to a guest, named by `guestId` or by `recipientId` (an address on the channel)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -87,10 +87,10 @@ async def open_conversation(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Conversation:
-    """Begins a conversation, in state `new` until the guest answers; then the AI has it.
+    """Starts a conversation, in state `new` until the guest answers; then the AI takes over.
 
-    A guest who is in a conversation already is written to there: 409 `already_open` names it. One that is resolved
-    and still waits for a late word or a rating is opened again, as yours.
+    409 `already_open` names the conversation that the guest is in already; write there instead. A resolved one that
+    still waits for a late message or a rating is reopened and assigned to you.
     """
     require_property(session.staff, body.property_id)
     _check(state.settings, body)
@@ -133,7 +133,7 @@ def _check(settings: Settings, body: NewConversation) -> None:
 
 
 async def _contact(state: State, body: NewConversation) -> StoredContact | None:
-    """The contact as storage knows it; a recipient that nobody knows yet, or while storage is away, is None."""
+    """The contact as storage knows it. None for an unknown recipient, and while storage is away."""
     if body.guest_id is not None:
         found = await state.contacts.of_guest(body.guest_id, body.property_id, body.channel_type)
         if found is None:
@@ -149,7 +149,7 @@ async def _contact(state: State, body: NewConversation) -> StoredContact | None:
 
 
 async def _opted_out(state: State, body: NewConversation) -> bool:
-    """Whether somebody whose guest was erased had wanted no messages; while storage is away, the conversation asks."""
+    """Whether the recipient opted out before their guest was erased. While storage is away, the conversation checks."""
     key = state.conversations.contact_key(body.property_id, body.channel_type, body.recipient_id or "")
     try:
         return await state.contacts.has_opted_out(key)
@@ -158,7 +158,7 @@ async def _opted_out(state: State, body: NewConversation) -> bool:
 
 
 def _route(settings: Settings, body: NewConversation, contact: StoredContact | None) -> Route:
-    """The way that the guest's newest message came; for somebody new, the property's adapter for the channel."""
+    """The route of the guest's newest message or, for somebody new, the property's adapter for the channel."""
     if contact is not None and contact.route is not None:
         return contact.route
     if body.channel_type == "webchat":

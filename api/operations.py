@@ -1,4 +1,4 @@
-"""For who runs the gateway: is the process up, can it work, and how is it doing."""
+"""Endpoints for operators: health, readiness and metrics."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -32,10 +32,11 @@ class Health(Model):
 
 
 class Readiness(Model):
-    """Ready are we with Temporal or PostgreSQL: either takes what guests write. PostgreSQL has to be migrated, too.
+    """The process is ready with Temporal or a migrated PostgreSQL, since either accepts guest messages.
 
-    What is away is so for every process alike: to send requests elsewhere would help nobody. Without Redis we are only
-    slower. `hotelSystem` is optional: without it profiles of guests have no stays. It is left out where there is none.
+    Both would have to be away for every process alike, so sending requests elsewhere would not help. Without Redis
+    everything is only slower. `hotelSystem` is optional, and left out where none is configured: without it, guest
+    profiles have no stays.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"temporal": "ok", "postgres": "ok", "redis": "away"}]})

@@ -1,4 +1,4 @@
-"""What channels brought and nobody could read."""
+"""Quarantine: what came in by a channel and could not be parsed."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -38,7 +38,7 @@ READERS: Final[dict[str, ReadAgain]] = {
     **email.READERS,
     spool_rounds.ADAPTER: _hand_over_again,
 }
-"""By adapter, what takes an item in again and tells why it still cannot be read."""
+"""By adapter, the function that parses an item again. It returns why it still cannot, or None."""
 
 
 class QuarantinePage(Page[QuarantineItem]):
@@ -55,7 +55,7 @@ class QuarantineQuery(PageQuery):
 async def list_quarantine(
     session: ReadsQuarantine, state: GatewayState, query: Annotated[QuarantineQuery, Depends(QueryOf(QuarantineQuery))]
 ) -> QuarantinePage:
-    """What came to your properties, signed, and could not be understood; the newest first."""
+    """Signed messages to your properties that could not be parsed, newest first."""
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
@@ -76,9 +76,9 @@ async def list_quarantine(
 async def retry_quarantine(
     session: RetriesQuarantine, state: GatewayState, item_id: str, idempotency_key: IdempotencyKey = None
 ) -> QuarantineItem:
-    """Reads it as if it came now, after a mend of ours or of the settings. What it holds is handled once.
+    """Parses the item again, after a fix in the gateway or its settings. Its messages are handled only once.
 
-    `handledAt` is null where it still cannot be read, and `reason` says why.
+    `handledAt` stays null if it still cannot be parsed, and `reason` says why.
     """
     kept = await state.quarantine.get(known_id("quarantined item", item_id))
     if kept is None:

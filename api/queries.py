@@ -1,7 +1,7 @@
-"""What stands in the query of a list's address.
+"""Query parameters of lists.
 
-FastAPI can read it into a model too, but finds out at every request what each field is: that takes half as long again
-as to write a page of fifty conversations.
+FastAPI can read them into a model as well, but analyses every field at each request, which takes half as long as
+writing a page of fifty conversations.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Query = TypeVar("Query", bound=PageQuery)
 
 @dataclass(frozen=True, slots=True)
 class QueryOf(Generic[Query]):
-    """Gives a route its query as a model whose fields are single values; of a name that is repeated, the last one."""
+    """Gives a route its query as a model of single values. Of a repeated parameter the last one counts."""
 
     model: type[Query]
 
@@ -31,7 +31,7 @@ class QueryOf(Generic[Query]):
 
 
 def parameters_of(model: type[PageQuery]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The parameters of a query in OpenAPI, and the schemas that they refer to by their names."""
+    """The OpenAPI parameters of a query, and the schemas they refer to, by name."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     parameters = []
     for name, of_field in schema["properties"].items():

@@ -1,7 +1,7 @@
-"""Where what channels bring becomes durable: in its conversation, or in the spool while Temporal is away.
+"""Makes incoming messages durable: in their conversation, or in the spool while Temporal is away.
 
-What waits goes first: as long as anything does, all that comes is put behind it, so that a guest's messages keep their
-order, and nobody waits for a Temporal that does not answer but the first who find that out.
+The spool goes first: as long as anything waits in it, everything that comes in is queued behind it. So a guest's
+messages keep their order, and only the first requests wait for a Temporal that does not answer.
 """
 
 import asyncio
@@ -25,29 +25,29 @@ from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 
 FETCHED: Final = frozenset({"whatsapp", "twilio"})
-"""Adapters whose files stay with the provider until we fetch them."""
+"""Adapters whose files stay with the provider until we download them."""
 FIRST_TRY_SECONDS: Final = 4.0
-"""After which Temporal is away for who waits to be acknowledged: networks wait 10 to 15 s, and Twilio comes once."""
+"""How long a webhook waits for Temporal before it goes to the spool. Networks wait 10 to 15 s; Twilio tries once."""
 HAND_OVER_SECONDS: Final = 15.0
-"""The same for what waits in the spool; to connect to a Temporal that says nothing has no limit of its own."""
+"""The same for an item of the spool: connecting to a Temporal that never answers has no time limit of its own."""
 PUT_SECONDS: Final = 2.0
-"""After which PostgreSQL is away, where a guest's message waits for it."""
+"""How long a guest's message waits for PostgreSQL before it counts as away."""
 HEARD_SECONDS: Final = 0.03
-"""Within which every process has heard of what one of them put there; it is a few milliseconds."""
+"""Time for every process to hear of an item that one of them has added; it takes a few milliseconds."""
 PAUSE_SECONDS: Final = 0.5
-"""Between tries while something waits and cannot be handed over."""
+"""Pause between attempts while items wait that cannot be handed over."""
 FIRST_LOOK_SECONDS: Final = 0.5
-"""How long a process that starts does not serve yet."""
+"""How long a starting process waits to learn whether the spool is empty before it serves."""
 LOOK_SECONDS: Final = 5.0
-"""Between looks while nothing waits."""
+"""Pause between checks while the spool is empty."""
 TURN_SECONDS: Final = 30.0
-"""How long a process waits for its turn to hand over; one takes a second or two."""
+"""How long a process waits for its turn to hand over; a turn takes a second or two."""
 
 logger = logging.getLogger("gateway.api")
 
 
 class Spooling(Enum):
-    """What a process knows of the spool."""
+    """What a process knows about the spool."""
 
     UNKNOWN = auto()
     EMPTY = auto()
@@ -55,9 +55,9 @@ class Spooling(Enum):
 
 
 class Reception:
-    """Takes guests' messages and reports of failure. Raises Unavailable while Temporal and the spool are away.
+    """Takes in guest messages and failure reports. Raises Unavailable while both Temporal and the spool are away.
 
-    `run` hands over what waits, and knows whether anything does; without it all goes by way of the spool.
+    `run` empties the spool and keeps track of whether it is empty; unless it runs, everything goes through the spool.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Reception:
         self._rounds = Rounds(spool, quarantine, self.hand_over)
         self._known = Spooling.UNKNOWN
         self._added = 0
-        """How often something was: what is found meanwhile may be older."""
+        """Counts additions, to recognise a count of the spool that is already outdated."""
         self._news = asyncio.Event()
         self._looked = asyncio.Event()
         self._no_storage_until = 0.0
@@ -79,7 +79,7 @@ class Reception:
     async def receive(
         self, property_id: str, channel_type: ChannelType, message: GuestMessage, contact_key: str | None = None
     ) -> bool:
-        """Makes a guest's message durable; whether its conversation has it already.
+        """Makes a guest message durable. Returns whether its conversation has it already.
 
         With `contact_key` it goes to that contact's conversation, whoever sent it.
         """
@@ -89,13 +89,13 @@ class Reception:
         )
 
     async def delivery_failed(self, property_id: str, failure: DeliveryFailure) -> None:
-        """Makes durable that a message of ours did not arrive."""
+        """Makes a failure report on one of our messages durable."""
         await self._take(WaitingFailure(property_id=property_id, failure=failure))
 
     async def hand_over(self, waiting: Waiting, *, within: float = HAND_OVER_SECONDS) -> None:
-        """Gives a conversation what came for it, begun if need be. Raises Unavailable while Temporal is away.
+        """Hands an item to its conversation, which is started if need be. Raises Unavailable while Temporal is away.
 
-        One that did not answer `within` so many seconds may have it all the same: a conversation drops repeats.
+        If Temporal does not answer `within` these seconds it may have the item all the same; repeats are dropped.
         """
         try:
             async with asyncio.timeout(within):
@@ -128,7 +128,7 @@ class Reception:
         return True
 
     async def _is_put(self, waiting: Waiting) -> bool:
-        """Whether it is in the spool now. A storage that was away a moment ago is not waited for."""
+        """Puts an item in the spool; False if that failed. Storage that was away a moment ago is not tried."""
         if time.monotonic() < self._no_storage_until:
             return False
         try:
@@ -138,20 +138,20 @@ class Reception:
             self._no_storage_until = time.monotonic() + PUT_SECONDS
             return False
         self._note_added()
-        # The guest's next message may come to any process, but not before this one is acknowledged.
+        # The guest's next message may reach any process, but not before this one is acknowledged.
         await asyncio.sleep(HEARD_SECONDS)
         return True
 
     # --- what waits ------------------------------------------------------------------------------------------------
 
     async def first_look(self) -> None:
-        """Waits until it is known whether anything waits, or cannot be, but not for long."""
+        """Waits, but not for long, until it is known whether the spool is empty, or that this cannot be known."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await self._looked.wait()
 
     async def run(self) -> None:
-        """Hands over what waits, the oldest first, until it is cancelled."""
+        """Hands over waiting items, oldest first, until cancelled."""
         while True:
             try:
                 async with self._spool.watch(added=self._note_added, lost=self._note_lost) as watch:
@@ -179,7 +179,7 @@ class Reception:
     async def _look(self, watch: Watch) -> None:
         added = self._added
         self._news.clear()
-        self._tell(await self._spool.count())  # before a round, which takes as long as Temporal says nothing
+        self._tell(await self._spool.count())  # before a round, which may hang as long as Temporal does not answer
         self._no_storage_until = 0.0  # it has just answered
         moved = await self._hand_over_all(watch)
         left = await self._spool.count()
@@ -194,7 +194,7 @@ class Reception:
                 await self._news.wait()
 
     def _tell(self, left: int) -> None:
-        """By the metric always, in the log when something begins to wait and when nothing does any more."""
+        """Updates the metric, and logs when items begin to wait and when none are left."""
         SPOOLED.set(left)
         if bool(left) != self._has_waited:
             self._has_waited = bool(left)
@@ -204,7 +204,7 @@ class Reception:
                 logger.warning("nothing waits in the spool any more")
 
     async def _hand_over_all(self, watch: Watch) -> bool:
-        """One round, unless another process is at it; whether anything was handed over."""
+        """One round, unless another process is doing one. Returns whether anything was handed over."""
         mine = await watch.take_turn()
         try:
             if not (mine or self._waits_too_long()):
@@ -216,6 +216,6 @@ class Reception:
                 await watch.end_turn()
 
     def _waits_too_long(self) -> bool:
-        """A process that hangs in its turn is not waited for: that two go round at once harms no order."""
+        """Whether to stop waiting for a process that hangs in its turn. Two rounds at once do not break the order."""
         self._no_turn_since = self._no_turn_since or time.monotonic()
         return time.monotonic() - self._no_turn_since > TURN_SECONDS

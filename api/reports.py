@@ -1,4 +1,4 @@
-"""How conversations went, for who runs a hotel."""
+"""Reports on how conversations went, for those who run a hotel."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
@@ -19,7 +19,7 @@ from contracts.reports import ConversationReport, Grouping
 router = rest_router("/reports", "reports")
 LONGEST: Final = timedelta(days=366)
 USUAL: Final = timedelta(days=29)
-"""Before the last day, where no first day is given: thirty days in all."""
+"""How far back a report goes by default: thirty days, both ends included."""
 Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
 
 
@@ -36,7 +36,7 @@ class ConversationReportQuery(contracts.base.Body):
     by: Annotated[list[Grouping], Field(max_length=3, description="What to group by; nothing gives one sum.")] = []
 
     def days(self) -> tuple[date, date]:
-        """Raises Invalid for days in the wrong order, or too many."""
+        """The first and last day. Raises Invalid for days in the wrong order, or too many."""
         last = self.to_day or datetime.now(UTC).date()
         first = self.from_day or last - USUAL
         if first > last:
@@ -50,9 +50,9 @@ class ConversationReportQuery(contracts.base.Body):
 async def report_conversations(
     session: ReadsReports, state: GatewayState, query: Annotated[ConversationReportQuery, Query()]
 ) -> ConversationReport:
-    """Volumes, response and resolution times, the AI's share, promises kept and satisfaction, of your properties.
+    """Volumes, response and resolution times, the AI's share, kept service levels and satisfaction at your properties.
 
-    Days are in each property's time zone. Groups in which nothing happened are left out.
+    Days are in each property's time zone. Groups without any conversation are left out.
     """
     properties = session.staff.properties
     if query.property is not None:

@@ -1,7 +1,7 @@
-"""The two kinds of routers: of the REST interface, behind the gate, and of what is open to everybody.
+"""The two kinds of routers: of the REST API, behind the gate, and of public routes.
 
-Each names its whole path and is not included in another: FastAPI looks through included routers at every request, which
-takes as long as a short answer.
+Each router has its full path and is not included in another: FastAPI searches included routers at every request, which
+takes as long as a short response.
 """
 
 from typing import Final
@@ -13,16 +13,16 @@ from api.keys import BASE
 from api.openapi import SIGNED_IN, Responses, operation_id
 
 SIGNED: Final = "what comes in is signed by its channel"
-"""What protects a channel's webhooks."""
+"""Why a channel's webhooks may be public."""
 
 
 def rest_router(path: str, tag: str, responses: Responses = SIGNED_IN) -> APIRouter:
-    """A resource of the REST interface, `path` below its base. Each route asks for a permission of its own."""
+    """The router of one REST resource at `path` below the base path. Each route asks for its own permission."""
     return APIRouter(prefix=f"{BASE}{path}", tags=[tag], responses=responses, generate_unique_id_function=operation_id)
 
 
 def public_router(why: str, *, path: str = "", tag: str | None = None, in_schema: bool = True) -> APIRouter:
-    """Routes that need no session. `why` says what protects them, or that nothing must."""
+    """A router of routes without a session. `why` says what protects them instead, or why nothing needs to."""
     return APIRouter(
         prefix=path,
         tags=[tag] if tag is not None else [],

@@ -1,4 +1,4 @@
-"""What staff write to guests and to each other, and what they do about messages that did not arrive."""
+"""Messages and private notes of staff, and retrying or skipping messages that were not delivered."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ ClientMessageId = Annotated[
 
 
 class SendMessage(contracts.base.Body):
-    """A message to the guest, or a note that only staff see. It has content, attachments, a template or a draft."""
+    """A message to the guest, or a note that only staff see: with content, attachments, a template or a draft."""
 
     model_config = ConfigDict(json_schema_extra=SOMETHING_TO_SAY)
 
@@ -100,10 +100,10 @@ async def send_message(
     body: NewMessage,
     idempotency_key: IdempotencyKey = None,
 ) -> Message:
-    """Sends a message to the guest, or keeps a private note.
+    """Sends a message to the guest, or adds a private note.
 
-    A message takes the conversation over from the AI; a note changes nothing. After `outcome_unknown`, send it again
-    with the `clientMessageId` that the problem names: it is the same message then.
+    A message takes the conversation over from the AI; a note changes nothing. After `outcome_unknown`, repeat the
+    request with the `clientMessageId` from the error: the message is then sent only once.
     """
     if not (body.content.strip() or body.attachments or body.template or body.draft_id):
         raise Invalid("content: must not be empty without attachments, a template or a draft", field="content")
@@ -144,7 +144,7 @@ async def retry_message(
     message_id: str,
     idempotency_key: IdempotencyKey = None,
 ) -> Message:
-    """Sends at once what waits for its next try. What was not delivered is said again, as a new message."""
+    """Sends a waiting message at once. A message that failed for good is sent again as a new message."""
     return await _redeliver(state, session, conversation_id, message_id, idempotency_key, skip=False)
 
 
@@ -156,7 +156,7 @@ async def skip_message(
     message_id: str,
     idempotency_key: IdempotencyKey = None,
 ) -> Message:
-    """Gives up a message that its channel does not take, so that those behind it are sent."""
+    """Gives up a message that its channel does not accept, so that later ones are sent."""
     return await _redeliver(state, session, conversation_id, message_id, idempotency_key, skip=True)
 
 
@@ -178,7 +178,7 @@ async def _redeliver(
 
 
 async def check_files(state: State, property_id: str, attachments: Sequence[GivenAttachment]) -> None:
-    """Raises Invalid for a file of ours that is not the property's: its guest would be given a link to it."""
+    """Raises Invalid for a file of another property, to which the guest would otherwise get a link."""
     for place, each in enumerate(attachments):
         media_id = own_media_id(each.url)
         file = await state.media.find(media_id) if media_id is not None else None
@@ -188,14 +188,14 @@ async def check_files(state: State, property_id: str, attachments: Sequence[Give
 
 
 async def _mentions(state: State, property_id: str, body: SendMessage) -> list[str]:
-    """Whom a note names; while storage is away, nobody."""
+    """The staff whom a note mentions; nobody while storage is away."""
     if not body.private or "@" not in body.content:
         return []
     return await state.staff.mentioned(property_id, body.content)
 
 
 async def _note_after_the_end(state: State, note: Reply, refused: GatewayError) -> Message:
-    """Keeps a note on a conversation whose workflow has ended, in storage alone."""
+    """Adds a note to a conversation whose workflow has ended, in storage only."""
     kept = await state.stored.add_note(
         Message(
             id=note.message_id,

@@ -1,4 +1,4 @@
-"""Rounds through the spool: what waits is given to its conversations, each contact's in its order."""
+"""Rounds through the spool: hands waiting items to their conversations, in order for each contact."""
 
 import asyncio
 import logging
@@ -18,19 +18,19 @@ from contracts.spool import Waiting
 from contracts.unexpected import kinds_of
 
 ADAPTER: Final = "spool"
-"""Under which quarantine keeps what no conversation could be given."""
+"""The adapter name under which quarantine keeps items that no conversation could take."""
 AT_ONCE: Final = 16
-"""How many contacts are given what waits for them at once."""
+"""How many contacts are served at once."""
 
 WARNED: Final = 4096
 WARN_SECONDS: Final = 600.0
-"""How long nothing more is logged of a contact: rounds follow one another in half a second."""
+"""How long a contact is not logged again: rounds are only half a second apart."""
 
 logger = logging.getLogger("gateway.api")
 
 
 class Came(Enum):
-    """What came of giving a conversation what waited for it."""
+    """The outcome of handing an item over."""
 
     DONE = auto()
     REFUSED = auto()
@@ -38,7 +38,7 @@ class Came(Enum):
 
 
 class Rounds:
-    """`give` gives a conversation what waited for it, and raises Unavailable where Temporal does not take it."""
+    """`give` hands an item to its conversation, and raises Unavailable if Temporal does not take it."""
 
     def __init__(self, spool: Spool, quarantine: Quarantine, give: Callable[[Waiting], Awaitable[None]]) -> None:
         self._spool = spool
@@ -49,7 +49,7 @@ class Rounds:
         self._warned: TTLCache[str, None] = TTLCache(maxsize=WARNED, ttl=WARN_SECONDS)
 
     async def go(self) -> bool:
-        """One round: until a batch has brought something, or everything was tried. Whether anything was given."""
+        """One round, until a batch has handed something over or everything was tried. Returns whether anything was."""
         position, self._refused, self._away = 0, set(), False
         while not self._away and (batch := await self._spool.oldest(after=position, but=self._refused)):
             position = batch[-1].position
@@ -70,7 +70,7 @@ class Rounds:
             async with gate:
                 for each in by_contact[contact_key]:
                     came = Came.AWAY if self._away else await self._give_one(each)
-                    if came is not Came.DONE:  # nothing of this contact goes before what was refused
+                    if came is not Came.DONE:  # later items of this contact must not overtake the refused one
                         self._refused.add(contact_key)
                         self._away = self._away or came is Came.AWAY
                         return
@@ -80,7 +80,7 @@ class Rounds:
         return gone
 
     async def _give_one(self, spooled: Spooled) -> Came:
-        """What a conversation cannot be given through a fault of ours is staff's to see."""
+        """Hands one item over. If a bug of ours prevents that, the item goes to quarantine for staff to see."""
         if spooled.waiting is None:
             self._warn(spooled.contact_key, "it is a newer release's")
             return Came.REFUSED
@@ -91,7 +91,7 @@ class Rounds:
         except Unavailable as error:
             self._warn(spooled.contact_key, error.detail)
             return Came.REFUSED
-        except Exception as error:  # it must hold up nobody else
+        except Exception as error:  # it must not hold up other contacts
             log_unexpected(error)
             return await self._put_aside(spooled.waiting, kinds_of(error))
         return Came.DONE

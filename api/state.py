@@ -1,4 +1,4 @@
-"""What one api process holds; built once when it starts, found by every request and socket."""
+"""The shared state of an api process, built once at start and used by every request and socket."""
 
 import asyncio
 from collections.abc import Mapping
@@ -57,11 +57,11 @@ class State:
     hub: LiveHub
     live_stream: LiveStream
     conversations: Conversations
-    """The running conversations; what commands go to."""
+    """The running conversations, to which commands go."""
     reception: Reception
-    """Where what channels bring goes."""
+    """Takes in what channels bring."""
     stored: StoredConversations
-    """The projection of conversations; what lists and history come from."""
+    """The projection of conversations, from which lists and history are read."""
     contacts: Contacts
     guests: Guests
     merges: GuestMerges
@@ -69,7 +69,7 @@ class State:
     erasures: Erasures
     executions: Executions
     hotel: HotelSystem | None
-    """The hotel's own system, where the settings name one."""
+    """The hotel's own system, if one is configured."""
     tasks: Tasks
     """The projection of tasks."""
     running_tasks: RunningTasks
@@ -77,7 +77,7 @@ class State:
     quarantine: Quarantine
     reports: DeliveryReports
     figures: Reports
-    """What managers are told of how conversations went."""
+    """The figures behind managers' reports."""
     knowledge: Knowledge
     idempotency_keys: IdempotencyKeys
     staff: StaffAccounts
@@ -87,7 +87,7 @@ class State:
     sign_in: SignIn
     requests: Limit
     mails: Mapping[str, Limit]
-    """How many mails of one conversation may be answered, by property."""
+    """How many mails of one conversation are answered, by property."""
     publications: Publications
     media: MediaStore
     links: MediaLinks
@@ -99,7 +99,7 @@ class State:
     automations: StoredAutomations
     automation_runs: AutomationRuns
     migrated: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the schema is the newest."""
+    """Set once the database schema is up to date."""
 
 
 def state_of(connection: HTTPConnection) -> State:

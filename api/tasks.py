@@ -49,13 +49,13 @@ router = rest_router("/tasks", "tasks")
 ONE: Final = problems(NotFound, Unavailable)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The task's version.", "schema": {"type": "string"}}}
 KEYED_TASKS: Final = UUID("8f0d5f0c-2a3f-4f57-9b6e-6c1f0e9a7d42")
-"""Namespace of the task ids that are made from idempotency keys."""
+"""UUID namespace of task ids derived from idempotency keys."""
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,17})"')
 
 Title = Annotated[NotBlank, StringConstraints(max_length=200)]
 Description = Annotated[str, Field(max_length=4096)]
 Reference = Annotated[str, Field(min_length=1, max_length=255)]
-"""An id of something of ours; Temporal's visibility keeps no longer ones."""
+"""An id of ours. Temporal's visibility stores no longer ones."""
 
 
 class TaskPage(Page[Task]):
@@ -104,7 +104,7 @@ class TaskChanges(Changes):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A task that the caller may see. `degraded`: it comes from its workflow, because storage is away."""
+    """A task that the caller may see. `degraded`: it was read from its workflow because storage is away."""
 
     current: VersionedTask
     degraded: bool
@@ -122,9 +122,9 @@ async def list_tasks(
     query: Annotated[TaskQuery, Depends(QueryOf(TaskQuery))],
     response: Response,
 ) -> TaskPage:
-    """Tasks of your properties, the newest first.
+    """Tasks of your properties, newest first.
 
-    While storage is away the list holds those that are not done or cancelled, on one page.
+    While storage is away, the list holds only tasks that are not done or cancelled, on a single page.
     """
     properties = session.staff.properties
     if query.property is not None:
@@ -172,7 +172,7 @@ async def create_task(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Task:
-    """Gives the department something to do. Its workflow reminds of the due date, and tells managers when it passes."""
+    """Creates a task for a department. Staff are reminded before the due date; managers are told when it has passed."""
     require_property(session.staff, body.property_id)
     await _check_references(state, session, body)
     now = datetime.now(UTC)
@@ -206,7 +206,7 @@ async def update_task(
     response: Response,
     if_match: IfMatch = None,
 ) -> Task:
-    """Changes what is sent and leaves the rest. One that is done or cancelled can be opened again."""
+    """Changes only the fields that are sent. A task that is done or cancelled can be reopened."""
 
     async def read() -> VersionedTask:
         return (await _find(state, session, task_id)).current
@@ -228,9 +228,9 @@ async def update_task(
 
 
 async def _find(state: State, session: Session, task_id: str) -> Found:
-    """The task of an id, from storage or, where that is away or does not know it yet, from its workflow.
+    """A task by id, from storage or, if that is away or does not have it yet, from its workflow.
 
-    Raises NotFound for an unknown id and Forbidden for one of a property that the caller is not assigned to.
+    Raises NotFound for an unknown id and Forbidden if the caller has no access to its property.
     """
     stored, degraded = None, False
     try:
@@ -243,7 +243,7 @@ async def _find(state: State, session: Session, task_id: str) -> Found:
 
 
 async def _store(state: State, publication: TaskPublication) -> VersionedTask | None:
-    """Writes what lists show before the caller can ask for it; gives what storage has, where that is newer.
+    """Writes a task to storage, so that lists show it at once. Returns the version in storage if that is newer.
 
     While storage is away, the workflow writes it later.
     """
@@ -254,7 +254,7 @@ async def _store(state: State, publication: TaskPublication) -> VersionedTask | 
 
 
 def _versions(if_match: str | None) -> list[int] | None:
-    """The versions that `If-Match` allows; None where it allows any."""
+    """The versions that `If-Match` allows; None if it allows any."""
     if if_match is None or if_match.strip() == "*":
         return None
     tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
@@ -262,7 +262,7 @@ def _versions(if_match: str | None) -> list[int] | None:
 
 
 async def _check_references(state: State, session: Session, task: NewTask) -> None:
-    """Raises Invalid for a reference to what is not there or belongs to another property."""
+    """Raises Invalid for a reference to something that does not exist or belongs to another property."""
     if task.conversation_id is not None:
         try:
             found = await find_conversation(state, session, task.conversation_id)
@@ -280,7 +280,7 @@ async def _check_references(state: State, session: Session, task: NewTask) -> No
 
 
 async def _check_assignee(state: State, property_id: str, staff_id: str) -> None:
-    """Raises Invalid for who does not work at the property. While storage is away an id is taken as it is."""
+    """Raises Invalid for somebody who does not work at the property. While storage is away, any id is accepted."""
     with suppress(StorageAway):
         account = await state.staff.get(staff_id)
         if account is None or account.disabled or property_id not in account.staff.properties:

@@ -1,4 +1,4 @@
-"""Programs of the hotel's that are told what happens: who they are, whether they work, what came of each event."""
+"""Outgoing webhooks: managing the endpoints that are told of events, and reading their deliveries."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final
@@ -62,7 +62,7 @@ class WebhookEndpointChanges(Changes):
 
 
 class WebhookEndpointWithSecret(WebhookEndpoint):
-    """`secret` is shown this once; signatures are checked with it."""
+    """An endpoint with its signing `secret`, which is shown only this once."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ENDPOINT_WITH_SECRET]})
 
@@ -86,7 +86,7 @@ class DeliveryQuery(PageQuery):
 
 
 class TestData(Model):
-    """What a test event tells."""
+    """The data of a test event."""
 
     property_id: str
     endpoint_id: str
@@ -112,7 +112,7 @@ NewEndpoint = Annotated[
 async def list_webhook_endpoints(
     session: ReadsWebhooks, state: GatewayState, query: Annotated[EndpointQuery, Depends(QueryOf(EndpointQuery))]
 ) -> WebhookEndpointPage:
-    """Endpoints of your properties, the newest first."""
+    """Endpoints of your properties, newest first."""
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
@@ -134,7 +134,7 @@ async def create_webhook_endpoint(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> WebhookEndpointWithSecret:
-    """It is told what happens from now on, in order, signed by the Standard Webhooks specification."""
+    """Adds an endpoint. It gets all events from now on, in order, signed by the Standard Webhooks specification."""
     require_property(session.staff, body.property_id)
     check_url(body.url, allow_private=state.settings.webhooks.allow_private)
     now = datetime.now(UTC)
@@ -172,7 +172,7 @@ async def update_webhook_endpoint(
     response: Response,
     if_match: IfMatch = None,
 ) -> WebhookEndpoint:
-    """Changes what is sent and leaves the rest. One that is enabled again goes on from where it stopped."""
+    """Changes only the fields that are sent. A re-enabled endpoint continues where it stopped."""
     await _find(state, session, endpoint_id)
     changes = body.sent()
     skip_missed = changes.pop("skip_missed", False)
@@ -192,7 +192,7 @@ async def update_webhook_endpoint(
     "/{endpoint_id}", summary="Delete a webhook endpoint", status_code=204, responses=ONE | problems(Unavailable)
 )
 async def delete_webhook_endpoint(session: WritesWebhooks, state: GatewayState, endpoint_id: str) -> None:
-    """It is told nothing any more."""
+    """Deletes the endpoint: it gets no more events."""
     await _find(state, session, endpoint_id)
     await state.webhook_endpoints.delete(endpoint_id)
     await state.webhook_deliveries.wake(endpoint_id)
@@ -202,7 +202,7 @@ async def delete_webhook_endpoint(session: WritesWebhooks, state: GatewayState, 
 async def rotate_webhook_secret(
     session: WritesWebhooks, state: GatewayState, endpoint_id: str
 ) -> WebhookEndpointWithSecret:
-    """Both secrets sign until the old one ends, a day later by default (`webhooks.secretOverlap`)."""
+    """Creates a new secret. Both sign until the old one expires, a day later by default (`webhooks.secretOverlap`)."""
     await _find(state, session, endpoint_id)
     overlap = timedelta(milliseconds=state.settings.webhooks.secret_overlap)
     endpoint, secret = await state.webhook_endpoints.rotate(endpoint_id, overlap=overlap)
@@ -211,7 +211,7 @@ async def rotate_webhook_secret(
 
 @router.post("/{endpoint_id}/test", summary="Try a webhook endpoint", responses=ONE | problems(Unavailable))
 async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, endpoint_id: str) -> WebhookDelivery:
-    """Sends one `webhook.test` now and tells what came of it. Where it works, what waits is sent at once, too."""
+    """Sends a `webhook.test` event now and returns the result. If it works, waiting events are sent at once, too."""
     await _find(state, session, endpoint_id)
     target = await state.webhook_endpoints.target(endpoint_id)
     if target is None:
@@ -233,7 +233,7 @@ async def list_webhook_deliveries(
     endpoint_id: str,
     query: Annotated[DeliveryQuery, Depends(QueryOf(DeliveryQuery))],
 ) -> WebhookDeliveryPage:
-    """Events that were sent or are tried, the newest first, of the last 30 days."""
+    """Deliveries of the last 30 days, sent or still being tried, newest first."""
     await _find(state, session, endpoint_id)
     after = query.position(TimePosition)
     page = await state.webhook_endpoints.deliveries(endpoint_id, state=query.state, limit=query.limit, after=after)

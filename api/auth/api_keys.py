@@ -1,4 +1,4 @@
-"""The keys of programs, for who hands them out."""
+"""API keys: the routes by which administrators create, list and revoke them."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -53,7 +53,7 @@ class NewApiKey(contracts.base.Body):
 
 
 class MadeApiKey(ApiKey):
-    """A key with its text, which stands in `key` this once and is kept nowhere."""
+    """A new key. Its secret text, `key`, is shown only this once and stored nowhere."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [MADE_API_KEY]})
 
@@ -68,7 +68,7 @@ class ApiKeyPage(Page[ApiKey]):
 async def list_api_keys(
     session: ManagesApiKeys, state: GatewayState, query: Annotated[PageQuery, Depends(QueryOf(PageQuery))]
 ) -> ApiKeyPage:
-    """Keys that reach one of your properties, the newest first; revoked ones stay listed."""
+    """API keys with access to any of your properties, newest first. Revoked keys stay listed."""
     page = await state.api_keys.list(session.staff.properties, limit=query.limit, after=query.position(TimePosition))
     return ApiKeyPage(items=page.items, next_cursor=cursor_of(page.end))
 
@@ -88,8 +88,10 @@ async def create_api_key(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> MadeApiKey:
-    """A program sends `key` as `Authorization: Bearer gw_…`. Where the answer was lost before
-    it could be kept, asking again under its `Idempotency-Key` gives the same key a new text, and the one before ends.
+    """Creates a key, which a program sends as `Authorization: Bearer gw_…`.
+
+    If the response was lost, repeating the request with the same `Idempotency-Key` gives the key a new secret text; the
+    previous text stops working.
     """
     require_properties(session.staff, body.properties)
     made, text = await state.api_keys.create(
@@ -110,7 +112,7 @@ async def create_api_key(
     "/{key_id}", summary="Revoke an API key", status_code=status.HTTP_204_NO_CONTENT, responses=problems(NotFound)
 )
 async def revoke_api_key(session: ManagesApiKeys, state: GatewayState, key_id: str) -> Response:
-    """Ends a key at once, sockets that it opened included. Repeating it changes nothing."""
+    """Revokes a key at once and closes the sockets it opened. Repeating it changes nothing."""
     ending = await state.api_keys.revoke(
         known_id("API key", key_id), lambda key: require_properties(session.staff, key.properties)
     )

@@ -1,4 +1,4 @@
-"""Who may do what: one table from permission to roles. What is not in it is denied."""
+"""Who may do what: one table from permission to roles. Anything not in it is denied."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Public:
-    """Marks, as a dependency, a route that needs no session. `why` says what protects it, or that nothing must."""
+    """A dependency that marks a route as public. `why` says what protects it instead, or why nothing needs to."""
 
     why: str
 
@@ -77,12 +77,12 @@ def permissions_of(role: Role) -> list[Permission]:
 
 
 def manages(staff: Staff) -> bool:
-    """Whether somebody sees what is for managers."""
+    """Whether somebody sees what only managers see."""
     return staff.role in ("manager", "admin")
 
 
 def may(session: Session, permission: Permission) -> bool:
-    """Whether the role has the permission and, of an API key, its scopes hold it."""
+    """Whether the role has the permission and, for an API key, its scopes include it."""
     in_scope = session.scopes is None or permission in session.scopes
     return in_scope and session.staff.role in ALLOWED.get(permission, frozenset())
 

@@ -33,7 +33,7 @@ class Credentials(contracts.base.Body):
 
 
 class Access(Model):
-    """`accessToken` goes into `Authorization: Bearer …`. The session ends at `expiresAt` unless it is used before."""
+    """Send `accessToken` as `Authorization: Bearer …`. Unless it is used before, the session ends at `expiresAt`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ACCESS]})
 
@@ -57,14 +57,14 @@ async def login(
         Body(openapi_examples={"demo": {"value": {"email": "agent@seaview.demo", "password": "seaview"}}}),
     ],
 ) -> Access:
-    """Opens a session of 12 hours at the most. Ten failures in 15 minutes for an e-mail from one address are enough."""
+    """Opens a session of at most 12 hours. Refused after ten failures in 15 minutes for one e-mail and IP address."""
     response.headers["Cache-Control"] = "no-store"
     return _access(await state.sign_in.by_password(body.email, body.password, _address(request)))
 
 
 @router.post("/refresh", summary="Renew the session", responses=SIGNED_IN)
 async def refresh(session: SignedIn, state: GatewayState) -> Access:
-    """A token with what you may do by now. The session's last end, 12 hours after signing in, stays where it was."""
+    """A new token with your current permissions. The session still ends 12 hours after signing in."""
     return _access(await state.sign_in.again(session))
 
 
@@ -74,7 +74,7 @@ async def logout(
     state: GatewayState,
     everywhere: Annotated[bool, Query(alias="all", description="End all your sessions, wherever they are.")] = False,
 ) -> Response:
-    """Ends the session at once, its sockets included."""
+    """Ends the session at once and closes its sockets."""
     if everywhere:
         await state.sessions.end_all(session.staff.id)
     await state.sessions.end(session.id, session.ends_at)
@@ -105,13 +105,13 @@ async def change_password(
         ),
     ],
 ) -> Response:
-    """Ends all your sessions but this one. Failures count as those of signing in."""
+    """Changes your password and ends all your other sessions. Wrong passwords count as failed sign-ins."""
     await state.sign_in.change_password(session, body.current_password, body.new_password, _address(request))
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
 class Profile(Staff):
-    """You, and which kinds of notifications you want by e-mail as well; `mailKinds` is null while storage is away."""
+    """You, and the kinds of notifications you also get by e-mail. `mailKinds` is null while storage is away."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [PROFILE]})
 
@@ -136,7 +136,10 @@ async def change_me(
     state: GatewayState,
     body: Annotated[Wishes, Body(openapi_examples={"mails": {"value": {"mailKinds": ["escalation", "mention"]}}})],
 ) -> Profile:
-    """The mails hold nothing of a guest's; they leave by your property's mail server, where it has one."""
+    """Chooses which notifications you also get by e-mail. The mails contain no guest data.
+
+    They are sent through your property's mail server, if it has one.
+    """
     if (kinds := body.sent().get("mail_kinds")) is not None:
         await state.staff.wish_mails(session.staff.id, list(dict.fromkeys(kinds)))
     return await _profile(session, state)

@@ -1,4 +1,4 @@
-"""From an access token, or an API key, to the session it stands for; REST and sockets ask here."""
+"""Finds the session that an access token or API key stands for, for both REST and sockets."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Session:
     """A member of staff who is signed in, or a program with its key.
 
-    `expires_at` is when the session ends unless it is used again, `ends_at` when it ends in any case. `scopes` are what
-    a key is for; a person has none and may do all that their role may.
+    `expires_at` is when the session ends unless it is used again, `ends_at` when it ends in any case. `scopes` limit an
+    API key; a person has none and may do everything their role allows.
     """
 
     id: str
@@ -35,11 +35,11 @@ class Session:
 
 
 async def authenticate(state: "State", token: str) -> Session:
-    """The session of an access token, renewed if little of it is left, or of an API key.
+    """The session of an access token (renewed if it is about to expire) or of an API key.
 
-    Raises Unauthenticated if the token is not ours, or its session has ended, and StorageAway where it is a key that
-    nobody can look up now. A socket asks again when the session's
-    `expires_at` has come, and is told of an earlier end by `state.sessions.watch(session.id)`.
+    Raises Unauthenticated if the token is not ours or its session has ended, and StorageAway for a key that cannot be
+    looked up now. A socket asks again at the session's `expires_at`, and learns of an earlier end through
+    `state.sessions.watch(session.id)`.
     """
     if token.startswith(PREFIX):
         return await _of_key(state, token)

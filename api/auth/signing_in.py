@@ -1,4 +1,4 @@
-"""Signing in: an e-mail address and a password for a session and its access token."""
+"""Signing in with an e-mail address and a password, which gives a session and its access token."""
 
 import asyncio
 import hashlib
@@ -19,19 +19,19 @@ from contracts.problems import BadCredentials, StorageAway, TooManyRequests, Una
 from contracts.staff import Staff
 
 SESSION_LASTS: Final = timedelta(hours=12)
-"""How long a session may last in all, however often it is used."""
+"""How long a session lasts at most, however often it is used."""
 FAILURES: Final = 10
-"""Most wrong passwords for one account from one address."""
+"""How many wrong passwords one account may have from one IP address."""
 FAILURES_OF_ACCOUNT: Final = 50
 FAILURES_OF_ADDRESS: Final = 100
 FAILURE_WINDOW_SECONDS: Final = 15 * 60
 VERIFICATIONS_AT_ONCE: Final = 4
-"""A password hash is made to take memory and time, so few are computed at once."""
+"""Password hashing takes memory and time by design, so only a few run at once."""
 
 
 @cache
 def _nobodys_hash() -> str:
-    """Verified in place of an account that does not exist, so that it takes as long to refuse."""
+    """A hash to verify against when the account does not exist, so that refusing takes just as long."""
     return PASSWORDS.hash(uuid4().hex)
 
 
@@ -43,9 +43,9 @@ class SignedIn:
 
 
 class Failures:
-    """Counts wrong passwords for an account from an address, and for either alone.
+    """Counts wrong passwords per account and IP address together, and for each of the two alone.
 
-    So neither many addresses nor many accounts give somebody more guesses.
+    So nobody gains guesses by using many addresses or trying many accounts.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -57,7 +57,7 @@ class Failures:
         self._address = limit("sign-ins-of-address", FAILURES_OF_ADDRESS)
 
     async def refuse_guessing(self, email: str, address: str) -> None:
-        """Raises TooManyRequests where there were too many."""
+        """Raises TooManyRequests after too many failures."""
         quotas = await asyncio.gather(*(limit.look(caller) for limit, caller in self._counted(email, address)))
         if waits := [quota.reset_seconds for quota in quotas if quota.exceeded]:
             raise TooManyRequests("Too many failed sign-ins; try again later", retryAfter=max(waits))
@@ -66,7 +66,7 @@ class Failures:
         await asyncio.gather(*(limit.take(caller) for limit, caller in self._counted(email, address)))
 
     def _counted(self, email: str, address: str) -> list[tuple[Limit, str]]:
-        """Each limit with whom it counts, in a form that does not tell who that is."""
+        """Each limit with the hashed key that it counts."""
         account = normal_email(email)
         return [
             (self._both, _digest(f"{account}\n{address}")),
@@ -109,7 +109,7 @@ class SignIn:
         return SignedIn(self._tokens.sign(claims), lease.expires_at, account.staff)
 
     async def again(self, session: Session) -> SignedIn:
-        """Renews a session, with what the member of staff may do by now; its end stays where it was."""
+        """Renews a session with the person's current permissions. Its final end stays the same."""
         staff = await self._current(session.staff)
         lease = await self._sessions.renew(session.id, session.ends_at)
         claims = Claims.of(
@@ -122,10 +122,10 @@ class SignIn:
         return SignedIn(self._tokens.sign(claims), lease.expires_at, staff)
 
     async def change_password(self, session: Session, current: str, new: str, address: str) -> None:
-        """Gives somebody a new password for their present one, and ends their other sessions.
+        """Replaces somebody's password and ends their other sessions.
 
-        Raises BadCredentials where the present one is wrong, TooManyRequests after too many such, and Invalid for a new
-        one that is too short.
+        Raises BadCredentials if the current password is wrong, TooManyRequests after too many wrong ones, and Invalid
+        if the new one is too short.
         """
         known = await self._accounts.get(session.staff.id)
         email = known.member.email if known is not None else session.staff.email

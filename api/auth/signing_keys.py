@@ -1,4 +1,4 @@
-"""The keys that sign our tokens: each token names its key, one of them signs, and all that are set are accepted."""
+"""The keys of our tokens. One key signs new tokens; each token names its key, and all configured keys are accepted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from settings import Security, SettingsError
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "gateway"
 MAIN: Final = "main"
-"""The id of the key that `security.jwtSecret` is."""
+"""The id of the key set as `security.jwtSecret`."""
 LEAST_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """Signs with one key; reads what any of them signed, by one algorithm."""
+    """Signs with one key and reads tokens signed by any of them, with a single algorithm."""
 
     keys: Mapping[str, str] = field(repr=False)
     signs: str
 
     @classmethod
     def from_settings(cls, security: Security) -> Self:
-        """Raises SettingsError where the key that is to sign is not set, or a key is too short to be safe."""
+        """Raises SettingsError if the signing key is not set, or any key is too short to be safe."""
         keys = {key_id: secret.get_secret_value() for key_id, secret in security.jwt_keys.items()}
         if security.jwt_secret is not None:
             keys[MAIN] = security.jwt_secret.get_secret_value()
@@ -40,12 +40,12 @@ class SigningKeys:
         return cls(keys, security.jwt_key_id)
 
     def sign(self, claims: Mapping[str, object], *, audience: str) -> str:
-        """A token with these claims for one audience. `exp` is for the claims to say."""
+        """A token with these claims for one audience. The caller puts `exp` among the claims."""
         payload = {**claims, "iss": ISSUER, "aud": audience}
         return jwt.encode(payload, self.keys[self.signs], algorithm=ALGORITHM, headers={"kid": self.signs})
 
     def read(self, token: str, *, audience: str, required: Sequence[str]) -> dict[str, Any]:
-        """The claims of a token of ours for this audience. Raises jwt.InvalidTokenError for any other."""
+        """The claims of one of our tokens for this audience. Raises jwt.InvalidTokenError for any other token."""
         key = self.keys.get(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
             raise jwt.InvalidTokenError("no key of ours")

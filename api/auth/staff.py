@@ -1,4 +1,4 @@
-"""The people who work here, for who manages them."""
+"""Managing the people who work here."""
 
 from typing import Annotated, Any, Final
 
@@ -24,7 +24,7 @@ router = rest_router("/staff", "staff")
 ONE: Final = problems(NotFound)
 VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The person's version.", "schema": {"type": "string"}}}
 BY_OTHERS: Final = ("role", "properties", "disabled")
-"""What nobody changes of themselves, so that no property loses its last administrator by a slip."""
+"""Fields that nobody may change on their own account, so that no property loses its last administrator by accident."""
 
 Email = Annotated[
     str,
@@ -71,7 +71,7 @@ class StaffQuery(PageQuery):
 async def list_staff(
     session: ReadsStaff, state: GatewayState, query: Annotated[StaffQuery, Depends(QueryOf(StaffQuery))]
 ) -> StaffPage:
-    """Who works at one of your properties, the newest first."""
+    """Everybody who works at one of your properties, newest first."""
     properties = session.staff.properties
     if query.property is not None:
         require_property(session.staff, query.property)
@@ -110,7 +110,7 @@ async def add_staff(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> StaffMember:
-    """They sign in with this address and password, and may choose another password themselves."""
+    """Adds a person, who signs in with this address and password and may change the password later."""
     require_properties(session.staff, body.properties)
     added = await state.staff.add(
         **body.model_dump(by_alias=False), staff_id=keyed(session, "new staff", idempotency_key)
@@ -139,8 +139,10 @@ async def update_staff(
     response: Response,
     if_match: IfMatch = None,
 ) -> StaffMember:
-    """Changes what is sent and leaves the rest. Another role, properties or password, and disabling, end every session
-    of theirs at once. Only who works at your properties alone can be changed by you.
+    """Changes only the fields that are sent.
+
+    Changing the role, properties or password, or disabling the account, ends all of the person's sessions at once. You
+    can only change people who work at no properties but yours.
     """
     changes = body.sent()
     require_properties(session.staff, changes.get("properties", []))

@@ -1,4 +1,4 @@
-"""Access tokens: signed JWTs that name a session and carry what is known of its member of staff."""
+"""Access tokens: signed JWTs that name a session and describe the member of staff."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,11 +14,11 @@ from contracts.staff import Staff, StaffRole
 
 AUDIENCE: Final = "gateway-staff"
 KEPT: Final = 4096
-"""How many tokens are remembered as ours: a signature stays right, and to verify it is a tenth of a short request."""
+"""How many verified tokens are cached: verifying a signature takes a tenth of a short request."""
 
 
 class Claims(Model):
-    """What a token says. `recorded` is false where Redis was away when the session began."""
+    """What a token says. `recorded` is false if Redis was away when the session began."""
 
     sub: Annotated[str, Field(min_length=1)]
     sid: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -60,7 +60,7 @@ class Tokens:
         return self.keys.sign(claims.model_dump(), audience=AUDIENCE)
 
     def read(self, token: str) -> Claims:
-        """What a token of ours says. Raises Unauthenticated for any other, and for one past its end."""
+        """The claims of one of our tokens. Raises Unauthenticated for any other, and for one that has expired."""
         try:
             claims = self._verified(token)
         except jwt.ExpiredSignatureError:

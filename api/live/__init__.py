@@ -1,1 +1,1 @@
-"""Live: sockets, and the property logs that they follow."""
+"""Live updates: sockets, and the property logs they follow."""

@@ -1,4 +1,4 @@
-"""Files that guests of the web chat bring: uploaded first, then named in a message."""
+"""Uploads of web chat guests: a file is uploaded first and then named in a message."""
 
 from typing import Annotated, Final
 
@@ -36,7 +36,7 @@ async def upload_chat_media(
     ],
     file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
 ) -> Attachment:
-    """Gives the attachment whose `id` a `send_message` of the same chat may name; its link works for a while."""
+    """Uploads a file. A `send_message` of the same chat may name the returned `id`; the link expires."""
     if property_id not in state.settings.properties:
         raise NotFound("There is no such property")
     origins = [
@@ -45,7 +45,7 @@ async def upload_chat_media(
     ]
     if not may_open(request, origins):
         raise Forbidden("This origin may not upload files")
-    if (origin := request.headers.get("origin")) is not None:  # a refusal, too, is for the page to read
+    if (origin := request.headers.get("origin")) is not None:  # the page must be able to read a refusal, too
         request.scope[HEADERS_KEY].update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
     visitor = VisitorTokens(state.tokens.keys).visitor(token, property_id)
     if not visitor.known:

@@ -1,7 +1,6 @@
-"""One socket: frames in one by one, frames out by a bounded queue, and the one place that closes it.
+"""One socket: handles incoming frames one by one, queues outgoing ones, and is the only place that closes it.
 
-While nothing happens on a socket no task belongs to it: what comes in starts one, and so does what cannot be written
-at once.
+An idle socket has no task. An incoming frame starts one, and so does a frame that cannot be written at once.
 """
 
 import asyncio
@@ -23,22 +22,22 @@ from contracts.frames import ClientFrame, CloseCode, FrameId, ServerFrame, Serve
 from contracts.problems import GatewayError, Invalid, Malformed, StorageAway
 
 QUEUE: Final = 1000
-"""Most frames that wait for a reader; one that lags further behind is closed and comes back by its cursor."""
+"""How many frames may wait for a slow reader. One that lags further is closed, and reconnects with its cursor."""
 READ_AHEAD: Final = 8
-"""Frames of a client that are read while an earlier one is handled."""
+"""How many frames of a client are read ahead while an earlier one is handled."""
 AUTH_SECONDS: Final = 5.0
-"""How long a new socket has to say whose it is."""
+"""How long a new socket has to send its `auth` frame."""
 STORAGE_RETRY: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
 UNEXPECTED: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
-"""The close codes of the protocol itself for a server that failed, and for one that cannot serve now."""
+"""WebSocket's own close codes for a server error, and for a server that cannot serve now."""
 GONE: Final = (OSError, WebSocketDisconnect)
-"""What sending raises once the client is gone."""
+"""Errors that sending raises once the client is gone."""
 
 
 class Ended(Exception):
-    """The socket is over. It is closed with `code`, after an `error` frame where there is a problem to tell."""
+    """Ends the socket: it is closed with `code`, after an `error` frame if there is a problem to report."""
 
     def __init__(self, code: int, reason: str, problem: GatewayError | None = None) -> None:
         super().__init__(reason)
@@ -48,48 +47,48 @@ class Ended(Exception):
 
 
 class _Left(Exception):
-    """The client closed the socket, or is gone."""
+    """The client closed the socket or is gone."""
 
 
 class Wire(Protocol):
-    """What carries the frames of one socket."""
+    """The transport of one socket."""
 
     def write_now(self, frame: Rendered) -> bool:
-        """Writes a frame unless it would have to wait; False where it would, or the socket is closed."""
+        """Writes a frame if that needs no waiting. False if it does, or the socket is closed."""
 
     async def send_frame(self, frame: Rendered) -> None:
-        """Sends a frame, waiting for a slow reader. Raises one of GONE once there is none."""
+        """Sends a frame, waiting for a slow reader. Raises one of GONE if the client is gone."""
 
     async def close(self, code: int, reason: str) -> None:
-        """Closes the socket with a code. Raises one of GONE where it is closed already."""
+        """Closes the socket with a code. Raises one of GONE if it is closed already."""
 
     def resume(self) -> None:
-        """Reads on."""
+        """Resumes reading."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Starts a task that the server waits for before it stops."""
+        """Starts a task that the server awaits before it stops."""
 
 
 class Served(Protocol):
-    """Who speaks on a socket."""
+    """The application behind a socket: a guest's or a member of staff's."""
 
     async def handle(self, frame: ClientFrame) -> None:
-        """Does what a frame says. Raises Ended where that ends the socket."""
+        """Handles a frame. Raises Ended to end the socket."""
 
     def closed(self) -> None:
-        """Learns that the socket is over."""
+        """Called when the socket is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A frame that waits to be sent. One `in_order` may not overtake what is still to be read from storage."""
+    """A frame waiting to be sent. An `in_order` one must not overtake what is still to be read from storage."""
 
     frame: Rendered
     in_order: bool
 
 
 class Connection:
-    """An accepted socket. Nothing here that sends waits."""
+    """An accepted socket. Methods that send never wait."""
 
     __slots__ = (
         "_at_end",
@@ -117,7 +116,7 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
 
     def start(self, opening: Callable[[], Awaitable[Served]]) -> None:
-        """Runs `opening`, which finds who speaks here, and lets them handle what comes after."""
+        """Runs `opening`, which authenticates the client, and passes later frames to what it returns."""
 
         async def opened() -> None:
             served = await opening()
@@ -128,18 +127,18 @@ class Connection:
         self._handling = self._wire.spawn(self._watched(opened))
 
     def at_end(self, then: Callable[[], None]) -> None:
-        """Has `then` called when the socket is over; at once where it is already."""
+        """Calls `then` when the socket is over, or at once if it already is."""
         if self.over and self._closing is not None and self._closing.done():
             then()
         else:
             self._at_end.append(then)
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does something for this socket beside what it handles."""
+        """Runs something for this socket beside the handling of frames."""
         self._wire.spawn(self._watched(work))
 
     async def closed(self) -> None:
-        """Waits until the socket is over and everybody knows."""
+        """Waits until the socket is over and everybody has been told."""
         if self._closing is not None:
             await asyncio.wait([self._closing])
 
@@ -165,24 +164,24 @@ class Connection:
         self.send(error_frame(problem, frame_id))
 
     def replay(self, replay: Replay) -> None:
-        """Sends what the replay reads, before anything in order that is sent after this call."""
+        """Sends the frames of a replay before any in-order frame sent after this call."""
         if not self.over:
             self._waiting.append(replay)
             self._send_soon()
 
     def abandon(self) -> None:
-        """Closes the socket because this server cannot serve it now."""
+        """Closes the socket because this server cannot serve it at the moment."""
         self.end(Ended(TRY_AGAIN_LATER, "reconnect with your last cursor"))
 
     def end(self, ending: Ended) -> None:
-        """Closes the socket soon, whatever still waits."""
+        """Closes the socket soon, whatever is still queued."""
         if not self.over:
             self._closing = self._wire.spawn(self._close(ending))
 
     # --- in --------------------------------------------------------------------------------------------------------
 
     def take(self, message: Message) -> None:
-        """Takes what the server says of the socket: a frame, or that the client is gone."""
+        """Takes an event from the server: a frame, or that the client is gone."""
         if message["type"] == "websocket.disconnect":
             self._leave()
             return
@@ -197,7 +196,7 @@ class Connection:
             self._came.set_result(None)
 
     async def receive_auth(self) -> ClientFrame:
-        """The `auth` frame that a socket begins with. Raises Ended where it does not come in time."""
+        """The `auth` frame, which must come first. Raises Ended if it does not come in time."""
         try:
             async with asyncio.timeout(AUTH_SECONDS):
                 frame = await self._first()
@@ -240,19 +239,19 @@ class Connection:
     # --- running ---------------------------------------------------------------------------------------------------
 
     async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does what has to do with this socket; the socket ends where that says so, or goes wrong."""
+        """Runs work for this socket, and ends the socket if the work says so or fails."""
         try:
             await work()
         except Ended as ending:
             self.end(ending)
         except (_Left, *GONE):
             self._leave()
-        except Exception as error:  # nobody else would hear of it
+        except Exception as error:  # nobody else would notice it
             log_unexpected(error)
             self.end(Ended(UNEXPECTED, "something unexpected happened"))
 
     def _leave(self) -> None:
-        """The client is gone: what they said is still done, and nothing more is sent."""
+        """The client is gone: frames that it sent are still handled, and nothing more is sent."""
         if not self.over:
             self._closing = self._wire.spawn(self._close(None))
         if self._came is not None and not self._came.done():
@@ -311,7 +310,7 @@ class Connection:
             self._more = None
 
     async def _overtake(self, more: asyncio.Event) -> Never:
-        """Sends what needs no storage past what waits for it."""
+        """Sends frames that need no storage ahead of those that wait for it."""
         while True:
             free = [item for item in self._waiting if isinstance(item, _Frame) and not item.in_order]
             for item in free:
@@ -322,7 +321,7 @@ class Connection:
 
 
 def error_frame(problem: GatewayError, frame_id: str | None) -> ServerFrame:
-    """`messageId` is there where the message may have been sent all the same: sent again under it, it is sent once."""
+    """An error frame. It has a `messageId` if the message may have gone out: repeating it under that id is safe."""
     message_id = problem.members.get("clientMessageId")
     payload = ServerPayload(
         code=problem.code,
@@ -334,7 +333,7 @@ def error_frame(problem: GatewayError, frame_id: str | None) -> ServerFrame:
 
 
 def refusal(error: ValidationError) -> GatewayError:
-    """What to tell the sender of something that is not what it should be. The value itself is not repeated."""
+    """The error for invalid input. The value itself is not repeated."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid" or not first["loc"]:
         return Malformed(f"A frame is a JSON object: {first['msg']}")
@@ -347,7 +346,7 @@ class _Identified(Model):
 
 
 def _parse(text: str | None) -> ClientFrame:
-    """A client's frame. Raises Malformed where it is no JSON text, Invalid where it is no frame."""
+    """Parses a client's frame. Raises Malformed if it is not JSON text, Invalid if it is not a frame."""
     if text is None:
         raise Malformed("Frames are JSON in text messages")
     try:
@@ -357,7 +356,7 @@ def _parse(text: str | None) -> ClientFrame:
 
 
 def _id_of(text: str | None) -> str | None:
-    """The id of a frame that could not be read, so that its sender knows which one it was."""
+    """The id of a frame that could not be parsed, so that its sender knows which one it was."""
     try:
         return _Identified.model_validate_json(text or "").id
     except ValidationError:

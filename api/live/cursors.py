@@ -12,7 +12,7 @@ def encode(property_id: str, position: int) -> str:
 
 
 def decode(cursor: str, property_id: str) -> int | None:
-    """The position, or None for what is no cursor of this property's log."""
+    """The position of a cursor; None if it is not one of this property's log."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):

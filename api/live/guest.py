@@ -24,10 +24,10 @@ from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, To
 
 
 async def serve_guest(connection: Connection, state: State, property_id: str, caller: str) -> "GuestSocket":
-    """Lets one visitor in.
+    """Authenticates one visitor and opens their socket.
 
-    Raises Ended where there is no such property, where the visitor is not who they say, and where too many come new
-    from one address: each could begin a conversation.
+    Raises Ended for an unknown property, an invalid identity, and too many new visitors from one IP address, each of
+    whom could start a conversation.
     """
     if property_id not in state.settings.properties:
         raise Ended(CloseCode.FORBIDDEN, "no such property", Forbidden("There is no such property"))
@@ -45,7 +45,7 @@ async def serve_guest(connection: Connection, state: State, property_id: str, ca
 
 
 def _visitor(state: State, tokens: VisitorTokens, hello: ClientFrame, property_id: str) -> Visitor:
-    """Whom the hotel's page vouches for, else whom the browser's token names. Raises Ended where that is not right."""
+    """The visitor whom the hotel's page vouches for, else the one of the browser's token. Raises Ended if invalid."""
     identity = hello.payload.identity
     if identity is None:
         return tokens.visitor(hello.payload.token, property_id)
@@ -82,7 +82,7 @@ class GuestSocket:
         self._connection.at_end(partial(self._state.hub.close, tail))
         subscription = Subscription("guest", self, contact_key=self._contact_key)
         await tail.ready.wait()
-        # Nothing waits from here on, so that all that happens after the session frame is told.
+        # No awaits from here on, so that everything that happens after the session frame is sent.
         self._connection.send(ServerFrame(type="session", id=hello.id, payload=payload))
         tail.join(subscription)
         self._connection.at_end(partial(tail.leave, subscription))
@@ -198,7 +198,7 @@ class GuestSocket:
             self._show_thinking()
 
     def _show_thinking(self) -> None:
-        """Shows that the AI writes, no longer than an answer can take."""
+        """Shows the guest that the AI is writing, at most for as long as an answer can take."""
         self._stop_thinking()
         self._connection.send(_thinking(typing=True))
         seconds = self._state.settings.routing.ai_timeout / 1000
@@ -210,14 +210,14 @@ class GuestSocket:
             self._thinking = None
 
     async def _uploaded(self, media_ids: list[str]) -> list[Attachment]:
-        """The files that a guest has uploaded before. Raises Invalid for one that is not there."""
+        """The files that a guest has uploaded. Raises Invalid for an unknown one."""
         found = [await self._state.media.find(each) if MEDIA_ID.fullmatch(each) else None for each in media_ids]
         if any(file is None or file.refused is not None or file.property_id != self._property_id for file in found):
             raise Invalid("attachments: must be ids of files uploaded to this chat", field="attachments")
         return [file.attachment for file in found if file is not None]
 
     async def _mark(self, frame: ClientFrame) -> None:
-        """What the guest's page has shown, or the guest has seen, of what the hotel wrote."""
+        """Records that the guest's page has shown (delivered) or the guest has read messages of the hotel."""
         if frame.payload.message_id is None or self._conversation_id is None:
             raise Invalid("messageId: must name a message of this conversation", field="messageId")
         quota = await self._state.requests.take(f"marks:{self._visitor.id}")
@@ -253,7 +253,7 @@ def _thinking(*, typing: bool) -> ServerFrame:
 
 
 def _said(content: str | None, attachments: list[str]) -> str:
-    """What a guest says. Raises Invalid where it is empty without files, or over-long."""
+    """A guest's text. Raises Invalid if it is too long, or empty without files."""
     content = content or ""
     if not content.strip() and not attachments:
         raise Invalid("content: must not be empty", field="content")
@@ -263,5 +263,5 @@ def _said(content: str | None, attachments: list[str]) -> str:
 
 
 def guest_message_id(visitor_id: str, frame_id: str, content: str) -> str:
-    """The same message sent again has the same id; another content under the same frame id has not."""
+    """A message id that repeats have in common; other content under the same frame id gets another."""
     return hashlib.sha256("\x1f".join((visitor_id, frame_id, content)).encode()).hexdigest()[:32]

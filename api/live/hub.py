@@ -1,4 +1,4 @@
-"""The live side of one api process: the properties it follows and the sockets it holds."""
+"""The live part of one api process: the properties it follows and the sockets it holds."""
 
 import asyncio
 import logging
@@ -30,12 +30,12 @@ class _Followed:
 
 
 class LiveHub:
-    """Follows each property that somebody is connected to, by one tail, for as long as somebody is."""
+    """Keeps one tail for each property that has connected sockets."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.log = Log(database)
         self._links = MediaLinks(settings)
-        # A read of a stream waits for entries, so its connection must allow for more than that.
+        # Stream reads block until entries come, so the connection's timeout must be longer than that.
         patient = settings.redis.model_copy(update={"timeout": settings.redis.timeout + BLOCK})
         self._redis = open_redis(patient)
         self.presence = Presence(self._redis)
@@ -45,7 +45,7 @@ class LiveHub:
         self._followed: dict[str, _Followed] = {}
 
     def admit(self, audience: Audience) -> Callable[[], None]:
-        """Counts a socket until what is given back is called. Raises Ended where there is no room for it."""
+        """Counts a socket until the returned function is called. Raises Ended if there is no room for it."""
         if self._connections >= self._most:
             raise Ended(CloseCode.FULL, "full; try again shortly")
         self._connections += 1
@@ -57,7 +57,7 @@ class LiveHub:
         WS_CONNECTIONS.labels(audience).dec()
 
     def open(self, property_id: str) -> Tail:
-        """The tail of a property, for one who gives it back by `close`. Its `ready` is to be awaited before use."""
+        """The tail of a property, to be given back with `close`. Await its `ready` before using it."""
         followed = self._followed.get(property_id)
         if followed is None:
             tail = Tail(property_id, self.log, self._redis, self._links, self.presence)
@@ -77,7 +77,7 @@ class LiveHub:
             followed.task.cancel()
 
     async def stop(self) -> None:
-        """Follows nothing any more."""
+        """Stops following all properties."""
         self.standing.stop()
         tasks = [followed.task for followed in self._followed.values()]
         self._followed.clear()
@@ -87,7 +87,7 @@ class LiveHub:
         await self._redis.aclose()
 
     def _check(self, tail: Tail, ended: asyncio.Task[None]) -> None:
-        """A tail that broke must not leave sockets that look alive; they come back to a new one."""
+        """Closes the sockets of a tail that failed: they would look alive. Reconnecting gets them a new one."""
         error = None if ended.cancelled() else ended.exception()
         if error is not None:
             del self._followed[tail.property_id]

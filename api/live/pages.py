@@ -1,4 +1,4 @@
-"""The two plain pages: the guest's chat at `/` and the staff's desk at `/staff`."""
+"""The two static pages: the guest chat at `/` and the staff page at `/staff`."""
 
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ router = public_router("a page; what it shows it asks for itself", in_schema=Fal
 
 @router.get("/")
 async def chat(state: GatewayState, property: str | None = None) -> Response:
-    """The guest's chat with a property; without a name, with the first there is."""
+    """The guest chat of a property, by default of the first one."""
     if property is None and state.settings.properties:
         first = next(iter(state.settings.properties))
         return RedirectResponse(f"/?{urlencode({'property': first})}", headers=HEADERS)

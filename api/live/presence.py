@@ -1,6 +1,6 @@
-"""Telling all processes who looks at a conversation.
+"""Sharing between processes who is viewing a conversation.
 
-What Redis forgets is said again, and what a dead process left there goes by itself.
+Entries are renewed, so Redis may lose them, and they expire, so a dead process leaves none behind.
 """
 
 import time
@@ -16,13 +16,13 @@ from contracts.events import LogEntry, Viewer, viewers_key
 from contracts.names import contact_key_of
 
 REFRESH: Final = 20.0
-"""Seconds between looks at who looks."""
+"""Seconds between renewals."""
 LASTS: Final = 50.0
-"""Seconds that somebody counts as looking unless their process says so again."""
+"""Seconds after which a viewer expires unless their process renews them."""
 
 
 class Presence:
-    """Who looks by sockets of this process."""
+    """The viewers connected to this process."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -31,7 +31,7 @@ class Presence:
         self._own: dict[str, set[Viewer]] = {}
 
     async def begin(self, property_id: str, viewer: Viewer) -> LogEntry | None:
-        """Says that somebody looks; gives the entry where Redis is away and only this process can know."""
+        """Announces a viewer. While Redis is away, returns the entry, which only this process can tell its sockets."""
         self._own.setdefault(property_id, set()).add(viewer)
         return await self._say(property_id, viewer, looking=True)
 
@@ -43,7 +43,7 @@ class Presence:
         return await self._say(property_id, viewer, looking=False)
 
     async def all(self, property_id: str) -> list[Viewer] | None:
-        """Everybody who looks, in whatever process, this one's renewed; None while Redis is away."""
+        """All viewers in all processes, after renewing this one's; None while Redis is away."""
         key, now = viewers_key(property_id), time.time()
         own = {viewer.model_dump_json(): now + LASTS for viewer in self._own.get(property_id, ())}
         try:
@@ -89,5 +89,5 @@ def _viewers(members: Sequence[str]) -> list[Viewer]:
         try:
             viewers.append(Viewer.model_validate_json(member))
         except ValidationError:
-            continue  # a newer version's
+            continue  # of a newer release
     return viewers

@@ -1,4 +1,4 @@
-"""The sockets' protocol under uvicorn, with this product's close codes."""
+"""uvicorn's WebSocket protocol with our close codes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,21 +17,21 @@ from contracts.frames import CloseCode
 from settings import Websocket
 
 LINGER = 15.0
-"""Seconds that a closed socket has to take what was sent to it, the close frame last."""
+"""Seconds that a closing socket has to take what was sent to it, including the close frame."""
 FRAME_BYTES = 64 * 1024
-"""Most bytes of a client's frame."""
+"""The largest client frame, in bytes."""
 
 KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept: longer than proxies do, whose requests our closing first would break."""
+"""Seconds that an idle connection is kept: longer than proxies keep it, or their requests would meet a closed one."""
 
 OWN = "gateway.protocol"
-"""Where the protocol of a socket stands among its scope's extensions."""
+"""The scope extension that holds a socket's protocol."""
 SWITCHING_PROTOCOLS = 101
 
 
 @dataclass(frozen=True, slots=True)
 class _Passing:
-    """Stands in for the queue of a socket whose events are taken at once."""
+    """Replaces the queue of a socket whose events are handled at once."""
 
     take: Callable[[Message], None]
 
@@ -40,9 +40,9 @@ class _Passing:
 
 
 class LiveProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, but a missed pong and a slow reader are told by our codes and cannot hold a socket open.
+    """uvicorn's protocol, but a missed pong or a slow reader gets our close codes and cannot keep a socket open.
 
-    A socket that is detached needs no ASGI call that runs as long as it does, nor what that holds in memory.
+    A detached socket needs no ASGI call that runs as long as it does, which saves the memory of one.
     """
 
     _detached = False
@@ -53,7 +53,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             cast(dict[str, Any], self.scope["extensions"])[OWN] = self
 
     def detach(self, take: Callable[[Message], None]) -> None:
-        """Gives `take` all that comes from now on, and forgets the request."""
+        """Passes all later events to `take`, and forgets the request."""
         waiting, self.queue = self.queue, cast(Any, _Passing(take))
         self._detached = True
         del self.scope, self.request, self.response
@@ -66,10 +66,10 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             await self.app(self.scope, self.receive, self.send)
         except ClientDisconnected:
             pass
-        except Exception as error:  # the application has ended; its socket must, too
+        except Exception as error:  # the application has ended, so its socket must too
             log_unexpected(error)
         if not self._detached:
-            self.send_500_response()  # does nothing where it was answered
+            self.send_500_response()  # does nothing if it was answered
             if self.close_timer is None:
                 self.transport.close()
 
@@ -115,13 +115,13 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             raise ClientDisconnected
         if message["type"] == "websocket.close" and self.handshake_complete:
-            self.writable.set()  # a reader that takes nothing must not hold its own close frame back
+            self.writable.set()  # a reader that takes nothing must not hold back its own close frame
             self.loop.call_later(LINGER, self.transport.abort)
         await super().send(message)
 
 
 def protocol_of(scope: Scope) -> LiveProtocol | None:
-    """The protocol of a socket; None where it comes from another server."""
+    """The protocol of a socket; None under another server than uvicorn."""
     protocol = scope.get("extensions", {}).get(OWN)
     return protocol if isinstance(protocol, LiveProtocol) else None
 
@@ -136,7 +136,7 @@ class ProtocolOptions(TypedDict):
 
 
 def protocol_options(settings: Websocket) -> ProtocolOptions:
-    """What uvicorn is to be started with."""
+    """The options to start uvicorn with."""
     return {
         "ws": LiveProtocol,
         "ws_ping_interval": settings.ping_interval / 1000,

@@ -1,4 +1,4 @@
-"""What a socket is sent from storage before it goes on live."""
+"""What a socket is sent from storage before live updates begin."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from contracts.frames import ServerFrame, ServerPayload
 from contracts.problems import StorageAway
 
 HISTORY = 100
-"""Most messages that a guest's page is sent of the conversation it reloads."""
+"""How many messages a guest's page gets when it reloads a conversation."""
 
 
 class Replay(Protocol):
-    """Frames from storage. Interrupted by StorageAway, `pages` goes on where it was when it is called again."""
+    """Frames from storage. After StorageAway, calling `pages` again continues where it stopped."""
 
     def pages(self) -> AsyncIterator[list[Rendered]]: ...
 
 
 @dataclass
 class Missed:
-    """What happened between `after` and the start of a subscription; `resync` where that cannot be told.
+    """What happened between `after` and the start of a subscription; a `resync` frame if that is not known any more.
 
-    What the listener gets for the sake of `others` is not sent again.
+    What the listener gets through its `others` subscriptions is not sent again.
     """
 
     tail: Tail
@@ -82,7 +82,7 @@ class History:
 
 
 def _start(tail: Tail, subscription: Subscription) -> int:
-    """The position after which a subscription is told live. Raises StorageAway until storage has said."""
+    """The position after which a subscription gets live updates. Raises StorageAway until storage has told it."""
     start = tail.origin if subscription.start is None else subscription.start
     if start is None:
         raise StorageAway("PostgreSQL does not answer; try again shortly")

@@ -39,7 +39,7 @@ async def _serve(
     serve: Callable[[Connection, State], Awaitable[Served]],
     origins: Sequence[str] = (),
 ) -> None:
-    """Accepts before it refuses, because only then the client learns why."""
+    """Accepts a socket before refusing it, because only then does the client learn why."""
     state = state_of(websocket)
     welcome = may_open(websocket, [*state.settings.websocket.allowed_origins, *origins])
     await websocket.accept()
@@ -62,7 +62,7 @@ async def _serve(
 
 
 class _AnyServer:
-    """The wire of a socket under any ASGI server."""
+    """The transport of a socket under any ASGI server."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -78,7 +78,7 @@ class _AnyServer:
         await self._websocket.close(code, reason)
 
     def resume(self) -> None:
-        """Reading does not pause here."""
+        """Does nothing: reading never pauses here."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -88,7 +88,7 @@ class _AnyServer:
 
 
 def may_open(websocket: HTTPConnection, allowed: list[str]) -> bool:
-    """Browsers send the origin of the page; our own and the allowed ones may. Programs send none."""
+    """Whether the origin may open a socket: our own, an allowed one, or none, since only browsers send one."""
     origin = websocket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True

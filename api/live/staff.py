@@ -1,4 +1,4 @@
-"""The staff socket: what happens at the properties of one person, and what they say."""
+"""The staff socket: subscriptions, messages and presence of one person."""
 
 import asyncio
 import uuid
@@ -27,16 +27,16 @@ from contracts.names import contact_key_of
 from contracts.problems import GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
 
 SUBSCRIPTIONS: Final = 200
-"""Most subscriptions of one socket."""
+"""How many subscriptions one socket may have."""
 NEEDED: Final = {"task_update": Permission.READ_TASKS, "notification": Permission.READ_NOTIFICATIONS}
-"""What it takes to be told of what is not of a conversation."""
+"""The permissions needed for frames that are not about a conversation."""
 
 Key = tuple[str, str | None, ChannelType | None]
-"""What a subscription is for: a property, one conversation or all, one channel or all."""
+"""A subscription's subject: the property, a conversation or None for all, a channel or None for all."""
 
 
 async def serve_staff(connection: Connection, state: State) -> "StaffSocket":
-    """Lets one person in, until the socket or their session ends. Raises Ended where there is no session."""
+    """Authenticates one person; their socket lasts until it or their session ends. Raises Ended without a session."""
     hello = await connection.receive_auth()
     token = hello.payload.token or ""
     try:
@@ -66,7 +66,7 @@ class StaffSocket:
         self._typing = TypingPace()
         self._id = uuid.uuid4().hex
         self._looks: dict[str, tuple[str, Viewer]] = {}
-        """By conversation that the person looks at: its property, and what others are told."""
+        """By id of a conversation that the person is viewing: its property, and what others are told."""
         self._next_check: asyncio.TimerHandle | None = None
 
     def closed(self) -> None:
@@ -81,7 +81,7 @@ class StaffSocket:
     # --- what the person is told -----------------------------------------------------------------------------------
 
     def tell(self, telling: Telling) -> None:
-        """Passes an entry on once, however many subscriptions want it, and nobody's own typing to themselves."""
+        """Sends an entry once, however many subscriptions want it, but never somebody's own typing."""
         entry = telling.entry
         if telling is self._last_told or entry.type not in self._told_types:
             return
@@ -107,7 +107,7 @@ class StaffSocket:
         )
 
     async def watch_session(self) -> None:
-        """Closes the socket when the session ends, by signing out anywhere or by its time."""
+        """Closes the socket when the session ends, by signing out anywhere or by expiring."""
         self._connection.at_end(self._state.sessions.watch(self._session.id, self._end_session))
         self._connection.at_end(self._state.hub.standing.watch(self._session.staff, self._end_session))
         await self._check_session()
@@ -121,7 +121,7 @@ class StaffSocket:
         except StorageAway:
             self.abandon()
             return
-        # A second more, so that looking does not itself renew what is about to end.
+        # A second later, so that checking does not itself renew a session that is about to end.
         left = self._session.expires_at - datetime.now(UTC) + timedelta(seconds=1)
         self._next_check = asyncio.get_running_loop().call_later(left.total_seconds(), self._check_soon)
 
@@ -132,7 +132,7 @@ class StaffSocket:
         self._connection.end(Ended(CloseCode.SESSION_ENDED, "the session has ended"))
 
     async def _keep_session(self) -> None:
-        """What a person does on the socket renews their session as a request does."""
+        """Renews the session, as a request would, because the person is active on the socket."""
         threshold = timedelta(seconds=self._state.settings.session.renewal_threshold)
         if self._session.expires_at - datetime.now(UTC) < threshold:
             self._go_on_with(await authenticate(self._state, self._token))
@@ -159,14 +159,14 @@ class StaffSocket:
             self._connection.send_problem(problem, frame.id)
 
     async def _subscribe(self, frame: ClientFrame) -> None:
-        """Joins what the frame names, and then sends what was missed `after` its cursor."""
+        """Subscribes to what the frame names, then sends what was missed since its cursor `after`."""
         require_permission(self._session, Permission.READ_CONVERSATIONS)
         keys = await self._keys(frame.payload)
         if len(self._subscriptions.keys() | keys) > SUBSCRIPTIONS:
             raise Invalid(f"A socket has at most {SUBSCRIPTIONS} subscriptions; unsubscribe from some first")
         for property_id, _, _ in keys:
             await self._tail(property_id).ready.wait()
-        # From here on nothing waits, so that nothing is told between what was missed and what is live.
+        # No awaits from here on, so that nothing falls between what was missed and what is live.
         for key in keys:
             self._join(key)
         after = frame.payload.after
@@ -181,7 +181,7 @@ class StaffSocket:
         await self._look_at(keys)
 
     async def _look_at(self, keys: list[Key]) -> None:
-        """Lets everybody know who looks at the conversations that are subscribed to by themselves; programs do not."""
+        """Announces the person as a viewer of individually subscribed conversations. Programs are not announced."""
         if self._session.staff.role == "service":
             return
         for property_id, conversation_id, _ in keys:
@@ -192,7 +192,7 @@ class StaffSocket:
                 self._tell_here(property_id, await self._state.hub.presence.begin(property_id, viewer))
 
     async def _look_away(self) -> None:
-        """Lets everybody know that the person looks no more at what is not subscribed to any more."""
+        """Announces that the person no longer views conversations without a subscription."""
         subscribed = {conversation_id for _, conversation_id, _ in self._subscriptions}
         for conversation_id in [each for each in self._looks if each not in subscribed]:
             property_id, viewer = self._looks.pop(conversation_id)
@@ -203,7 +203,7 @@ class StaffSocket:
             self._tails[property_id].tell_unstored(entry)
 
     async def _unsubscribe(self, frame: ClientFrame) -> None:
-        """Leaves every subscription that fits what the frame names; without a name, all."""
+        """Ends every subscription that matches what the frame names; without a name, all."""
         wanted = frame.payload
         for key in list(self._subscriptions):
             asked = (wanted.property_id, wanted.conversation_id, wanted.channel)
@@ -213,7 +213,7 @@ class StaffSocket:
         await self._look_away()
 
     async def _send_message(self, frame: ClientFrame) -> None:
-        """The same command as by REST."""
+        """Sends a message by the same command as REST."""
         payload, staff = frame.payload, self._session.staff
         require_permission(self._session, Permission.WRITE_CONVERSATIONS)
         quota = await self._state.requests.take(f"staff:{staff.id}")
@@ -259,7 +259,7 @@ class StaffSocket:
     # --- subscriptions ---------------------------------------------------------------------------------------------
 
     async def _keys(self, wanted: ClientPayload) -> list[Key]:
-        """What a `subscribe` names: a conversation, a property, or without either everything the person may see."""
+        """The subjects of a `subscribe`: a conversation, a property, or everything the person may see."""
         if wanted.conversation_id is not None:
             conversation = await self._conversation(wanted.conversation_id)
             if wanted.property_id not in (None, conversation.property_id):
@@ -271,13 +271,13 @@ class StaffSocket:
         return [(property_id, None, wanted.channel) for property_id in self._session.staff.properties]
 
     async def _conversation(self, conversation_id: str | None) -> Conversation:
-        """A conversation of a property of this person. Raises NotFound and Forbidden."""
+        """A conversation that this person may see. Raises NotFound or Forbidden."""
         if conversation_id is None:
             raise Invalid("conversationId: say which conversation", field="conversationId")
         return (await find_conversation(self._state, self._session, conversation_id)).conversation
 
     def _tail(self, property_id: str) -> Tail:
-        """The tail of a property, held until the socket ends."""
+        """The tail of a property, kept until the socket ends."""
         if property_id not in self._tails:
             self._tails[property_id] = self._state.hub.open(property_id)
         return self._tails[property_id]
@@ -297,7 +297,7 @@ class StaffSocket:
             self._tails[key[0]].leave(subscription)
 
     def _others(self, key: Key) -> list[Subscription]:
-        """The other subscriptions to something of the same property."""
+        """The other subscriptions to the same property."""
         return [each for other, each in self._subscriptions.items() if other[0] == key[0] and other != key]
 
     def _cursor(self, key: Key) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether those who listen may still do what their tokens say: one look for all of them, every two seconds."""
+"""Checks every two seconds, for all sockets at once, that people may still do what their tokens say."""
 
 import asyncio
 from collections import defaultdict
@@ -14,7 +14,7 @@ from contracts.problems import StorageAway
 from contracts.staff import Staff
 
 LOOK: Final = 2.0
-"""Seconds between looks. Who ends a session is heard at once; this finds what nobody could tell."""
+"""Seconds between checks. An ended session is announced at once; this finds changes that nobody could announce."""
 BATCH: Final = 500
 
 
@@ -31,14 +31,14 @@ class StandingWatch:
         self._looking: asyncio.Task[None] | None = None
 
     async def stands(self, staff: Staff) -> bool:
-        """Whether somebody may do what their token says; taken for granted while storage is away."""
+        """Whether somebody may still do what their token says; assumed so while storage is away."""
         with suppress(StorageAway):
             standing = (await standings(self._database, [staff.id])).get(staff.id)
             return standing is None or standing.allows(staff)
         return True
 
     def watch(self, staff: Staff, changed: Callable[[], None]) -> Callable[[], None]:
-        """Has `changed` called once somebody may do more or less than they could. What is given back ends the watch."""
+        """Calls `changed` once somebody's permissions change. Calling the returned function ends the watch."""
         watched = _Watched(staff, changed)
         self._watched[staff.id].add(watched)
         if self._looking is None:

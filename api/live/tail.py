@@ -1,7 +1,7 @@
-"""Following one property: every entry of its log once and in order, as soon as it is known.
+"""Following one property's log: delivers every entry once, in order, and as soon as it is known.
 
-Redis brings entries at once, PostgreSQL says what there is. An entry that the stream brings out of turn waits until
-the one before it is there; the log's head is looked at every two seconds, and sooner where something is missing.
+Redis brings entries at once; PostgreSQL is the authority. An entry that the stream brings out of order waits for those
+before it. The log's head is read every two seconds, and sooner if an entry is missing.
 """
 
 import asyncio
@@ -31,44 +31,45 @@ from contracts.staff import Staff
 StreamEntry = tuple[str, dict[str, str]]
 
 POLL = 2.0
-"""Seconds between looks at the log's head."""
+"""Seconds between reads of the log's head."""
 GRACE = 0.02
-"""Seconds that a missing entry has to arrive by the stream before it is looked up."""
+"""Seconds that a missing entry has to arrive by the stream before it is read from the log."""
 RETRY = 0.5
-"""Seconds to wait after PostgreSQL or Redis did not answer."""
+"""Seconds before PostgreSQL or Redis is tried again after a failure."""
 BLOCK = 1000
-"""Milliseconds that one read of the stream waits."""
+"""Milliseconds that one read of the stream blocks."""
 BATCH = 100
 PAGE = 500
 AHEAD = 1000
-"""Most entries held until the ones before them are there."""
+"""How many entries are held while earlier ones are missing."""
 AT_ONCE = 1000
-"""About how many frames are written before others get their turn."""
+"""About how many frames are written before other tasks get their turn."""
 TYPING = 6.0
-"""Seconds after which somebody who was typing has stopped, unless they are heard of again."""
+"""Seconds after which somebody counts as having stopped typing, unless it is announced again."""
 TOLD = 5000
-"""Most entries remembered as told before they were stored."""
+"""How many entries are remembered that were told before they were stored."""
 
 
 class Listener(Protocol):
-    """The socket behind a subscription. None of its methods waits."""
+    """The socket behind a subscription. None of its methods wait."""
 
     def tell(self, telling: Telling) -> None:
-        """Takes an entry that the subscription wants."""
+        """Receives an entry that matches the subscription."""
 
     def notice(self, frame: Rendered) -> None:
-        """Takes a frame that stands outside the log."""
+        """Receives a frame that is not part of the log."""
 
     def abandon(self) -> None:
-        """Learns that it will be told nothing more."""
+        """Called when no more entries will come."""
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """What one socket wants to be told of a property.
+    """What one socket wants to know of a property.
 
-    `start` is the position after which it is told live; None until storage was there to say. `since` is the one after
-    which its listener gets all that it wants, from storage or live. `joined` counts in what the tail has told.
+    `start` is the position after which it gets live entries; None until storage has told it. `since` is the position
+    after which its listener gets everything it wants, from storage or live. `joined` is the tail's count of told
+    entries when it subscribed.
     """
 
     audience: Audience
@@ -80,10 +81,10 @@ class Subscription:
     since: int | None = None
     joined: int = 0
     staff: Staff | None = None
-    """Who listens, where that is one of staff; some notifications are not for everyone."""
+    """Who listens, for staff: some notifications are not for everyone."""
 
     def gets(self, entry: LogEntry) -> bool:
-        """Whether its listener is sent a stored entry for its sake."""
+        """Whether this subscription has its listener sent a stored entry."""
         return (
             entry.position is not None and self.since is not None and entry.position > self.since and self.wants(entry)
         )
@@ -98,7 +99,7 @@ class Subscription:
 
 
 class Tail:
-    """One property as this process follows it, and who listens."""
+    """One property as this process follows it, with its subscriptions."""
 
     def __init__(self, property_id: str, log: Log, redis: Redis, links: MediaLinks, presence: Presence) -> None:
         self.property_id = property_id
@@ -107,9 +108,9 @@ class Tail:
         self.position: int | None = None
         """The last position told; None until storage has answered."""
         self.origin: int | None = None
-        """The position that telling began after."""
+        """The position after which this tail began."""
         self.live = True
-        """Whether Redis answers: then entries come at once, and by the next look at the log otherwise."""
+        """Whether Redis answers. If so entries come at once, otherwise with the next read of the log."""
         self.ready = asyncio.Event()
         self.over = False
         self._redis = redis
@@ -124,7 +125,7 @@ class Tail:
         self._typing: dict[tuple[str | None, str, str | None], asyncio.TimerHandle] = {}
 
     def join(self, subscription: Subscription) -> None:
-        """Tells the subscription everything after the position that it is given here."""
+        """Adds a subscription, which is told everything after the current position."""
         subscription.start = subscription.since = self.position
         subscription.joined = self._count
         self._listeners[subscription.contact_key].add(subscription)
@@ -136,38 +137,38 @@ class Tail:
     def leave(self, subscription: Subscription) -> None:
         listeners = self._listeners[subscription.contact_key]
         listeners.discard(subscription)
-        if not listeners:  # or a property would remember every guest who ever wrote
+        if not listeners:  # otherwise a property would remember every guest who ever wrote
             del self._listeners[subscription.contact_key]
 
     def abandon(self) -> None:
-        """Lets everybody know that this tail tells nothing any more, those who wait for it included."""
+        """Tells all subscriptions, and everybody waiting for `ready`, that this tail has ended."""
         self.ready.set()
         self.over = True
         for subscription in self._everybody():
             subscription.listener.abandon()
 
     def tell_unstored(self, entry: LogEntry) -> None:
-        """Tells what Redis could not carry to who listens in this process."""
+        """Tells this process's listeners of an entry that Redis could not carry."""
         self._take(entry)
 
     def viewers(self, subscription: Subscription) -> list[Telling]:
-        """Who looks at what the subscription is for, as it begins."""
+        """The current viewers of what the subscription is for, to send when it begins."""
         told = [self._viewers_of(conversation_id) for conversation_id in self._viewing.everywhere()]
         return [telling for telling in told if subscription.wants(telling.entry)]
 
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
-        """Whether the subscription was told of a stored entry before, when it was not stored yet."""
+        """Whether the subscription was already told of a stored entry before it was stored."""
         return self._told_unstored(entry, subscription.audience) > subscription.joined
 
     def _told_unstored(self, entry: LogEntry, audience: Audience) -> int:
-        """When, by the count of what was told, a stored entry was told of as it was not stored yet; 0 for never."""
+        """The count of told entries at which an entry was told before it was stored; 0 if it was not."""
         if entry.seq is None or entry.repeats:
             return 0
         count, to_guests = self._told.get((entry.conversation_id, entry.seq), (0, False))
         return count if to_guests or audience == "staff" else 0
 
     async def run(self) -> None:
-        # The stream's end is read before the log's head, so that nothing falls between the two.
+        # The stream's end is read before the log's head, so that no entry is lost between the two.
         newest = await self._newest_id()
         heed_cancellation()
         with suppress(StorageAway):
@@ -205,14 +206,14 @@ class Tail:
             for entry_id, fields in entries:
                 if self._written > AT_ONCE:
                     self._written = 0
-                    await asyncio.sleep(0)  # lets sockets send, and others be served
+                    await asyncio.sleep(0)  # lets sockets send and other work run
                 last = entry_id
-                with suppress(ValidationError, KeyError):  # a newer version's; the log tells what it can
+                with suppress(ValidationError, KeyError):  # of a newer release; the log tells what it can
                     self._take(LogEntry.model_validate_json(fields["entry"]))
             await asyncio.sleep(0)  # lets sockets send between batches
 
     async def _read_stream(self, after: str) -> list[StreamEntry] | None:
-        """The next entries, none if none came in time; None while Redis is away."""
+        """The next entries, empty if none came in time; None while Redis is away."""
         key = live_stream(self.property_id)
         try:
             streams = await self._redis.xread({key: after}, count=BATCH, block=BLOCK)
@@ -262,7 +263,7 @@ class Tail:
                 await asyncio.sleep(RETRY)
 
     async def _catch_up(self) -> None:
-        """Tells what the log holds and the stream did not bring."""
+        """Tells the entries that are in the log but did not come by the stream."""
         head = await self.log.head(self.property_id)
         if self.position is None:
             self.origin = self.position = head
@@ -300,7 +301,7 @@ class Tail:
         return Telling(entry, self.links, self._viewing.of(conversation_id))
 
     def _note_typing(self, entry: LogEntry, typing: Typing) -> None:
-        """Whoever is not heard of again has stopped, even if their process or network died."""
+        """Somebody who is not heard of again has stopped typing, even if their process or network died."""
         key = (entry.conversation_id, typing.author, typing.author_id)
         if (timer := self._typing.pop(key, None)) is not None:
             timer.cancel()
@@ -329,7 +330,7 @@ class Tail:
 
     def _tell_telling(self, telling: Telling) -> None:
         entry = telling.entry
-        # Asked once for all: what is done for each of many sockets is what an event takes to reach the last.
+        # Decided once for all sockets: work done for each of many delays the event for the last one.
         told: dict[Audience, int] = {each: self._told_unstored(entry, each) for each in AUDIENCES}
         for key in {entry.contact_key, None}:
             for subscription in tuple(self._listeners.get(key, ())):

@@ -1,4 +1,4 @@
-"""Entries of the log on their way to sockets, as staff and as guests may see them."""
+"""Rendering log entries as frames, as staff and as guests may see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ AUDIENCES: Final[tuple[Audience, ...]] = get_args(Audience)
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A frame as JSON, and in the bytes that every socket without compression gets alike."""
+    """A frame as JSON, and as the bytes that every uncompressed socket is sent."""
 
     text: str
     wire: bytes
@@ -30,7 +30,7 @@ class Rendered:
 
 
 class Telling:
-    """One entry, rendered at most once for each audience, however many sockets take it."""
+    """One entry, rendered at most once per audience, however many sockets it goes to."""
 
     def __init__(self, entry: LogEntry, links: MediaLinks, viewers: Mapping[str, str] | None = None) -> None:
         self.entry = entry
@@ -38,7 +38,7 @@ class Telling:
         self._viewers = viewers
 
     def frame(self, audience: Audience) -> Rendered | None:
-        """What the audience is sent; None where the entry is not for it."""
+        """The frame for an audience; None if the entry is not for it."""
         return self._for_staff if audience == "staff" else self._for_guest
 
     @cached_property
@@ -81,5 +81,5 @@ class Telling:
 
 
 def render(frame: ServerFrame) -> Rendered:
-    """A frame as it goes over the wire, without keys that are null."""
+    """A frame as it is sent, without null keys."""
     return Rendered.of(frame.model_dump_json(exclude_none=True))

@@ -1,4 +1,4 @@
-"""How often one socket's typing is passed on."""
+"""Throttles the typing notices of one socket."""
 
 import time
 from typing import Final
@@ -7,7 +7,7 @@ SECONDS: Final = 0.5
 
 
 class TypingPace:
-    """Lets "is typing" pass now and then, and "has stopped" once after it."""
+    """Lets "is typing" through at intervals, and "has stopped" once afterwards."""
 
     def __init__(self) -> None:
         self._typing = False

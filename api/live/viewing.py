@@ -1,4 +1,4 @@
-"""Who looks at a conversation of one property, as this process knows it."""
+"""Who is viewing conversations of one property, as far as this process knows."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,15 +7,15 @@ from contracts.events import Viewer
 
 
 class Viewing:
-    """By socket, for a person has several; told as people, each once."""
+    """Viewers by socket, since a person may have several; reported as people, each once."""
 
     def __init__(self) -> None:
         self._sockets: dict[tuple[str, str], Viewer] = {}
-        """By conversation and socket."""
+        """Viewers by conversation and socket."""
         self._heard: dict[tuple[str, str], float] = {}
 
     def hear(self, viewer: Viewer, *, looking: bool, at: float) -> bool:
-        """Takes that somebody begins or ceases to look; whether that is news."""
+        """Records that somebody begins or stops viewing. Returns whether that changes anything."""
         key = (viewer.conversation_id, viewer.socket_id)
         if looking:
             self._heard[key] = at
@@ -25,9 +25,9 @@ class Viewing:
         return self._sockets.pop(key, None) is not None
 
     def reconcile(self, viewers: Iterable[Viewer], *, asked_at: float) -> set[str]:
-        """Takes the whole as it was when it was asked for; gives the conversations where that is news.
+        """Takes over the complete list as of `asked_at`. Returns the conversations whose viewers changed.
 
-        Who was heard of after that moment stays.
+        Viewers heard of after that moment stay.
         """
         there = {(viewer.conversation_id, viewer.socket_id): viewer for viewer in viewers}
         gone = [key for key in self._sockets if key not in there and self._heard.get(key, 0.0) < asked_at]
@@ -40,7 +40,7 @@ class Viewing:
         return {conversation_id for conversation_id, _ in (*gone, *new)}
 
     def of(self, conversation_id: str) -> dict[str, str]:
-        """The names of those who look at a conversation, by their ids."""
+        """The names of a conversation's viewers, by their ids."""
         return self.everywhere().get(conversation_id, {})
 
     def everywhere(self) -> dict[str, dict[str, str]]:

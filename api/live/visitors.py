@@ -1,4 +1,4 @@
-"""Guests of the web chat, and the token that their browser keeps."""
+"""Web chat visitors, and the token that their browser keeps."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,27 +14,27 @@ from contracts.problems import Unauthenticated
 
 AUDIENCE: Final = "visitor"
 LIFETIME: Final = timedelta(days=365)
-"""How long a browser that stays away is known again; every connection begins it anew."""
+"""How long a token is valid. Every connection renews it."""
 IDENTIFIED: Final = "user:"
-"""What the ids of those begin with whom the hotel's own page vouches for."""
+"""The id prefix of visitors whom the hotel's own page vouches for."""
 SKEW: Final = timedelta(minutes=1)
-"""How far the clock of the hotel's page may be ahead; its libraries say when they sign."""
+"""How far the clock of the hotel's server may be ahead of ours: libraries put the time of signing into tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A guest on one property's web chat, as the token in their browser says."""
+    """A visitor of one property's web chat, as described by the token in their browser."""
 
     id: str
     known: bool
     name: str | None = None
     identified_until: datetime | None = None
-    """Until when the hotel's own page vouches for who this is; None for a browser that nobody vouches for."""
+    """Until when the hotel's own page vouches for this visitor; None if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisitorTokens:
-    """Signs and reads what a browser is known by. A visitor of one property is nobody at another."""
+    """Signs and reads visitor tokens. A token of one property means nothing at another."""
 
     keys: SigningKeys
 
@@ -45,7 +45,7 @@ class VisitorTokens:
         return self.keys.sign(claims, audience=AUDIENCE)
 
     def visitor(self, token: str | None, property_id: str) -> Visitor:
-        """The visitor that a token names; a new one without a token, and for one that says nothing here."""
+        """The visitor of a token; a new one without a token, or for one that is not valid here."""
         try:
             claims = self.keys.read(token or "", audience=AUDIENCE, required=["sub", "property"])
         except jwt.InvalidTokenError:
@@ -53,13 +53,13 @@ class VisitorTokens:
         if claims.get("property") != property_id:
             return Visitor(str(uuid4()), known=False)
         visitor_id = str(claims["sub"])
-        # To come back by the token makes nobody vouched for any longer.
+        # Reconnecting with the token does not extend how long the hotel vouches for somebody.
         until = datetime.fromtimestamp(claims["exp"], UTC) if visitor_id.startswith(IDENTIFIED) else None
         return Visitor(visitor_id, known=True, identified_until=until)
 
 
 class _Identity(Body):
-    """What a hotel's page says of a guest whom it has signed in; what else it says is its own."""
+    """The claims we read of a guest signed in on the hotel's page; others are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -69,9 +69,9 @@ class _Identity(Body):
 
 
 def identified(identity: str, secret: str) -> Visitor:
-    """The visitor of a signed identity: a JWT by HS256 under the property's secret, with `sub`, `exp` and a `name`.
+    """The visitor of a signed identity: an HS256 JWT under the property's secret, with `sub`, `exp` and `name`.
 
-    The same `sub` is the same guest on every device. Raises Unauthenticated for what is not signed right or is over.
+    The same `sub` is the same guest on every device. Raises Unauthenticated for a bad signature or an expired token.
     """
     try:
         claims = jwt.decode(identity, secret, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]}, leeway=SKEW)

@@ -1,4 +1,4 @@
-"""The way in of e-mail: Mailgun, Postmark and SendGrid, and any program that has the RFC 5322 message."""
+"""E-mail webhooks: Mailgun, Postmark, SendGrid, and `raw` for programs that post the RFC 5322 message."""
 
 import asyncio
 import functools
@@ -41,13 +41,13 @@ from settings import EmailChannel
 router = public_router(SIGNED, path="/webhooks/email", tag="webhooks")
 PREFIX: Final = "/webhooks/email/"
 BODY_LIMIT: Final = 40_000_000
-"""Most bytes of a mail with its attachments as a provider encodes them; each of theirs is lower."""
+"""The largest mail, in bytes as a provider encodes it with its attachments. Every provider's own limit is lower."""
 FILES_LIMIT: Final = 20
 _END_OF_TYPE: Final = b"\r\n\r\n"
-"""Parts the content type from the body, in what is kept of a request."""
+"""Separates the content type from the body of a request kept in quarantine."""
 LOOP: Final = "too many mails in an hour, as of a machine that answers machines"
 _STOP: Final[dict[Provider, int]] = {"mailgun": 406, "postmark": 403, "sendgrid": 200, "raw": 422}
-"""What tells each provider that trying again is of no use; any other failure is tried again."""
+"""The status at which each provider stops retrying; after any other failure it tries again."""
 
 logger = logging.getLogger("gateway.api")
 
@@ -65,7 +65,7 @@ MAILS: Final = {
 
 
 class MailAccepted(Model):
-    """`messageId` is what repeats of this mail are known by: a hash of its Message-ID, or of its content."""
+    """`messageId` identifies repeats of this mail: a hash of its Message-ID, or of its content."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"messageId": "9f86d081884c7d65"}]})
 
@@ -73,7 +73,7 @@ class MailAccepted(Model):
 
 
 class MailUnreadable(GatewayError):
-    """Nobody could answer this; it is kept in quarantine. The status is the one at which the provider stops."""
+    """A mail that could not be parsed and is kept in quarantine. The status makes its provider stop retrying."""
 
     status, code, title = 422, "mail_unreadable", "The mail cannot be read"
 
@@ -93,9 +93,10 @@ async def receive_mail(
     secret: Annotated[str | None, Query(description="The secret, where a provider can carry it nowhere else.")] = None,
     secret_header: Annotated[str | None, Header(alias=SECRET_HEADER)] = None,
 ) -> MailAccepted:
-    """Accepted means durable. `raw`: the body is the RFC 5322 message; else it is what the provider posts.
+    """Takes in a mail. Accepted means durable.
 
-    Automatic mail, bounces and the like are taken as well, and never answered.
+    For `raw` the body is the RFC 5322 message, otherwise what the provider posts. Automatic mail, bounces and the like
+    are accepted as well, and never answered.
     """
     channel = state.settings.channels_of(property_id).email
     key = _key(channel, provider)
@@ -135,7 +136,7 @@ def _key(channel: EmailChannel, provider: Provider) -> str | None:
 def _understood(
     state: State, provider: Provider, property_id: str, key: str, content_type: str, body: bytes
 ) -> tuple[Inbound, str]:
-    """What a request means. A long mail takes its time, so this runs beside the event loop."""
+    """Parses a request. Long mails take a while, so this runs outside the event loop."""
     now = datetime.now(UTC)
     if provider == "mailgun":
         _verify_mailgun(content_type, body, key, now)
@@ -147,7 +148,7 @@ def _verify_mailgun(content_type: str, body: bytes, key: str, now: datetime) -> 
     try:
         form = read_form(content_type, body)
     except Unreadable as error:
-        # The signature stands in the form: what is none is nobody's.
+        # The signature is part of the form, so a body that is no form cannot be authentic.
         raise BadSignature(f"The body must be Mailgun's form: {error}") from error
     verify_mailgun(form, key, now)
 
@@ -178,7 +179,7 @@ def _marks(state: State) -> Marks:
 async def _put_aside(
     state: State, provider: Provider, property_id: str, content_type: str, body: bytes, reason: str
 ) -> MailAccepted:
-    """Keeps what could not be read, and tells the provider to stop."""
+    """Keeps a mail that could not be parsed, and tells the provider to stop retrying."""
     MESSAGES_INBOUND.labels(ADAPTER, property_id, "quarantined").inc()
     payload = content_type.encode("latin-1", "replace") + _END_OF_TYPE + body
     await state.quarantine.keep(property_id, f"{ADAPTER}-{provider}", [quarantine.Unreadable(payload, reason)])
@@ -190,7 +191,7 @@ async def _put_aside(
 
 
 async def _read_again(provider: Provider, state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
-    """Tries once more what is in quarantine; gives why it still cannot be read."""
+    """Parses a quarantined mail again. Returns why it still cannot be parsed; None if it is handled."""
     content_type, _, body = payload.partition(_END_OF_TYPE)
     try:
         mail = await asyncio.to_thread(_mail, provider, content_type.decode("latin-1"), body)
@@ -202,11 +203,11 @@ async def _read_again(provider: Provider, state: State, property_id: str, payloa
 
 
 READERS: Final = {f"{ADAPTER}-{provider}": functools.partial(_read_again, provider) for provider in get_args(Provider)}
-"""What takes in again what was kept, by the name under which it was."""
+"""The functions that parse quarantined mails again, by the adapter name they are kept under."""
 
 
 async def _take(state: State, property_id: str, inbound: Inbound) -> None:
-    """Makes durable what came in: reports on messages of ours, or a message with its files."""
+    """Makes a mail durable: reports on our messages, or a message with its files."""
     for report in inbound.reports:
         about = report.about
         told = DeliveryReport(
@@ -249,7 +250,7 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
 async def _keep_files(
     state: State, property_id: str, message_id: str, files: tuple[File, ...]
 ) -> tuple[list[Attachment], list[str]]:
-    """The files by reference, and a line for each that is not kept. Raises MediaAway."""
+    """Stores the files. Returns them by reference, and a line for each that is not kept. Raises MediaAway."""
     kept: list[Attachment] = []
     refused: list[str] = []
     for number, file in enumerate(files):

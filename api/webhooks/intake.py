@@ -1,4 +1,4 @@
-"""Taking in what a webhook brought: all of it is durable before it is acknowledged, whatever part fails."""
+"""Taking in the messages and reports of a webhook, all of which are durable before it is acknowledged."""
 
 import asyncio
 from collections import defaultdict
@@ -14,7 +14,7 @@ from contracts.metrics import MESSAGES_INBOUND
 from contracts.quarantine import Unreadable
 
 AT_ONCE: Final = 16
-"""How many senders' messages, or reports, of one webhook are on their way at once."""
+"""How many senders' messages, or reports, of one webhook are handled concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A provider's report on a message of a property."""
+    """A provider's delivery report on a message of a property."""
 
     property_id: str
     channel_type: ChannelType
@@ -34,9 +34,9 @@ class Told:
 
 
 async def take_in(state: State, messages: Iterable[Arrived] = (), reports: Iterable[Told] = ()) -> None:
-    """Brings messages to their conversations, those of one sender in their order, and keeps reports.
+    """Brings messages to their conversations, in order for each sender, and stores reports.
 
-    Everything is tried before the first error is raised, so that a webhook that comes again finds the rest done.
+    Everything is tried before the first error is raised, so that a repeated webhook finds the rest done.
     """
     by_sender: defaultdict[tuple[str, str], list[Arrived]] = defaultdict(list)
     for each in messages:
@@ -58,7 +58,7 @@ async def _in_order(state: State, messages: list[Arrived]) -> None:
 
 
 async def _keep(state: State, told: Told) -> None:
-    """Keeps a report. A failure is told to the conversation too, and again if the webhook comes again."""
+    """Stores a report. A failure also goes to the conversation, again each time the webhook is repeated."""
     report = told.report
     if await state.reports.record(told.property_id, told.channel_type, report):
         reason = report.reason or "the provider did not say why"

@@ -1,4 +1,4 @@
-"""The generic channel's way in: any other channel sends signed JSON here."""
+"""The generic channel's webhook, for signed JSON from any program."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,7 +17,7 @@ from contracts.problems import BadSignature, Invalid, NotFound, TooLarge, Unavai
 
 router = public_router(SIGNED, path="/webhooks", tag="webhooks")
 NOT_READ = "unknown"
-"""The channel of what was refused before it was read."""
+"""The channel type in metrics of messages refused before they were parsed."""
 EXAMPLE = {
     "channelId": "front-desk-app",
     "channelType": "webchat",
@@ -29,7 +29,7 @@ EXAMPLE = {
 
 
 class Accepted(Model):
-    """`messageId` is what the message is known by; sent again, it is handled once."""
+    """`messageId` identifies the message: repeats are handled only once."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"messageId": "4f1d6c1e"}]})
 
@@ -62,9 +62,9 @@ async def receive_message(
         Header(alias=SIGNATURE_HEADER, description="`sha256=<hex>`: the body's HMAC-SHA256 by the channel's secret."),
     ] = None,
 ) -> Accepted:
-    """Accepted means durable: from here on the message is answered or handed to a person, once, whatever crashes.
+    """Takes in a message. Once accepted, it is answered or handed to a person, exactly once, whatever crashes.
 
-    `metadata` may hold `messageId` (what repeats are known by), `guestName` and `attachments`; the rest is yours.
+    `metadata` may hold `messageId` (identifies repeats), `guestName` and `attachments`; other keys are ignored.
     """
     body = await request.body()
     secret = state.settings.channels_of(property_id).messages.secret

@@ -1,4 +1,4 @@
-"""Twilio's way in: messages, and what became of ours."""
+"""Twilio webhooks: incoming messages, and status reports on ours."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ Signature = Annotated[
 
 
 def _form(example: dict[str, str]) -> dict[str, Any]:
-    """How a form is described."""
+    """The OpenAPI description of a form."""
     content = {"schema": {"type": "object"}, "examples": {"form": {"value": example}}}
     return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": content}}}
 
@@ -68,7 +68,7 @@ def _form(example: dict[str, str]) -> dict[str, Any]:
 async def receive_twilio(
     request: Request, state: GatewayState, property_id: str, signature: Signature = None
 ) -> Response:
-    """An empty TwiML response means that the message is durable; what the hotel answers comes by the API."""
+    """Takes in a message. The empty TwiML response means it is durable; replies are sent by Twilio's API."""
     await _handle(state, property_id, await _signed(request, state, property_id, signature))
     return Response(NOTHING_TO_SAY, media_type="text/xml")
 
@@ -87,14 +87,14 @@ async def report_twilio(
     reference: Annotated[str, Query(alias=REFERENCE, description="Names our message; we give Twilio this URL.")] = "",
     signature: Signature = None,
 ) -> Response:
-    """Reports may come in any order, and long after; what is known only moves upwards."""
+    """Takes in a status report. They may come late and in any order; a message's state only moves forward."""
     body = await _signed(request, state, property_id, signature)
     await _handle(state, property_id, with_reference(body, reference))
     return Response(NOTHING_TO_SAY, media_type="text/xml")
 
 
 async def read_again(state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
-    """Takes in what was in quarantine; why it still cannot be read, None where it is handled."""
+    """Parses a quarantined form again. Returns why it still cannot be parsed; None if it is handled."""
     unreadable = await _take(state, property_id, payload, at)
     return unreadable.reason if unreadable else None
 
@@ -105,7 +105,7 @@ async def _handle(state: State, property_id: str, body: bytes) -> None:
 
 
 async def _take(state: State, property_id: str, body: bytes, at: datetime) -> Unreadable | None:
-    """Takes in what a form says, or gives it back where it cannot be read."""
+    """Takes in a form, or returns it if it cannot be parsed."""
     match parse(body, state.settings.channels_of(property_id).twilio.account_sid, at):
         case Received(channel_type, message):
             await take_in(state, [Arrived(property_id, channel_type, message)])
@@ -117,7 +117,7 @@ async def _take(state: State, property_id: str, body: bytes, at: datetime) -> Un
 
 
 async def _signed(request: Request, state: State, property_id: str, signature: str | None) -> bytes:
-    """The body of a request that Twilio signed for this property. Raises NotFound and BadSignature."""
+    """The body of a request that Twilio signed for this property. Raises NotFound or BadSignature."""
     body = await request.body()
     channel = state.settings.channels_of(property_id).twilio
     if property_id not in state.settings.properties or channel.auth_token is None:
@@ -131,11 +131,11 @@ async def _signed(request: Request, state: State, property_id: str, signature: s
 
 
 def _urls(request: Request, public_url: str | None) -> Iterator[str]:
-    """What Twilio may have called: under the public URL, as a proxy tells it, or as we were called ourselves.
+    """The URLs that Twilio may have called: by the public URL, by a proxy's headers, or by the request itself.
 
-    A guess too many does no harm, because only the right one has this signature.
+    Wrong guesses do no harm, because the signature matches only the right URL.
     """
-    scope, headers = request.scope, request.headers  # request.url does not bear every Host that may be sent
+    scope, headers = request.scope, request.headers  # request.url fails on some Host headers
     query = scope["query_string"].decode("latin-1")
     target = scope["path"] + (f"?{query}" if query else "")
     if public_url is not None:

@@ -1,4 +1,4 @@
-"""WhatsApp's way in: Meta's question whether a webhook is ours, and its notifications."""
+"""WhatsApp webhooks: Meta's verification request, and its notifications."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -71,7 +71,7 @@ async def verify_whatsapp(
     token: Annotated[str | None, Query(alias="hub.verify_token")] = None,
     value: Annotated[str | None, Query(alias="hub.challenge")] = None,
 ) -> Response:
-    """Answers the challenge where the token is `channels.whatsapp.verifyToken`."""
+    """Answers Meta's challenge if the token is `channels.whatsapp.verifyToken`."""
     verify_token = state.settings.channels_of(property_id).whatsapp.verify_token
     if property_id not in state.settings.properties or verify_token is None:
         raise NotFound("There is no such property, or its WhatsApp channel has no verifyToken")
@@ -101,7 +101,7 @@ async def receive_whatsapp(
         Header(alias=SIGNATURE_HEADER, description="`sha256=<hex>`: the body's HMAC-SHA256 by the app secret."),
     ] = None,
 ) -> Response:
-    """200 means that every message and status of the batch is durable, or kept in quarantine."""
+    """Takes in a notification. 200 means that each of its messages and statuses is durable or in quarantine."""
     body = await request.body()
     secret = state.settings.channels_of(property_id).whatsapp.app_secret
     if property_id not in state.settings.properties or secret is None:
@@ -116,7 +116,7 @@ async def receive_whatsapp(
 
 
 async def read_again(state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
-    """Takes in what was in quarantine; why it still cannot be read, None where it is handled."""
+    """Parses a quarantined item again. Returns why it still cannot be parsed; None if it is handled."""
     secret = state.settings.channels_of(property_id).whatsapp.app_secret
     unreadable = await _take(state, property_id, secret, payload, at)
     return unreadable[0].reason if unreadable else None
@@ -125,7 +125,7 @@ async def read_again(state: State, property_id: str, payload: bytes, at: datetim
 async def _take(
     state: State, addressed: str, secret: SecretStr | None, body: bytes, received_at: datetime
 ) -> list[Unreadable]:
-    """Takes in what can be read, and gives the rest."""
+    """Takes in what can be parsed, and returns the rest."""
     batch, settings = parse(body, received_at), state.settings
     unreadable, messages, reports = batch.unreadable, [], []
     for received in batch.received:
@@ -143,7 +143,7 @@ async def _take(
 
 
 def _owner(settings: Settings, item: Item, addressed: str, secret: SecretStr | None) -> str | None:
-    """The property that has the number, if the secret that signed the item is its own as well."""
+    """The property with this number, if the secret that signed the item is that property's too."""
     owner = settings.property_of_number(item.phone_number_id, addressed)
     return owner if owner is not None and settings.channels_of(owner).whatsapp.app_secret == secret else None
 
