@@ -1,4 +1,4 @@
-"""The contract between the gateway and an AI engine (the seed's, with `sources`)."""
+"""The contract between the gateway and an AI engine (the specification's, with `sources` added)."""
 
 from typing import Annotated, Final
 
@@ -10,7 +10,7 @@ from contracts.messages import ChannelType, Message
 
 
 class Action(Model):
-    """Something the AI asks the gateway to do."""
+    """Something that the AI asks the gateway to do."""
 
     id: str
     type: str
@@ -18,9 +18,9 @@ class Action(Model):
 
 
 class Handoff(Model):
-    """A stretch of the conversation that a person had; `from_seq` up to `to_seq`, None while it lasts.
+    """A part of the conversation that a person handled, from `from_seq` to `to_seq` (None while it lasts).
 
-    After one, the AI should neither repeat what the person said nor take up again what they settled.
+    Afterwards the AI should neither repeat what the person said nor reopen what they settled.
     """
 
     reason: str
@@ -31,7 +31,7 @@ class Handoff(Model):
 
 
 class ConversationContext(Model):
-    """What an engine is told of the conversation so far; `messages` is bounded."""
+    """What an engine is told of the conversation so far. `messages` holds only the last few."""
 
     conversation_id: str
     guest_id: str
@@ -51,7 +51,7 @@ class ConversationContext(Model):
 
 
 class AIRequest(Model):
-    """One turn: `message` is its last guest message, earlier unanswered ones stand in `context.messages`."""
+    """One turn to answer. `message` is its last guest message; earlier unanswered ones are in `context.messages`."""
 
     conversation_id: str
     message: Message
@@ -72,10 +72,10 @@ def _first_sources(sources: list[str]) -> list[str]:
 
 
 class AIResponse(Model):
-    """An engine's answer. `confidence` is a probability that the answer is right, from 0 to 1.
+    """An engine's answer. `confidence` is the probability that it is right, from 0 to 1.
 
-    NUL, which no text may hold in storage, is taken out wherever it stands. What names something is cut: intents are
-    searched for in Temporal, which takes no long ones, and conversations carry all of it.
+    NUL characters, which storage cannot hold, are removed everywhere. Names such as the intent are truncated: Temporal
+    limits search attributes, and conversations carry all of them.
     """
 
     conversation_id: str

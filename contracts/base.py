@@ -1,4 +1,4 @@
-"""The base of every model on a wire: camelCase outside, snake_case inside."""
+"""Base classes of every model that is serialised: camelCase in JSON, snake_case in Python."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -24,11 +24,11 @@ def _as_utc(value: datetime) -> datetime:
 
 
 Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
-"""A moment in UTC; a value without a zone is taken as UTC."""
+"""A moment in UTC. A value without a time zone is taken as UTC."""
 
 
 def _a_number(value: object) -> object:
-    """Pydantic would take true for 1, and "6" for 6; no reader of the schema would."""
+    """Refuses true and "6", which pydantic would take for 1 and 6, though the schema says number."""
     match value:
         case bool() | str():
             raise ValueError("must be a number")
@@ -44,7 +44,7 @@ def _a_duration(value: object) -> object:
             return value
 
 
-# These stand last in an Annotated type, behind its bounds: before them, the bounds would not be in the description.
+# Put these last in an Annotated type: placed before its bounds, they would keep the bounds out of the schema.
 A_NUMBER = BeforeValidator(_a_number)
 A_DURATION = BeforeValidator(_a_duration, json_schema_input_type=timedelta | float)
 
@@ -53,22 +53,22 @@ NotBlank = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1),
     Field(json_schema_extra={"pattern": r"[^\s\x85]"}),  # what stripping and a least length of 1 come to
 ]
-"""Text that says something; what surrounds it is stripped."""
+"""Text that is not blank. Surrounding white space is stripped."""
 
 
 class Model(BaseModel):
-    """A model on a wire of ours. Unknown keys are ignored, so that an older reader survives a newer writer."""
+    """A model that we serialise. Unknown keys are ignored, so that an older reader survives a newer writer."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         serialize_by_alias=True,
-        hide_input_in_errors=True,  # an error that is logged must not hold a guest's words
+        hide_input_in_errors=True,  # a logged error must not contain a guest's words
     )
 
 
 class Body(Model):
-    """What a client sends us. Unknown keys are refused, so that a typing mistake is told and not ignored."""
+    """A body that a client sends. Unknown keys are refused, so that typing mistakes are reported instead of ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,12 +80,12 @@ class Body(Model):
 
 
 NESTING = 64
-"""How deep lists and objects may stand in each other; without a bound, looking through them ends Python's stack."""
+"""How deeply lists and objects may nest. Without a limit, walking through them would exhaust Python's stack."""
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def check_text(value: object, *, levels: int = NESTING) -> None:
-    """Raises ValueError for characters that are no text and storage cannot keep, and for what nests too deep."""
+    """Raises ValueError for characters that storage cannot keep (NUL, lone surrogates), and for too deep nesting."""
     match value:
         case str():
             if _NOT_TEXT.search(value):
@@ -102,12 +102,12 @@ def check_text(value: object, *, levels: int = NESTING) -> None:
 
 
 def without_none(value: object) -> object:
-    """An object without what is null in it: others send null where they mean nothing."""
+    """An object without its null members: some clients send null for what they leave out."""
     return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
 def without_nul(value: object) -> object:
-    """The value without NUL, which PostgreSQL keeps in no text, wherever it stands."""
+    """The value without NUL characters, which PostgreSQL cannot store in text, at any depth."""
     match value:
         case str():
             return value.replace("\0", "")

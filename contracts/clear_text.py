@@ -2,6 +2,6 @@
 
 
 class ClearText(str):
-    """A summary that is left readable there; all else is encrypted. Never put anything of a guest in it."""
+    """A summary that stays readable there, while all other payloads are encrypted. Never put guest data in it."""
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""What staff tell a conversation to do; each is an update that the workflow validates."""
+"""Commands of staff to a conversation. Each is an update that the workflow validates."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ Reason = Annotated[str, StringConstraints(max_length=500)]
 
 
 class Actor(Model):
-    """Who acts: a member of staff."""
+    """Who gives a command: a member of staff."""
 
     id: str
     name: str
 
 
 class Command(Model):
-    """Names the conversation, because a contact's workflow id serves one conversation after another."""
+    """A command to one conversation, named because a contact's workflow id serves one conversation after another."""
 
     conversation_id: str
     by: Actor
@@ -27,9 +27,9 @@ class Command(Model):
 
 
 class Reply(Command):
-    """A message to the guest, or a note if `private`. The same `message_id` again is the same message.
+    """A message to the guest, or a note if `private`. Repeats have the same `message_id`.
 
-    `last_seen_seq` is what its writer had read: with something newer said since, the reply is refused.
+    `last_seen_seq` is the newest event its writer had read: if there are newer messages, the reply is refused.
     """
 
     message_id: str
@@ -39,12 +39,12 @@ class Reply(Command):
     draft_id: str | None = None
     last_seen_seq: int | None = None
     mentions: list[str] = []
-    """Staff whom a note names."""
+    """Ids of the staff whom a note mentions."""
     private: bool = False
 
 
 class Opening(Model):
-    """Staff, or a program, write first. The message begins a conversation, in state new until the guest writes."""
+    """Staff or a program write first. This starts a conversation, in state `new` until the guest writes."""
 
     by: Actor
     message_id: str
@@ -56,7 +56,7 @@ class Opening(Model):
 
 
 class Assign(Command):
-    """Gives the conversation to somebody."""
+    """Assigns the conversation to somebody."""
 
     staff_id: str
     staff_name: str
@@ -71,21 +71,23 @@ class Snooze(Command):
 
 
 class ChangePolicy(Command):
-    """New rules for this one conversation."""
+    """Changes the rules of this one conversation."""
 
     changes: PolicyChanges
 
 
 class DecideAction(Command):
-    """What staff say to an action that the AI asks for."""
+    """Approves or refuses an action that the AI asked for."""
 
     action_id: str
     approve: bool
 
 
 class Redeliver(Command):
-    """What to do with a message that is not delivered: try it again, as a message `copy_id` where it was given up; or
-    skip it, so that those behind it may pass."""
+    """Retries an undelivered message (as a new message `copy_id` if it was given up), or skips it.
+
+    Skipping lets the messages behind it be sent.
+    """
 
     message_id: str
     copy_id: str
@@ -93,7 +95,7 @@ class Redeliver(Command):
 
 
 class DeliveryFailure(Model):
-    """A provider reports that a message which it took was not delivered after all."""
+    """A provider reports that a message it had accepted was not delivered after all."""
 
     conversation_id: str
     message_id: str
@@ -101,7 +103,7 @@ class DeliveryFailure(Model):
 
 
 class TaskDone(Model):
-    """A department has done what the guest asked for."""
+    """A department has completed what the guest asked for."""
 
     conversation_id: str
     task_id: str

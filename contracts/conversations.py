@@ -1,4 +1,4 @@
-"""A conversation as others see it."""
+"""A conversation as clients see it."""
 
 from enum import StrEnum
 from typing import Literal
@@ -19,7 +19,7 @@ class ConversationState(StrEnum):
 
 
 class Escalation(Model):
-    """Why a person should see to it. `summary` is the AI's; of more than one message it comes a moment later."""
+    """Why a person should take over. `summary` is the AI's; for more than one message it comes a moment later."""
 
     reason: str
     at: Timestamp
@@ -27,7 +27,7 @@ class Escalation(Model):
 
 
 class Draft(Model):
-    """A reply the AI wrote and nobody sent."""
+    """A reply that the AI wrote and nobody has sent."""
 
     id: str
     content: str
@@ -35,9 +35,9 @@ class Draft(Model):
 
 
 class Resolution(Model):
-    """How a conversation ended. Durations are in seconds from the guest's first message; None where nobody wrote.
+    """How a conversation ended. Durations are seconds since the guest's first message; None if there was none.
 
-    `summary` is the AI's and comes a moment after the rest, if at all.
+    `summary` is the AI's, and comes a moment after the rest, if at all.
     """
 
     reason: str
@@ -47,11 +47,11 @@ class Resolution(Model):
     first_person_seconds: float | None = None
     seconds_to_resolve: float | None = None
     messages: dict[Author, int] = {}
-    """How many messages each side wrote; private notes do not count."""
+    """How many messages each author wrote, not counting private notes."""
 
 
 class Survey(Model):
-    """A guest was asked how the help was: `message_id` is the question. Until `until` a number is their answer."""
+    """The guest was asked for a rating by the message `message_id`. A number they send until `until` is the answer."""
 
     message_id: str
     asked_at: Timestamp
@@ -59,7 +59,7 @@ class Survey(Model):
 
 
 class Conversation(Model):
-    """The seed's ConversationContext without its messages, and what a list of conversations shows."""
+    """The specification's ConversationContext without its messages, plus what lists of conversations show."""
 
     conversation_id: str
     guest_id: str
@@ -75,7 +75,7 @@ class Conversation(Model):
     resolution: Resolution | None = None
     survey: Survey | None = None
     rating: int | None = Field(default=None, ge=1, le=5)
-    """What the guest thought of the help, from 1 (bad) to 5 (very good)."""
+    """The guest's rating, from 1 (bad) to 5 (very good)."""
     rated_at: Timestamp | None = None
     channel_type: ChannelType
     guest_name: str | None = None
@@ -84,7 +84,7 @@ class Conversation(Model):
     unread: int = 0
     snoozed_until: Timestamp | None = None
     response_due_at: Timestamp | None = None
-    """Until when a person should have answered the guest who waits."""
+    """When a waiting guest should have an answer from a person at the latest."""
     needs_review: bool = False
     draft: Draft | None = None
     last_message: Message | None = None
@@ -103,19 +103,21 @@ class Conversation(Model):
 
 
 class GuestConversation(Model):
-    """The little of a conversation that its guest is shown."""
+    """The part of a conversation that its guest may see."""
 
     conversation_id: str
     state: ConversationState
     seq: int
     survey: Survey | None = None
-    """Where a number is taken as the guest's rating."""
+    """Set while a number counts as the guest's rating."""
     rating: int | None = None
 
 
 class Outcome(Model):
-    """What became of one guest message. `reply_id` is the message that answered it, told of the hand-over, or gave
-    thanks for a rating; a rating that replaces another is not thanked for.
+    """What became of one guest message.
+
+    `reply_id` is the message that answered it, announced the hand-over, or thanked for a rating. A rating that replaces
+    an earlier one gets no thanks.
     """
 
     message_id: str

@@ -1,4 +1,4 @@
-"""What providers report of messages that they took, and the reference by which they name them."""
+"""Delivery reports of providers, and the reference by which these name our messages."""
 
 import re
 
@@ -9,7 +9,7 @@ _REFERENCE = re.compile(r"([a-z2-7]{26}-[0-9a-f]{8})\.([0-9]{1,3})\.([0-9]{1,3})
 
 
 class DeliveryReport(Model):
-    """How far one part of a message got. Most messages leave as one part; `decides` marks the last."""
+    """How far one part of a message got. Most messages have one part; `decides` marks the last one."""
 
     conversation_id: str
     message_id: str
@@ -18,17 +18,17 @@ class DeliveryReport(Model):
     state: DeliveryState
     reason: str | None = None
     provider_id: str | None = None
-    """The provider's own id of the part."""
+    """The provider's id of the part."""
     at: Timestamp
 
 
 def reference(message: OutboundMessage, part: int, parts: int) -> str:
-    """What a provider is given with a part of a message, to name it in its reports; at most 200 characters."""
+    """The reference sent with a part of a message, which the provider's reports repeat; at most 200 characters."""
     return f"{message.conversation_id}.{part}.{parts}.{message.message_id}"
 
 
 def referred(reference: str, state: DeliveryState, **more: object) -> DeliveryReport | None:
-    """The report on the message that a reference names; None where it is none of ours."""
+    """The report on the message that a reference names; None for a reference that is not ours."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""What a conversation publishes, and the activity that carries it."""
+"""What a conversation publishes, and the inputs and results of its activities."""
 
 from typing import Final, Literal, get_args
 
@@ -44,9 +44,9 @@ Audience = Literal["everyone", "managers"]
 
 
 class Notification(Model):
-    """What staff must see. `staff_id` names the one person it is for; else it is for all of the audience.
+    """Something staff must see. `staff_id` names the one person it is for; otherwise it is for the whole audience.
 
-    The text holds nothing of a guest's.
+    The text contains no guest data.
     """
 
     id: str
@@ -59,15 +59,15 @@ class Notification(Model):
     read_at: Timestamp | None = None
 
     def is_for(self, staff_id: str, *, manages: bool) -> bool:
-        """Whether somebody sees it: managers see all, others what is for everyone or for them alone."""
+        """Whether somebody sees it. Managers see all, others what is for everyone or for them personally."""
         return manages or self.staff_id == staff_id or (self.staff_id is None and self.audience == "everyone")
 
 
 class Event(Model):
     """One change of a conversation. Exactly one of `message`, `change` and `notification` is set.
 
-    `seq` is allocated by the workflow alone, without gaps. A `change` is told with the conversation as it is at the
-    end of the batch that carries it.
+    Only the workflow allocates `seq`, without gaps. A `change` is published with the conversation as it is at the end
+    of its batch.
     """
 
     seq: int
@@ -76,7 +76,7 @@ class Event(Model):
     change: Change | None = None
     by: str | None = None
     reason: str | None = None
-    """Why somebody made the change, in their words."""
+    """Why somebody made the change, in their own words."""
     notification: Notification | None = None
 
 
@@ -86,10 +86,10 @@ class MessageDelivery(Model):
 
 
 class Publication(Model):
-    """A batch of events with the conversation as it stands after them, in order of `seq`.
+    """A batch of events in order of `seq`, with the conversation as it is after them.
 
-    Events up to `told` were told live before, while storage was away. `opted_out` is None where the conversation does
-    not know: what storage has stays.
+    Events up to `told` already went out live while storage was away. `opted_out` is None if the conversation does not
+    know; storage then keeps its value.
     """
 
     conversation: Conversation
@@ -100,11 +100,11 @@ class Publication(Model):
     events: list[Event] = []
     outcomes: list[Outcome] = []
     deliveries: list[MessageDelivery] = []
-    """How far messages got that were published earlier."""
+    """New delivery states of messages published earlier."""
 
 
 class Send(Model):
-    """One attempt to hand a message to a channel. `received_at` is when the oldest message it answers came in."""
+    """One attempt to hand a message to a channel. `received_at` is when the oldest message it answers arrived."""
 
     message: OutboundMessage
     adapter: str
@@ -114,9 +114,9 @@ class Send(Model):
 
 
 class SendResult(Model):
-    """What came of one attempt. `retry`: the channel may take it later, after `retry_after` seconds at the least.
+    """The outcome of one attempt. `retry`: the channel may accept it later, after at least `retry_after` seconds.
 
-    `noted`: storage knows of it already.
+    `noted`: storage has recorded it already.
     """
 
     message_id: str
@@ -124,9 +124,9 @@ class SendResult(Model):
     reason: str | None = None
     retry_after: float | None = None
     unsure: bool = False
-    """The message may have left all the same."""
+    """The message may have been sent all the same."""
     opted_out: bool = False
-    """The provider refuses because the guest wants no messages on this channel."""
+    """The provider refused because the guest opted out of this channel."""
     noted: bool = False
 
 
@@ -136,7 +136,7 @@ class DeliverAndPublish(Model):
 
 
 class Published(Model):
-    """`stored` is false while PostgreSQL is away: the batch then stays in the outbox. `told`: it went out live."""
+    """`stored` is false while PostgreSQL is away; the batch then stays in the outbox. `told`: it went out live."""
 
     stored: bool
     told: bool
@@ -148,14 +148,14 @@ class DeliverAndPublishResult(Model):
 
 
 class Summarise(Model):
-    """Asks for a few sentences on a conversation that has ended; `messages` are its newest."""
+    """Asks for a summary of a conversation in a few sentences. `messages` are its newest ones."""
 
     conversation: Conversation
     messages: list[Message]
 
 
 class Ask(Model):
-    """One turn for the AI. `publication`, where given, is published while the engine thinks."""
+    """Asks the AI to answer one turn. A `publication` given along is published while the engine thinks."""
 
     turn_id: str
     request: AIRequest
@@ -163,7 +163,7 @@ class Ask(Model):
 
 
 class Answer(Model):
-    """`vip` is what the hotel's system says of the guest; None where there is none, or it says nothing."""
+    """The AI's answer. `vip` is what the hotel's system says of the guest; None without one, or if it does not say."""
 
     response: AIResponse
     published: Published | None = None
@@ -171,7 +171,7 @@ class Answer(Model):
 
 
 class ContactLookup(Model):
-    """Asked once at the start of a conversation: what storage knows of the contact and these message ids."""
+    """Asks, once at the start of a conversation, what storage knows of the contact and of these message ids."""
 
     property_id: str
     channel_type: ChannelType
@@ -191,13 +191,13 @@ class ContactFacts(Model):
     autonomy: Autonomy = "auto"
     opted_out: bool = False
     surveyed_at: Timestamp | None = None
-    """When the contact was last asked how the help was."""
+    """When the contact was last asked for a rating."""
     previous_conversation_id: str | None = None
     previous_messages: list[Message] = []
 
 
 class Typing(Model):
-    """Somebody is writing, or has stopped; never stored."""
+    """Somebody is typing, or has stopped. Never stored."""
 
     author: Author
     author_id: str | None = None
@@ -206,7 +206,7 @@ class Typing(Model):
 
 
 class Viewer(Model):
-    """A member of staff who looks at a conversation, by one socket; never stored."""
+    """A member of staff who views a conversation on one socket. Never stored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -219,9 +219,9 @@ class Viewer(Model):
 class LogEntry(Model):
     """One entry of a property's log, as storage keeps it and the live stream carries it.
 
-    `position` is None for what is not stored: typing, presence, and events told live while PostgreSQL is away.
-    `repeats` marks a message told again because its delivery state changed. `at`, and the `change` of a conversation
-    and who made it, stand only in what is read from storage.
+    `position` is None for what is not stored: typing, presence, and events that went out live while PostgreSQL was
+    away. `repeats` marks a message published again because its delivery state changed. `at`, the `change` of a
+    conversation and who made it are only set on entries read from storage.
     """
 
     property_id: str
@@ -237,14 +237,14 @@ class LogEntry(Model):
     repeats: bool = False
     message: Message | None = None
     unread: int | None = None
-    """With a message: how many of the conversation staff have not read, as far as is known."""
+    """With a message: the number of messages in the conversation that staff have not read, if known."""
     conversation: Conversation | None = None
     task: Task | None = None
     notification: Notification | None = None
     typing: Typing | None = None
     viewer: Viewer | None = None
     looking: bool = False
-    """With a viewer: whether they begin to look, or cease."""
+    """With a viewer: whether they begin or stop viewing."""
 
 
 def live_stream(property_id: str) -> str:
@@ -253,5 +253,5 @@ def live_stream(property_id: str) -> str:
 
 
 def viewers_key(property_id: str) -> str:
-    """Redis key of who looks at conversations of a property: a sorted set of Viewer as JSON, by when it expires."""
+    """Redis key of a property's viewers: a sorted set of Viewer as JSON, scored by expiry."""
     return f"gateway:viewers:{property_id}"

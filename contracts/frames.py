@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
 
 
 class ClientPayload(Body):
-    """What a client frame may carry; each type reads its own part and passes over the rest."""
+    """The payload of client frames. Each frame type reads its own fields and ignores the rest."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -49,7 +49,7 @@ class ClientPayload(Body):
     property_id: str | None = None
     content: str | None = None
     attachments: Annotated[list[str], Field(max_length=10)] = []
-    """Ids of files that a guest has uploaded."""
+    """Ids of files that the guest has uploaded."""
     message_id: str | None = None
     channel: ChannelType | None = None
     after: str | None = None
@@ -70,15 +70,15 @@ class Person(Model):
 
 
 class ServerPayload(Model):
-    """What a server frame may carry; keys that are null are left out on the wire."""
+    """The payload of server frames. Null keys are not sent."""
 
     conversation_id: str | None = None
     property_id: str | None = None
     message: Message | None = None
     unread: int | None = None
-    """With a message, for staff: how many of its conversation nobody has read."""
+    """With a message, for staff: the number of unread messages in its conversation."""
     viewers: list[Person] | None = None
-    """With `presence`, for staff: who looks at the conversation, oneself included."""
+    """With `presence`, for staff: who is viewing the conversation, including oneself."""
     conversation: Conversation | GuestConversation | None = None
     task: Task | None = None
     notification: Notification | None = None
@@ -96,7 +96,7 @@ class ServerPayload(Model):
 
 
 class ServerFrame(Model):
-    """`cursor` is a position in the property's log; `seq` orders what happened within a conversation."""
+    """A server frame. `cursor` is a position in the property's log; `seq` orders events within a conversation."""
 
     type: ServerType
     payload: ServerPayload = Field(default_factory=ServerPayload)

@@ -1,4 +1,4 @@
-"""Everything held about one guest, as a file that they may take with them."""
+"""The export of everything stored about one guest."""
 
 from datetime import date, datetime
 
@@ -10,14 +10,14 @@ StoredValue = JsonValue | datetime | date
 
 
 class Stored(Model):
-    """A row as storage has it: nothing held is left out because this release has no name for it."""
+    """A row as it is in storage, so that fields unknown to this release are exported, too."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, StoredValue]
 
 
 class ExportedFile(Model):
-    """`url` gives the file itself, after a sign-in."""
+    """A file of the guest. Its `url` needs a sign-in."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class ExportedFile(Model):
 
 
 class GuestExport(Model):
-    """The kinds are what storage calls them. A guest with others merged into them is exported with all of those."""
+    """The export, grouped as in storage. It includes all guests who were merged into this one."""
 
     exported_at: Timestamp | None = None
     property_id: str
@@ -36,7 +36,7 @@ class GuestExport(Model):
     profiles: list[Stored]
     merges: list[Stored]
     contacts: list[Stored]
-    """With the route back and whether the guest wants no messages there (`opted_out`)."""
+    """With the route for replies, and whether the guest opted out (`opted_out`)."""
     conversations: list[Stored]
     messages: list[Stored]
     outcomes: list[Stored]
@@ -46,9 +46,9 @@ class GuestExport(Model):
     tasks: list[Stored]
     notifications: list[Stored]
     quarantine: list[Stored]
-    """What came from one of the guest's addresses and nobody could read."""
+    """Messages from the guest's addresses that could not be parsed."""
     spool: list[Stored]
-    """What came while Temporal was away, and waits to be handed over."""
+    """Messages that arrived while Temporal was away and have not been handed over yet."""
     learned: list[Stored]
-    """Questions of the guest that articles were made for."""
+    """Questions of the guest for which articles were written."""
     media: list[ExportedFile] = []

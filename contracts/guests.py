@@ -11,11 +11,11 @@ from contracts.messages import ChannelType
 
 Autonomy = Literal["auto", "draft", "off"]
 Label = Annotated[str, StringConstraints(max_length=100)]
-"""The hotel's system names things by it; bounded, for stays go on to the AI and into what conversations carry."""
+"""A name given by the hotel's system. Bounded, because stays go to the AI and conversations carry them."""
 
 
 class Stay(Model):
-    """`id` is the reservation's number."""
+    """A stay of a guest. `id` is the reservation number."""
 
     id: Label
     room: Label | None = None
@@ -26,17 +26,17 @@ class Stay(Model):
 
 
 def is_vip(stays: Sequence[Stay]) -> bool:
-    """Whether the hotel's system calls a guest a VIP who is there, or is to come."""
+    """Whether the hotel's system marks a current or coming stay as VIP."""
     return any(stay.vip and stay.status in ("booked", "in_house") for stay in stays)
 
 
 PREFERENCES: Final = 100
 PREFERENCE_CHARACTERS: Final = 20_000
-"""Of all together: every conversation of the guest's carries them."""
+"""The limit of all preferences together, because every conversation of the guest carries them."""
 
 
 def are_bearable(preferences: Mapping[str, object]) -> bool:
-    """Whether a conversation can carry them."""
+    """Whether preferences are small enough for a conversation to carry."""
     characters = sum(len(name) + len(str(said)) for name, said in preferences.items())
     return len(preferences) <= PREFERENCES and characters <= PREFERENCE_CHARACTERS
 
@@ -48,7 +48,7 @@ class GuestContact(Model):
 
 
 class GuestProfile(Model):
-    """What the AI is told of a guest: a Guest without contacts."""
+    """What the AI is told of a guest: a Guest without their contacts."""
 
     id: str
     name: str | None = None
@@ -61,36 +61,36 @@ class GuestProfile(Model):
 class Guest(GuestProfile):
     contacts: list[GuestContact] = []
     merged_guest_ids: list[str] = []
-    """Guests who are this one, too; their ids lead here, their contacts stand above."""
+    """Guests merged into this one. Their ids lead here, and their contacts are listed above."""
 
 
 HotelAnswer = Literal["ok", "away", "none"]
 
 
 class GuestWithStays(Guest):
-    """A guest with what the hotel's own system says of them."""
+    """A guest with the stays that the hotel's own system reports."""
 
     hotel_system: HotelAnswer = "none"
-    """`ok`: `stays` are the hotel system's. `away`: it did not answer. `none`: there is none in the settings."""
+    """`ok`: `stays` are from the hotel's system. `away`: it did not answer. `none`: none is configured."""
 
 
 class HistoryLeft(Model):
-    """A run whose history Temporal keeps for a while. Nobody reads its payloads without the codec's keys."""
+    """A workflow run whose encrypted history Temporal still keeps."""
 
     workflow_id: str
     run_id: str
     closed_at: Timestamp | None = None
     kept_until: Timestamp
-    """When Temporal's retention deletes it."""
+    """When Temporal deletes it."""
 
 
 class Erasure(Model):
-    """What was erased of a guest, and what is left elsewhere."""
+    """What was erased of a guest, and what remains elsewhere."""
 
     guest_ids: list[str]
     erased_at: Timestamp
     erased: dict[str, int]
-    """How much of each kind went."""
+    """How many items of each kind were erased."""
     histories: list[HistoryLeft]
     payloads: Literal["encrypted"] = "encrypted"
-    """How what a guest wrote stands in those histories; ids, times and kinds of events stand there in the clear."""
+    """Guest data in those histories is encrypted; ids, times and event types are not."""

@@ -1,4 +1,4 @@
-"""A property's knowledge: articles that engines answer from, and the questions that none answered."""
+"""A property's knowledge: articles that engines answer from, and questions that no article answered."""
 
 from typing import Annotated
 
@@ -18,9 +18,9 @@ Phrasings = Annotated[
 
 
 class ArticleContent(Model):
-    """`text` is what a guest is told; the rest says how guests ask for it.
+    """An article. `text` is the answer given to guests; the rest says how they ask for it.
 
-    `names` are what the thing is called, `words` belong to it, `questions` are whole phrasings.
+    `names` are names of its subject, `words` are related words, `questions` are complete example questions.
     """
 
     title: Annotated[NotBlank, StringConstraints(max_length=200)]
@@ -35,7 +35,7 @@ class NamedArticle(ArticleContent):
 
 
 class StoredArticle(NamedArticle):
-    """An article as it stands, or as it stood at `version`. A deleted one hides the shipped one of its id, too."""
+    """An article in its current or an earlier `version`. A deleted one also hides the shipped article of that id."""
 
     property_id: str
     version: int
@@ -45,7 +45,7 @@ class StoredArticle(NamedArticle):
 
 
 class ArticleUse(Model):
-    """A guest's message, and the AI's reply to it that named the article."""
+    """A guest's message, and the AI's reply that cited the article."""
 
     conversation_id: str
     reply_id: str
@@ -62,7 +62,7 @@ class GapQuestion(Model):
 
 
 class Gap(Model):
-    """Questions that mean about the same, and that no article answered; the newest first."""
+    """Similar questions that no article answered, newest first."""
 
     count: int
     questions: list[GapQuestion]

@@ -1,4 +1,4 @@
-"""Messages: what guests send in, what everybody sees, what leaves by a channel."""
+"""Messages as they come in, as clients see them, and as they go out by a channel."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -19,9 +19,9 @@ class Author(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far a message got. `rank` orders them: a report may only move a message upwards.
+    """How far a message got. Reports may only move a message to a higher `rank`.
 
-    A provider that took a message may still fail to deliver it; one that delivered it has not failed.
+    So a message that was sent may still fail, but not one that was delivered.
     """
 
     QUEUED = "queued"
@@ -42,7 +42,7 @@ class Delivery(Model):
 
 
 class Attachment(Model):
-    """A file by reference; `size` in bytes, 0 where the provider did not say."""
+    """A file by reference. `size` is in bytes, 0 if the provider did not say."""
 
     id: str
     name: str
@@ -56,7 +56,7 @@ class Attachment(Model):
 
 
 class GivenAttachment(Attachment):
-    """One that others name to us. What we make ourselves is short."""
+    """An attachment given by a client, with limits on its fields."""
 
     id: Annotated[str, StringConstraints(max_length=256)]
     name: Annotated[str, StringConstraints(max_length=256)]
@@ -65,7 +65,7 @@ class GivenAttachment(Attachment):
 
 
 class AIInfo(Model):
-    """How the AI came to a message; shown to staff only."""
+    """How the AI arrived at a message. Shown only to staff."""
 
     confidence: float
     intent: str
@@ -74,7 +74,7 @@ class AIInfo(Model):
 
 
 class Template(Model):
-    """A message that a channel's provider has approved beforehand; `parameters` fill its gaps in their order."""
+    """A message template that the channel's provider has approved. `parameters` fill its placeholders in order."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     language: Annotated[str, StringConstraints(min_length=2, max_length=16)] = "en"
@@ -82,7 +82,7 @@ class Template(Model):
 
 
 class Message(Model):
-    """One message of a conversation, the same on REST, events and sockets."""
+    """One message of a conversation, the same in REST, events and sockets."""
 
     id: str
     conversation_id: str
@@ -102,18 +102,18 @@ class Message(Model):
         return len(self.content) + sum(each.characters for each in self.attachments) + named
 
     def for_guest(self) -> "Message":
-        """The message as its guest may see it: without what the AI thought of it."""
+        """The message as its guest may see it, without the AI's details."""
         return self.model_copy(update={"ai": None})
 
     @property
     def visible_to_guest(self) -> bool:
-        """A note is never shown to the guest, nor a message that has not left yet."""
+        """Whether the guest may see it: not if it is a private note or has not been sent yet."""
         held = (DeliveryState.QUEUED, DeliveryState.UNKNOWN, DeliveryState.FAILED)
         return not self.private and (self.author is Author.GUEST or self.delivery.state not in held)
 
 
 class InboundMessage(Model):
-    """What a channel hands to the gateway (the seed's contract)."""
+    """A message as the generic channel posts it (the specification's contract)."""
 
     channel_id: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     channel_type: ChannelType
@@ -124,9 +124,9 @@ class InboundMessage(Model):
 
 
 class Route(Model):
-    """The way back to a guest: an adapter, the hotel's end of the channel, and the guest's.
+    """How to reach a guest: the adapter, the hotel's address on the channel, and the guest's.
 
-    `context` is the adapter's own (an e-mail's thread, say) and comes back with every send.
+    `context` belongs to the adapter (for example an e-mail's thread) and is passed back to it with every send.
     """
 
     adapter: str
@@ -134,11 +134,11 @@ class Route(Model):
     sender_id: str
     context: dict[str, str] = {}
     free_text_until: Timestamp | None = None
-    """Until when the channel takes free text; after that only templates, None where it always does."""
+    """Until when the channel accepts free text, and afterwards only templates. None if it always does."""
 
 
 class GuestMessage(Model):
-    """The signal a conversation gets for one guest message. `id` is what it is deduplicated by."""
+    """The signal that brings a conversation one guest message. Repeats are recognised by `id`."""
 
     id: MessageId
     route: Route
@@ -148,9 +148,9 @@ class GuestMessage(Model):
     sent_at: Timestamp
     received_at: Timestamp
     suppressed: str | None = None
-    """Why nobody may answer this message (automatic mail, say); it is kept and shown all the same."""
+    """Why this message must not be answered (automatic mail, for example). It is stored and shown all the same."""
     opts: Literal["in", "out"] | None = None
-    """The guest wants messages on this channel again, or none any more."""
+    """The guest opts in to messages on this channel, or out of them."""
 
     @property
     def characters(self) -> int:
@@ -158,9 +158,9 @@ class GuestMessage(Model):
 
 
 class OutboundMessage(Model):
-    """What leaves by a channel. `message_id` is the same on every attempt, so that a receiver can drop repeats.
+    """A message to send by a channel. `message_id` is the same on every attempt, so that receivers can drop repeats.
 
-    `unsure`: an earlier attempt may have left, so ask the provider first where it can tell.
+    `unsure`: an earlier attempt may have succeeded, so ask the provider first if it can tell.
     """
 
     message_id: str

@@ -1,4 +1,4 @@
-"""The metrics of conversations, channels and the AI, one definition for api and worker. Labels hold no guest's data."""
+"""The metrics of conversations, channels and the AI, shared by api and worker. Labels contain no guest data."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

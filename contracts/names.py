@@ -1,10 +1,10 @@
-"""Names fixed across processes: task queues, search attributes, limits of a wire."""
+"""Names and limits shared by all processes: task queues, workflow ids, search attributes, sizes."""
 
 from enum import StrEnum
 
 
 class TaskQueue(StrEnum):
-    """One queue per kind of work, so that each scales alone."""
+    """One queue per kind of work, so that each scales on its own."""
 
     GATEWAY = "gateway"
     AI = "gateway-ai"
@@ -12,7 +12,7 @@ class TaskQueue(StrEnum):
 
 
 DEPLOYMENT = "gateway"
-"""Name of the worker deployment, one for all queues."""
+"""Name of the worker deployment, the same for all queues."""
 
 CONVERSATION_WORKFLOW = "Conversation"
 TASK_WORKFLOW = "Task"
@@ -26,19 +26,19 @@ SEARCH_INT = "GatewayPriority"
 SEARCH_BOOL = "GatewayNeedsReview"
 
 BATCH_BYTES = 256 * 1024
-"""Most JSON bytes of one publish."""
+"""The largest batch of one publish, in bytes of JSON."""
 
 LARGEST_SEQ = 2**53 - 1
-"""What every reader of JSON can tell from the number next to it."""
+"""The largest integer that every JSON reader represents exactly."""
 CONTENT_LIMIT = 4096
-"""Most characters a client may send as one message, and the most of a delivered one that the AI reads."""
+"""How many characters a client may send as one message, and how many of an incoming one the AI reads."""
 
 GUEST_CONTENT_LIMIT = 16_000
-"""Most characters of one message of a guest's that are kept: a conversation carries many, and Temporal takes 2 MB."""
+"""How many characters of a guest message are kept: a conversation carries many, and Temporal's limit is 2 MB."""
 
 
 def workflow_id(contact_key: str) -> str:
-    """The workflow of a contact: Temporal itself keeps it to one open conversation."""
+    """The workflow id of a contact, by which Temporal itself allows only one open conversation."""
     return f"conversation-{contact_key}"
 
 
@@ -47,20 +47,20 @@ def task_workflow_id(task_id: str) -> str:
 
 
 def contact_key_of(conversation_id: str) -> str:
-    """The contact key inside a conversation id (`{contactKey}-{8 characters of a run id}`)."""
+    """The contact key in a conversation id (`{contactKey}-{8 characters of a run id}`)."""
     return conversation_id.rpartition("-")[0]
 
 
 def media_workflow_id(media_id: str) -> str:
-    """The workflow that fetches a file."""
+    """The id of the workflow that fetches a file."""
     return f"media-{media_id}"
 
 
 def webhook_workflow_id(endpoint_id: str) -> str:
-    """The workflow that brings an endpoint what it has not been told."""
+    """The id of the workflow that sends an endpoint its pending events."""
     return f"webhook-{endpoint_id}"
 
 
 def automation_workflow_id(property_id: str, position: int, rule_id: str) -> str:
-    """One run of a rule for one event."""
+    """The workflow id of one rule's run for one event."""
     return f"automation-{property_id}-{position}-{rule_id}"

@@ -1,4 +1,4 @@
-"""Errors with a stable code and an HTTP status (RFC 9457), raised anywhere and told the same way everywhere."""
+"""Errors with a stable code and an HTTP status (RFC 9457), raised anywhere and reported the same way everywhere."""
 
 from pydantic import ConfigDict, JsonValue
 
@@ -6,7 +6,7 @@ from contracts.base import Model
 
 
 class Problem(Model):
-    """The body of an error answer, `application/problem+json`; a code may add members of its own."""
+    """The body of an error response, `application/problem+json`. A code may add its own members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -19,7 +19,7 @@ class Problem(Model):
 
 
 class GatewayError(Exception):
-    """Base of every error that a caller is told. `detail` names the thing and what would be right."""
+    """Base of every error reported to a caller. `detail` names what is wrong and what would be right."""
 
     status = 500
     code = "internal"
@@ -70,13 +70,13 @@ class NotFound(GatewayError):
 
 
 class WrongState(GatewayError):
-    """The command does not fit the state the conversation is in; `state` says which."""
+    """The command does not fit the conversation's `state`."""
 
     status, code, title = 409, "wrong_state", "The conversation is in another state"
 
 
 class HeldByOther(GatewayError):
-    """Somebody else holds the conversation; `assignedTo` says who."""
+    """The conversation is assigned to somebody else, named by `assignedTo`."""
 
     status, code, title = 409, "held_by_other", "Somebody else holds the conversation"
 
@@ -86,19 +86,19 @@ class Resolved(GatewayError):
 
 
 class MissedMessages(GatewayError):
-    """Something was said that the writer has not seen; `missed` holds those messages."""
+    """There are messages that the writer has not seen; `missed` holds them."""
 
     status, code, title = 409, "missed_messages", "There is something newer"
 
 
 class AlreadyOpen(GatewayError):
-    """The contact is in a conversation already; `conversationId` says which."""
+    """The contact already has an open conversation, named by `conversationId`."""
 
     status, code, title = 409, "already_open", "The guest is in a conversation already"
 
 
 class GuestBusy(GatewayError):
-    """Something of the guest still goes on and may tell storage more; `workflows` says what."""
+    """Workflows of the guest are still running and may write to storage; `workflows` names them."""
 
     status, code, title = 409, "guest_busy", "Something of the guest is still open"
 
@@ -108,19 +108,19 @@ class OptedOut(GatewayError):
 
 
 class WindowClosed(GatewayError):
-    """The channel takes free text only for a while after the guest's last message; send a template."""
+    """The channel accepts free text only for a limited time after the guest's last message. Send a template instead."""
 
     status, code, title = 409, "window_closed", "The channel takes only templates now"
 
 
 class KeyInFlight(GatewayError):
-    """The first request under this `Idempotency-Key` is not answered yet; ask again after `retryAfter` seconds."""
+    """The first request with this `Idempotency-Key` is still running. Try again after `retryAfter` seconds."""
 
     status, code, title = 409, "idempotency_key_in_flight", "The first request under this key is still under way"
 
 
 class KeyReused(GatewayError):
-    """The `Idempotency-Key` stands for another request already; a new request takes a new key."""
+    """This `Idempotency-Key` was used for a different request. Use a new key for a new request."""
 
     status, code, title = 422, "idempotency_key_reused", "The key stands for another request already"
 
@@ -130,23 +130,23 @@ class StaleVersion(GatewayError):
 
 
 class TooManyRequests(GatewayError):
-    """`retryAfter` is in seconds."""
+    """The caller's rate limit is exceeded. `retryAfter` is in seconds."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
 
 class Unavailable(GatewayError):
-    """Something we depend on is away; trying again later is safe."""
+    """A dependency is away. Trying again later is safe."""
 
     status, code, title = 503, "unavailable", "Not available right now"
 
 
 class Unreachable(Unavailable):
-    """What we depend on is away for everybody, and not only for this request."""
+    """A dependency is away for everybody, not only for this request."""
 
 
 class OutcomeUnknown(GatewayError):
-    """No worker answered in time: the command may still happen. Repeat it with `clientMessageId` to be sure."""
+    """No worker answered in time, so the command may still be carried out. Repeat it with `clientMessageId`."""
 
     status, code, title = 503, "outcome_unknown", "The outcome is not known yet"
 

@@ -1,4 +1,4 @@
-"""What happens at a property, as programs are told it: the entries of its log by name."""
+"""Events of a property as programs receive them: the entries of its log under stable type names."""
 
 from typing import Annotated, Final, get_args
 
@@ -32,13 +32,13 @@ def _known_type(name: str) -> str:
 EventPattern = Annotated[
     str, AfterValidator(_known_type), Field(json_schema_extra={"enum": [*_EVERY_OF, *EVENT_TYPES]})
 ]
-"""The type of an event, or all of one kind: `conversation.*`."""
+"""An event type, or all types of one kind such as `conversation.*`."""
 
 
 class PropertyEvent(Model):
-    """One thing that happened. `position` orders all of a property; exactly one of the last three is set.
+    """One event. `position` orders the events of a property; exactly one of the last three fields is set.
 
-    A task that is overdue stands there as it was when it was read, and so does a message; all else as it was told.
+    Messages and overdue tasks are as they were when read from storage, everything else as it was when it happened.
     """
 
     type: str
@@ -48,7 +48,7 @@ class PropertyEvent(Model):
     conversation_id: str | None = None
     channel_type: ChannelType | None = None
     by: str | None = None
-    """Who changed the conversation, where somebody did."""
+    """Who changed the conversation, if somebody did."""
     message: Message | None = None
     conversation: Conversation | None = None
     task: Task | None = None
@@ -59,9 +59,9 @@ class PropertyEvent(Model):
 
 
 def event_of(entry: LogEntry, overdue: Task | None = None) -> PropertyEvent | None:
-    """An entry of the log by its name; None for what is told to people alone.
+    """The event of a log entry; None for entries that are only meant for people.
 
-    `overdue` is the task that a notification says is overdue.
+    `overdue` is the task that an overdue notification is about.
     """
     name = _name(entry, overdue)
     if name is None or entry.position is None or entry.at is None:

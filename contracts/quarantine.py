@@ -1,4 +1,4 @@
-"""What a channel brought that nobody could read."""
+"""Messages from channels that could not be parsed."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from contracts.base import Model, Timestamp
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What an adapter could not understand: the bytes that it would read again, and what is wrong with them."""
+    """What an adapter could not parse: the bytes to parse again later, and what is wrong with them."""
 
     payload: bytes
     reason: str
 
 
 class QuarantineItem(Model):
-    """One thing that came from a provider, signed, and could not be understood. `payload` is kept as it came.
+    """An authentic message from a provider that could not be parsed. `payload` is kept as it came.
 
-    `handledAt` says when a retry understood it; `reason` is why the last try did not.
+    `handledAt` is when a retry succeeded; `reason` is why the last attempt failed.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What reports tell of conversations."""
+"""Reports on conversations."""
 
 from datetime import date
 from typing import Literal
@@ -10,7 +10,7 @@ Grouping = Literal["day", "property", "channel"]
 
 
 class Durations(Model):
-    """In seconds, of those conversations that have the duration; None where none has it."""
+    """Statistics in seconds, over the conversations that have this duration; None if none has."""
 
     count: int = 0
     average: float | None = None
@@ -19,18 +19,19 @@ class Durations(Model):
 
 
 class Satisfaction(Model):
-    """Ratings of resolved conversations, 1 (bad) to 5 (very good); None where there are none."""
+    """Ratings of resolved conversations, from 1 (bad) to 5 (very good); None if there are none."""
 
     ratings: int = 0
     average: float | None = None
     satisfied: float | None = None
-    """The share of those that are 4 or 5."""
+    """The share of ratings that are 4 or 5."""
 
 
 class ReportRow(Model):
-    """The figures of one group. What is not grouped by is None.
+    """The figures of one group. Fields that are not grouped by are None.
 
-    `started` counts conversations by when they began, all else by when they were resolved; days are the property's.
+    `started` counts conversations by when they began, everything else by when they were resolved. Days are in the
+    property's time zone.
     """
 
     day: date | None = None
@@ -39,28 +40,28 @@ class ReportRow(Model):
     started: int = 0
     resolved: int = 0
     messages: dict[Author, int] = {}
-    """Public messages of the resolved conversations, by who wrote them."""
+    """Public messages of the resolved conversations, by author."""
     first_response: Durations = Durations()
-    """From the guest's first message to the first answer of the AI or of a person."""
+    """From the guest's first message to the first answer by the AI or a person."""
     first_person: Durations = Durations()
-    """The same to the first answer of a person."""
+    """From the guest's first message to the first answer by a person."""
     resolution: Durations = Durations()
-    """The same to the end."""
+    """From the guest's first message to the resolution."""
     resolved_by_ai: int = 0
-    """Resolved conversations that the AI answered and nobody else, and no person was asked for."""
+    """Resolved conversations answered by the AI alone and never escalated."""
     ai_share: float | None = None
-    """`resolvedByAi` of those in which the guest wrote and was answered."""
+    """`resolvedByAi` as a share of those in which the guest wrote and was answered."""
     handed: int = 0
-    """Resolved conversations that a person was asked for, or took."""
+    """Resolved conversations that were escalated to, or taken over by, a person."""
     breached: int = 0
-    """Of those handed, the ones in which a guest waited longer for a person than promised."""
+    """Those of `handed` in which a guest waited longer for a person than the service level allows."""
     sla_kept: float | None = None
-    """The share of those handed in which no promise was broken."""
+    """The share of `handed` in which the service level was kept."""
     satisfaction: Satisfaction = Satisfaction()
 
 
 class ConversationReport(Model):
-    """`from` and `to` are days, both included."""
+    """A report on the days from `from` to `to`, both included."""
 
     from_day: date
     to_day: date

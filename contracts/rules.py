@@ -1,4 +1,4 @@
-"""The rules a conversation runs by: thresholds, times, opening hours and words. Start input, changed by an update."""
+"""The rules of a conversation: thresholds, times, opening hours and texts. Given at start, changed by an update."""
 
 from datetime import date, time, timedelta
 from typing import Annotated, Literal, Self
@@ -17,7 +17,7 @@ Approval = Literal["auto", "ask"]
 
 TOPICS: tuple[Topic, ...] = ("refund", "complaint", "price_promise", "medical", "safety")
 EMERGENCIES: tuple[Topic, ...] = ("medical", "safety")
-"""What goes to a person with the highest priority."""
+"""Topics that go to a person with the highest priority."""
 
 
 def _known_zone(name: str) -> str:
@@ -32,7 +32,7 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
 class Period(Model):
-    """From `opens` to `closes` on one day, local time; one that closes at 00:00 lasts to the day's end."""
+    """A period of one day in local time. If `closes` is 00:00, it lasts until the end of the day."""
 
     opens: time
     closes: time
@@ -45,7 +45,7 @@ class Period(Model):
 
 
 class BusinessHours(Model):
-    """When people are there to answer. A weekday without periods is closed, and so is a holiday without any."""
+    """When people are there to answer. Weekdays and holidays without periods are closed."""
 
     time_zone: TimeZone = "UTC"
     weekly: dict[Weekday, list[Period]] = {}
@@ -53,19 +53,19 @@ class BusinessHours(Model):
 
 
 YEAR = timedelta(days=365)
-"""Beyond it nobody waits, and beyond a few thousand no calendar reaches."""
+"""The longest duration allowed: nobody waits longer, and dates must stay within the calendar."""
 UpToAYear = Annotated[timedelta, Field(ge=timedelta(0), le=YEAR), A_DURATION]
 
 
 class ServiceLevel(Model):
-    """How long a guest may wait for a person, in business hours."""
+    """How long a guest may wait for a person, counted in business hours."""
 
     first_response: UpToAYear
     next_response: UpToAYear
 
 
 class SurveyWords(Model):
-    """What a guest is asked, and how they are thanked; None is the standing text of the language."""
+    """The rating question and the thanks. None means the standard text of the language."""
 
     question: str | None = None
     thanks: str | None = None
@@ -75,34 +75,34 @@ class SurveyRules(Model):
     """How guests are asked for a rating when a conversation is resolved."""
 
     window: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
-    """How long a number is taken as the rating."""
+    """How long a number from the guest counts as the rating."""
     pause: timedelta = timedelta(days=7)
-    """How long a contact that was asked is not asked again."""
+    """How long a contact is not asked again after having been asked."""
     language: str = "en"
-    """Of a guest whose own is not known, or has no words."""
+    """For guests whose language is unknown or has no texts."""
     words: dict[str, SurveyWords] = {}
-    """By language (ISO 639-1), over the standing texts."""
+    """Texts by language (ISO 639-1), which override the standard ones."""
 
 
 class ConversationPolicy(Model):
-    """Thresholds, times and words of one conversation; workflows read nothing else."""
+    """Thresholds, times and texts of one conversation. Workflows read no other configuration."""
 
     edition: int = Field(default=0, ge=0)
-    """By which decisions a run goes from beginning to end (workflows/editions.py)."""
+    """The version of the decision logic that a run follows from beginning to end (workflows/editions.py)."""
     escalation_threshold: float = Field(default=0.7, ge=0, le=1)
     ai_timeout: timedelta = timedelta(seconds=30)
     max_retries: int = Field(default=3, ge=0)
     answers_at_once: bool = False
-    """To ask the AI is but to compute: the worker that has the conversation does it itself."""
+    """Asking the AI involves no network, so the worker that has the conversation does it itself."""
     debounce: timedelta = timedelta(0)
     message_age_limit: timedelta = timedelta(hours=24)
     never_ai: list[Topic] = list(TOPICS)
     autonomy: Autonomy = "auto"
-    """The most that the AI may do for any guest; a guest's own setting may only lower it."""
+    """The most that the AI may do for any guest. A guest's own setting can only lower it."""
     vip_autonomy: Autonomy = "draft"
-    """The same for a VIP: by the guest's preferences, or by a stay in the hotel's system."""
+    """The same for VIPs, known by the guest's preferences or by a stay in the hotel's system."""
     repeats_to_escalate: int = Field(default=2, ge=1)
-    """Answered so often, the same question is a person's when it comes again."""
+    """After the AI has answered a question this many times, asking it again escalates to a person."""
     approvals: dict[ActionType, Approval] = {
         "create_task": "auto",
         "request_late_checkout": "ask",
@@ -110,10 +110,10 @@ class ConversationPolicy(Model):
     }
     task_reminder_lead: timedelta = timedelta(minutes=30)
     raise_overdue_tasks: bool = True
-    """What the tasks that the AI makes run by."""
+    """This and `task_reminder_lead` are passed on to tasks that the AI creates."""
 
     hours: BusinessHours | None = None
-    """None: somebody is there at any time."""
+    """None: people are always there."""
     service_levels: dict[Priority, ServiceLevel] = {
         "low": ServiceLevel(first_response=timedelta(hours=1), next_response=timedelta(hours=2)),
         "normal": ServiceLevel(first_response=timedelta(minutes=15), next_response=timedelta(minutes=30)),
@@ -122,12 +122,12 @@ class ConversationPolicy(Model):
     }
     idle_timeout: timedelta = timedelta(hours=24)
     escalated_timeout: timedelta = timedelta(days=30)
-    """When an escalated conversation in which nothing happens closes all the same, told to staff; zero is never."""
+    """When an idle escalated conversation is closed, which staff are told of. Zero means never."""
     resolved_window: timedelta = timedelta(0)
     summaries: bool = True
-    """The AI sums a conversation up when it is handed to a person and when it is resolved."""
+    """Whether the AI summarises a conversation when it is escalated and when it is resolved."""
     survey: SurveyRules | None = None
-    """None: guests are not asked for a rating."""
+    """None: guests are not asked for ratings."""
     history_limit: int = Field(default=200, ge=20)
 
     fallback_text: str = (
@@ -138,7 +138,7 @@ class ConversationPolicy(Model):
         "I'm alerting our team right now. If anyone is in danger, please also call the local emergency number."
     )
     away_text: str = "Our team is away at the moment and will reply from {back}."
-    """`{back}` is when people are there again, in the property's time zone."""
+    """`{back}` is when people are back, in the property's time zone."""
     breach_text: str = "I'm sorry that you are still waiting. I've reminded our team of your message."
     task_done_text: str = "Done: {title}."
     late_checkout_text: str = "Our team has confirmed your late check-out."
@@ -146,7 +146,7 @@ class ConversationPolicy(Model):
 
 
 class PolicyChanges(Model):
-    """What may be changed while a conversation runs; None leaves a rule as it is."""
+    """The rules that may be changed while a conversation runs. None leaves a rule unchanged."""
 
     escalation_threshold: Annotated[float, Field(ge=0, le=1), A_NUMBER] | None = None
     ai_timeout: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(minutes=10)), A_DURATION] | None = None

@@ -6,14 +6,14 @@ from contracts.base import Model, Timestamp
 
 StaffRole = Literal["agent", "manager", "admin"]
 Role = Literal["agent", "manager", "admin", "service"]
-"""`service` is a program with an API key."""
+"""`service` stands for a program with an API key."""
 
 DEMO_PROPERTY = "seaview"
 DEMO_PASSWORD = "seaview"  # noqa: S105 - published with the demo data, which `gateway dev` alone makes
 
 
 class Staff(Model):
-    """Who works here: a person, or a program. `properties` are the ones they may see; an admin of none sees none."""
+    """A person or program that works here. `properties` are those they may see; even an admin sees no others."""
 
     id: str
     email: str
@@ -23,7 +23,7 @@ class Staff(Model):
 
 
 class StaffMember(Staff):
-    """A person as administrators see them. Who is `disabled` cannot sign in."""
+    """A person as administrators see them. Somebody `disabled` cannot sign in."""
 
     role: StaffRole
     disabled: bool
@@ -31,7 +31,7 @@ class StaffMember(Staff):
 
 
 class ApiKey(Model):
-    """What a program calls with. It may do what its `scopes` say, at its properties; `begins` tells it from others."""
+    """A program's key, limited to its `scopes` and properties. `begins` is its prefix, to tell keys apart."""
 
     id: str
     name: str
@@ -46,5 +46,5 @@ class ApiKey(Model):
 
     @property
     def staff(self) -> Staff:
-        """Whom it stands for in what it does."""
+        """The member of staff that the key acts as."""
         return Staff(id=self.id, email="", name=self.name, role="service", properties=self.properties)

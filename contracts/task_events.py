@@ -1,4 +1,4 @@
-"""What a task publishes, and what comes of it."""
+"""What a task publishes, and the results."""
 
 from contracts.base import Model
 from contracts.events import Notification
@@ -6,7 +6,7 @@ from contracts.tasks import VersionedTask
 
 
 class TaskPublication(Model):
-    """What storage is not known to have of a task, its versions in order. Bringing it again changes nothing."""
+    """Versions of a task, in order, that storage may not have yet. Publishing them again changes nothing."""
 
     task_id: str
     property_id: str
@@ -15,13 +15,13 @@ class TaskPublication(Model):
 
 
 class TaskPublished(Model):
-    """`newer` is what storage holds, where that is above every version that was brought."""
+    """The result. `newer` is the version in storage if that is above every published one."""
 
     newer: VersionedTask | None = None
 
 
 class TaskChanged(Model):
-    """The task after a change, with all that storage may not have yet."""
+    """The task after a change, with everything that storage may not have yet."""
 
     current: VersionedTask
     publication: TaskPublication

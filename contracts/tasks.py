@@ -1,4 +1,4 @@
-"""Work for the hotel's departments, and what tells a task to change."""
+"""Tasks for the hotel's departments, and the command that changes one."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,12 +34,12 @@ class Task(Model):
 
 
 class VersionedTask(Model):
-    """A task, and how often it was changed; the number that tells one writer of another."""
+    """A task with the number of its version, by which writers notice each other."""
 
     task: Task
     version: int
     by: str | None = None
-    """Who made the version, where somebody did and it is told for the first time."""
+    """Who made this version, if somebody did and it is being published for the first time."""
 
     @property
     def etag(self) -> str:
@@ -47,20 +47,20 @@ class VersionedTask(Model):
 
 
 class TaskPolicy(Model):
-    """The times of one task; its workflow reads nothing else."""
+    """The rules of one task. Its workflow reads no other configuration."""
 
     reminder_lead: Annotated[timedelta, Field(ge=timedelta(0))] = timedelta(minutes=30)
-    """How long before it is due a task is called to mind; zero is never."""
+    """How long before the due date a reminder is sent. Zero means never."""
     raise_overdue: bool = True
-    """A task that is overdue becomes one step more urgent."""
+    """Whether an overdue task becomes one step more urgent."""
     tells_guest: bool = True
-    """The guest of its conversation hears when it is done, by its title."""
+    """Whether the guest of its conversation is told, by its title, when it is done."""
     history_limit: int = Field(default=1000, ge=20)
-    """Events after which the workflow goes on in a new run."""
+    """The number of history events after which the workflow continues as new."""
 
 
 class TaskChanges(Model):
-    """What becomes of a task's fields: None leaves one as it is, `cleared` empties those that it names."""
+    """Changes to a task's fields: None leaves a field unchanged; the fields named in `cleared` are emptied."""
 
     department: Department | None = None
     title: str | None = None
@@ -77,9 +77,9 @@ class TaskChanges(Model):
 
 
 class ChangeTask(Model):
-    """A change, an update that the workflow validates. The same `id` again is the same change.
+    """A change to a task, sent as an update that the workflow validates. Repeats have the same `id`.
 
-    `expected_versions` are those that its writer may have read: a task of another version is not changed.
+    If the task's version is not among `expected_versions`, the change is refused.
     """
 
     id: str
@@ -91,7 +91,7 @@ class ChangeTask(Model):
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks to list, of these properties; None lets all pass."""
+    """Which tasks of these properties to list. None matches everything."""
 
     properties: list[str]
     status: TaskStatus | None = None

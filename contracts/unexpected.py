@@ -1,10 +1,10 @@
-"""What may be told of an error that nobody expected: never its text, which may quote a guest."""
+"""What may be logged of an unexpected error: never its text, which may quote a guest."""
 
 import traceback
 
 
 def kinds_of(error: BaseException | None) -> str:
-    """The types of an error, of what it holds together, and of what caused it."""
+    """The types of an error, of the errors it groups, and of those that caused it."""
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(kinds_of(each) for each in error.exceptions)
     kinds: list[str] = []
@@ -15,7 +15,7 @@ def kinds_of(error: BaseException | None) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Its types, and where it happened."""
+    """The error's types and where it happened, innermost frame first."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     return f"{kinds_of(error)} at {where}"

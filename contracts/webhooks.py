@@ -1,4 +1,4 @@
-"""Programs of a hotel's that are told what happens there, by the Standard Webhooks specification."""
+"""Outgoing webhooks by the Standard Webhooks specification: endpoints that are sent a property's events."""
 
 from datetime import timedelta
 from typing import Literal
@@ -14,10 +14,10 @@ SendingResult = Literal["caught_up", "more", "failed", "gone"]
 
 
 class WebhookEndpoint(Model):
-    """A URL that is told what happens at a property.
+    """A URL that is sent the events of a property.
 
-    `failures` counts its newest attempts in a row that failed; while there are any, `nextAttemptAt` says when it is
-    tried again.
+    `failures` counts the latest consecutive failures. While it is not 0, `nextAttemptAt` says when the next attempt
+    follows.
     """
 
     id: str
@@ -35,7 +35,7 @@ class WebhookEndpoint(Model):
 
 
 class WebhookDelivery(Model):
-    """One event for one endpoint. `webhookId` is the same on every attempt; what was sent is not kept."""
+    """One event sent to one endpoint. `webhookId` is the same on every attempt. The content is not kept."""
 
     webhook_id: str
     type: str
@@ -45,35 +45,35 @@ class WebhookDelivery(Model):
     last_attempt_at: Timestamp
     response_status: int | None = None
     reason: str | None = None
-    """Why the newest attempt failed."""
+    """Why the latest attempt failed."""
 
 
 class DeliveryStart(Model):
-    """What an endpoint's workflow begins with; what it carries on into a new run stands in the last two."""
+    """The input of an endpoint's workflow. The last two fields carry its state into the next run."""
 
     endpoint_id: str
     property_id: str
     disable_after: timedelta
-    """How long all attempts must have failed for the endpoint to be disabled."""
+    """An endpoint is disabled after all attempts have failed for this long."""
     history_limit: int = Field(default=500, ge=20)
     failures: int = 0
     failing_since: Timestamp | None = None
 
 
 class SendEvents(Model):
-    """Asks for what an endpoint has not been told; `failures` is how many attempts in a row have failed so far."""
+    """Asks to send an endpoint its pending events. `failures` counts the consecutive failures so far."""
 
     endpoint_id: str
     failures: int = 0
 
 
 class EventsSent(Model):
-    """What came of it. `caught_up`: there is nothing more to tell, or nobody to tell it."""
+    """The result. `caught_up`: no events are pending, or the endpoint is gone or disabled."""
 
     result: SendingResult
     delivered: int = 0
     wait: timedelta = timedelta(0)
-    """After a failure: when to try again."""
+    """After a failure: how long to wait before the next attempt."""
 
 
 class DisableEndpoint(Model):
