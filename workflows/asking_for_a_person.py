@@ -1,4 +1,4 @@
-"""Words by which guests ask for a person, in the languages of the demo hotel's guests. Pure."""
+"""Recognises guests who ask for a person, in the languages of the demo hotel's guests. Pure."""
 
 import re
 
@@ -24,7 +24,7 @@ _FIRST = re.compile(
 
 _NEAR = r"[^.?!]{0,20}"
 _WITH = r"(?!\ ((o|a|il|la)\ )?(meine[mrn]?|mis?|mon|ma|mes|meus?|minhas?|mi[oae])\b)" + _NEAR
-"""Not with one's own boss or colleague."""
+"""Excludes "talk to my boss" and the like."""
 _EN = r"(human\ being|representative|member\ of\ staff|supervisor)"
 _DE = (
     r"(mensch(en)?|person|jemand(em|en)?|mitarbeiter(in)?|kolleg(en|in)|rezeption|empfang|manager(in)?|direktor(in)?"

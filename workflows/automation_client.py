@@ -1,4 +1,4 @@
-"""The typed way to the workflows of automations."""
+"""Typed client for automation workflows."""
 
 from datetime import timedelta
 

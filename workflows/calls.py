@@ -1,4 +1,4 @@
-"""Calling Temporal: how long a call may take, and what is told when it fails."""
+"""Calling Temporal: time limits, retries, and the translation of its errors into ours."""
 
 import asyncio
 import time
@@ -28,13 +28,13 @@ from contracts.problems import (
 )
 
 COMMAND_SECONDS = 5
-"""How long a command waits for a worker before its outcome is called unknown."""
+"""How long a command waits for a worker before its outcome counts as unknown."""
 ATTEMPT_SECONDS = 1
 PAUSE_SECONDS = 0.1
 QUERY_SECONDS = 10
 
 AGAIN = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED})
-"""What Temporal answers a command that goes through a moment later."""
+"""Errors of Temporal after which the same command succeeds a moment later."""
 _UNREACHABLE = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
@@ -65,15 +65,15 @@ T = TypeVar("T")
 
 
 class GoneError(Exception):
-    """Temporal has no such workflow, or none that still runs."""
+    """Temporal has no such workflow, or it is no longer running."""
 
 
 class AgainError(Exception):
-    """The same command again, a moment later, will go through."""
+    """The same command will succeed if repeated a moment later."""
 
 
 async def reaching_temporal(call: Awaitable[T], *, again: frozenset[RPCStatusCode] = frozenset()) -> T:
-    """Awaits a call; Temporal's absence is told as Unavailable, a missing workflow as GoneError."""
+    """Awaits a call. Raises Unavailable if Temporal is away, and GoneError for a missing workflow."""
     try:
         return await call
     except RPCError as error:
@@ -92,17 +92,17 @@ def _lacks_namespace(error: RPCError) -> bool:
 
 
 async def until_answered(send: Callable[[], Awaitable[T]]) -> T:
-    """Sends a command, an update under one id, again until it is answered. Raises OutcomeUnknown after 5 s.
+    """Repeats a command, an update under one id, until it is answered. Raises OutcomeUnknown after 5 s.
 
-    A run that goes on in a new one gives up the updates it has not accepted; Temporal then backs off for seconds,
-    where a fresh request finds the new run at once.
+    A run that continues as new drops updates it has not accepted. Temporal's client would then back off for seconds,
+    while a fresh request finds the new run at once.
     """
     gives_up = time.monotonic() + COMMAND_SECONDS
     while time.monotonic() < gives_up:
         try:
             return await send()
         except WorkflowUpdateRPCTimeoutOrCancelledError:
-            # The client says the same of our own cancellation, which must not be swallowed.
+            # The client also raises this when we are cancelled ourselves, which must not be swallowed.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError from None
         except AgainError:
@@ -111,7 +111,7 @@ async def until_answered(send: Callable[[], Awaitable[T]]) -> T:
 
 
 def refusal(error: WorkflowUpdateFailedError) -> Exception:
-    """What a workflow said when it refused an update."""
+    """The error with which a workflow refused an update."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
         return AgainError()  # accepted by a run that ended before it was carried out
@@ -122,6 +122,6 @@ def refusal(error: WorkflowUpdateFailedError) -> Exception:
 
 
 def quoted(value: str) -> str:
-    """A string of Temporal's list filter."""
+    """A string literal for Temporal's list filters."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,4 +1,4 @@
-"""The typed way to conversations: signals for guests, updates for staff, queries for who reads."""
+"""Typed client for conversations: signals for guests, updates for staff, queries for readers."""
 
 import asyncio
 import base64
@@ -69,10 +69,10 @@ T = TypeVar("T")
 
 
 async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | None = None) -> Client:
-    """A client of Temporal. Lazy: it connects when first used, so that a process starts while Temporal is away.
+    """A Temporal client. A lazy one connects on first use, so that a process can start while Temporal is away.
 
-    Raises SettingsError where the address or the codec's key is missing or wrong, and Unavailable where it is not lazy
-    and Temporal does not answer.
+    Raises SettingsError if the address or the codec's key is missing or wrong, and Unavailable if it is not lazy and
+    Temporal does not answer.
     """
     address = settings.temporal.address
     if address is None:
@@ -93,16 +93,16 @@ async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | N
 
 
 def contact_key(secret: str, property_id: str, channel_type: str, sender_id: str) -> str:
-    """26 characters that stand for a contact everywhere, and from which nobody reads a number or an address."""
+    """The 26 characters that identify a contact everywhere, without revealing a number or an address."""
     message = "\x1f".join((property_id, channel_type, sender_id)).encode()
     digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
     return base64.b32encode(digest).decode().lower()[:26]
 
 
 class Conversations:
-    """All conversations. Every method raises Unavailable while Temporal is away.
+    """Access to all conversations. Every method raises Unavailable while Temporal is away.
 
-    A command that is repeated under one `update_id` is the same command, and gives what it gave first.
+    A command repeated under the same `update_id` is carried out once, and gives the same result again.
     """
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -118,14 +118,14 @@ class Conversations:
     async def receive(
         self, property_id: str, channel_type: ChannelType, message: GuestMessage, contact_key: str | None = None
     ) -> None:
-        """Brings a guest message to its conversation, begun if need be. Durable once this returns, worker or not.
+        """Brings a guest message to its conversation, which is started if need be. Durable once this returns.
 
-        With `contact_key` it goes to that contact's conversation, whoever sent it. An adapter keeps in a file what is
-        longer than GUEST_CONTENT_LIMIT, or refuses it; what none has looked at is cut.
+        With `contact_key` it goes to that contact's conversation, whoever sent it. Content over GUEST_CONTENT_LIMIT is
+        cut here; adapters should refuse it or keep it as a file.
         """
         if len(message.content) > GUEST_CONTENT_LIMIT:
             message = message.model_copy(update={"content": message.content[:GUEST_CONTENT_LIMIT]})
-        if "\\u0000" in message.model_dump_json():  # storage would refuse all that the conversation publishes
+        if "\\u0000" in message.model_dump_json():  # storage would refuse everything that the conversation publishes
             message = GuestMessage.model_validate(without_nul(message.model_dump(by_alias=False)))
         key = contact_key or self.contact_key(property_id, channel_type, message.route.sender_id)
         starting = self._client.start_workflow(
@@ -140,9 +140,9 @@ class Conversations:
         await reaching_temporal(starting)
 
     async def open(self, property_id: str, channel_type: ChannelType, route: Route, opening: Opening) -> Conversation:
-        """Writes first to a contact that is in no conversation; the same `message_id` again is the same message.
+        """Starts a conversation with a message to a contact. Repeats with the same `message_id` do it once.
 
-        Raises AlreadyOpen for one that is, OutcomeUnknown where no worker answers in time.
+        Raises AlreadyOpen if the contact is in a conversation, and OutcomeUnknown if no worker answers in time.
         """
         key = self.contact_key(property_id, channel_type, route.sender_id)
 
@@ -168,7 +168,7 @@ class Conversations:
         return await until_answered(send)
 
     async def delivery_failed(self, failure: DeliveryFailure) -> None:
-        """Tells a conversation that a message did not arrive after all; one that has ended is told nothing."""
+        """Tells a conversation that a message was not delivered after all. Does nothing if it has ended."""
         signalling = self._handle(failure.conversation_id).signal(
             "delivery_failed", failure, rpc_timeout=timedelta(seconds=SIGNAL_SECONDS)
         )
@@ -176,12 +176,12 @@ class Conversations:
             await reaching_temporal(signalling)
 
     async def reply(self, command: Reply) -> Message:
-        """A staff message or note; the same `message_id` again gives the same message."""
+        """Sends a staff message or note. Repeats with the same `message_id` return the same message."""
         update_id = _update_id("reply", command.message_id)
         return await self._command(ConversationWorkflow.reply, command, Message, update_id)
 
     async def redeliver(self, command: Redeliver, update_id: str | None = None) -> Message:
-        """Hurries, skips or says again a message that is not delivered. Raises NotFound where there is none."""
+        """Retries, skips or resends an undelivered message. Raises NotFound if there is none."""
         return await self._command(ConversationWorkflow.redeliver, command, Message, update_id)
 
     async def claim(self, command: Command, update_id: str | None = None) -> Conversation:
@@ -218,22 +218,22 @@ class Conversations:
         return await self._command(ConversationWorkflow.change_policy, command, Conversation, update_id)
 
     async def decide(self, command: DecideAction, update_id: str | None = None) -> Conversation:
-        """Approves or refuses an action. Raises NotFound where none of its id waits."""
+        """Approves or refuses an action. Raises NotFound if no such action is pending."""
         return await self._command(ConversationWorkflow.decide, command, Conversation, update_id)
 
     async def get(self, conversation_id: str) -> Conversation:
-        """The conversation as its workflow knows it. Raises NotFound where the id names none that Temporal holds."""
+        """The conversation as its workflow knows it. Raises NotFound for an id that Temporal does not know."""
         found: Conversation = await self._query(conversation_id, ConversationWorkflow.conversation)
         return _the_one_asked_for(found, conversation_id)
 
     async def messages(self, conversation_id: str) -> list[Message]:
-        """The newest messages, at most 20. Raises NotFound."""
+        """The newest messages, at most 20, in order. Raises NotFound."""
         await self.get(conversation_id)
         found: list[Message] = await self._query(conversation_id, ConversationWorkflow.messages)
         return found
 
     async def outcomes(self, conversation_id: str) -> list[Outcome]:
-        """What became of the newest guest messages, at most 50. Raises NotFound."""
+        """The newest outcomes of guest messages, at most 50. Raises NotFound."""
         await self.get(conversation_id)
         found: list[Outcome] = await self._query(conversation_id, ConversationWorkflow.outcomes)
         return found
@@ -248,7 +248,7 @@ class Conversations:
         needs_review: bool | None = None,
         limit: int = 50,
     ) -> list[Conversation]:
-        """Running conversations by Temporal's visibility, newest first; what a list shows while storage is away."""
+        """Running conversations from Temporal's visibility, newest first: the list to show while storage is away."""
         if not property_ids:
             return []
         properties = ", ".join(quoted(each) for each in property_ids)
@@ -270,7 +270,7 @@ class Conversations:
         return [conversation for conversation in found if conversation is not None]
 
     async def _running_one(self, workflow: str) -> Conversation | None:
-        """None for one that ended meanwhile."""
+        """A listed conversation; None if it has ended meanwhile."""
         handle = self._client.get_workflow_handle(workflow)
         try:
             return await handle.query(ConversationWorkflow.conversation, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
@@ -302,7 +302,7 @@ class Conversations:
             raise _no_such(conversation_id) from None
 
     async def _command(self, update: Any, command: Command, result: type[T], update_id: str | None = None) -> T:
-        """Sends a command, again under the same id until it is answered: nothing is done twice."""
+        """Sends a command, repeated under the same id until it is answered, so that nothing is done twice."""
         update_id = update_id or uuid.uuid4().hex
         return await until_answered(lambda: self._send(update, command, result, update_id))
 
@@ -318,7 +318,7 @@ class Conversations:
             raise await self._why_gone(command.conversation_id) from None
 
     async def _why_gone(self, conversation_id: str) -> GatewayError:
-        """A workflow that has closed is a resolved conversation, if it was this one."""
+        """The error for a closed workflow: Resolved if it was this conversation's, otherwise NotFound."""
         try:
             described = await reaching_temporal(self._handle(conversation_id).describe())
         except GoneError:
@@ -362,7 +362,7 @@ def _the_one_asked_for(found: Conversation, conversation_id: str) -> Conversatio
 
 
 def _update_id(command: str, message_id: str) -> str:
-    """Temporal knows an update by its id alone: of another command under the same id it would give the answer."""
+    """An update id with the command's name: Temporal would answer another command under the same id as the first."""
     return f"{command}-{message_id}"
 
 

@@ -1,6 +1,6 @@
-"""How payloads travel: pydantic JSON, compressed and encrypted, so that no guest text stands in Temporal in the clear.
+"""The payload codec: pydantic JSON, compressed and encrypted, so that Temporal stores no guest text in the clear.
 
-What operators read in the Temporal UI (summaries, current details) holds no guest text and stays readable.
+Summaries and current details, which operators read in the Temporal UI, contain no guest text and stay readable.
 """
 
 import base64
@@ -28,7 +28,7 @@ NONCE_BYTES = 12
 _CLEAR = "gateway-clear"
 _DETAILS_TYPE = b"temporal.api.sdk.v1.WorkflowMetadata"
 _JSON_HEAD: Final = b"\n\x16\n\x08encoding\x12\njson/plain\x12"
-"""How every payload of JSON begins on the wire, before its length."""
+"""The first bytes of every serialised JSON payload, before its length."""
 
 
 def _shapes(name: str) -> bytes:
@@ -36,24 +36,24 @@ def _shapes(name: str) -> bytes:
     return b"".join(_JSON_HEAD + line for line in lines)
 
 
-# Payloads are small and alike: a dictionary of what they look like makes them a quarter, and history is paid for by the
-# byte. It is part of the encoding: never change one, add another with a name of its own, the most frequent shapes last.
+# Payloads are small and alike: a compression dictionary shrinks them to a quarter, and history is billed by the byte.
+# It is part of the encoding: never change one, add another under a new name, with the most frequent patterns last.
 _DICTIONARIES: Final = {
     b"binary/gateway": Path(__file__).with_name("codec_dictionary.json").read_bytes(),
     b"binary/gateway-2": _shapes("codec_dictionary_2.jsonl"),
 }
 ENCODING: Final = b"binary/gateway-2"
-"""What is written; all of them are read."""
+"""The encoding that is written. All encodings can be read."""
 _PRESS: Final = zlib.compressobj(9, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARIES[ENCODING])
-"""Copied for each payload: to copy it is quicker than to read the dictionary again."""
+"""Copied for each payload, which is quicker than loading the dictionary again."""
 _CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
 
 
 class GatewayPayloadConverter(CompositePayloadConverter):
-    """Pydantic's converter; ClearText is marked, so that the codec lets it through.
+    """Pydantic's converter, which also marks ClearText so that the codec leaves it readable.
 
-    The SDK makes one for every activation. All share what they convert with: to make its cache of types anew took a
-    tenth of a worker's main thread.
+    The SDK creates one for every activation. All share one inner converter: rebuilding its cache of types took a tenth
+    of a worker's main thread.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class GatewayPayloadConverter(CompositePayloadConverter):
 
 
 class EncryptingCodec(PayloadCodec):
-    """zlib, then AES-256-GCM under `key_id`; payloads written under any known key are read."""
+    """Compresses with zlib, then encrypts with AES-256-GCM under `key_id`. Reads payloads of any known key."""
 
     def __init__(self, keys: Mapping[str, bytes], key_id: str) -> None:
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
@@ -108,7 +108,7 @@ def _stays_readable(payload: Payload) -> bool:
 
 
 def data_converter(settings: Temporal) -> DataConverter:
-    """The converter of every client and worker. Raises SettingsError where a key is missing or not 32 bytes."""
+    """The data converter of every client and worker. Raises SettingsError if a key is missing or not 32 bytes."""
     return DataConverter(
         payload_converter_class=GatewayPayloadConverter,
         payload_codec=EncryptingCodec(_keys(settings), settings.codec_key_id),

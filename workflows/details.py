@@ -1,4 +1,4 @@
-"""What an operator should see of a conversation at one glance. Pure; nothing of a guest's words, name or address."""
+"""What an operator sees of a conversation at a glance. Pure; never a guest's words, name or address."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from workflows.record import Record
 
 
 def details(record: Record, now: datetime) -> str:
-    """State, owner, what it waits for and until when, in Markdown."""
+    """State, owner, and what the conversation waits for until when, in Markdown."""
     conversation = record.conversation
     lines = [
         f"**{conversation.state.upper()}** · {conversation.property_id} · {conversation.channel_type}"

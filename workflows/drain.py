@@ -1,4 +1,4 @@
-"""Draining the outbox: delivers and publishes, one batch at a time, beside whatever else the conversation does."""
+"""Drains the outbox: delivers and publishes one batch at a time, concurrently with the rest of the conversation."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,20 +27,20 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 @dataclass
 class _Delivery:
-    """The one deliver-and-publish in flight."""
+    """The one deliver-and-publish activity in flight."""
 
     handle: workflow.ActivityHandle[DeliverAndPublishResult]
     publication: Publication
     sends: list[PendingSend]
     newest: int
-    """The newest `seq` of the outbox when this began; a batch may hold less."""
+    """The newest `seq` of the outbox when this began. The batch may end before it."""
 
 
 class Drain:
-    """One writer, one order: at most one batch is in flight, and the next begins where it ended.
+    """Keeps the order: at most one batch is in flight, and the next begins where it ended.
 
-    `turn_is_near` holds a publish back for a moment, so that guest and answer go out together; `changed` is called
-    when a batch has changed the record. While `paused` nothing new begins.
+    `turn_is_near` delays a publish for a moment, so that a guest's message and its answer go out together. `changed` is
+    called when a batch has changed the record. While `paused`, no new batch begins.
     """
 
     def __init__(self, record: Record, *, turn_is_near: Callable[[], bool], changed: Callable[[], object]) -> None:
@@ -50,7 +50,7 @@ class Drain:
         self._changed = changed
         self._delivery: _Delivery | None = None
         self._offered = 0
-        """Events up to this `seq` are lent to an answer or were refused by storage: not news."""
+        """Events up to this `seq` were lent to an answer or refused by storage, so they do not trigger a publish."""
         self._storage_failures = 0
         self._storage_again_at: datetime | None = None
 
@@ -59,7 +59,7 @@ class Drain:
         return self._delivery is not None
 
     def lend(self) -> Publication | None:
-        """What an answer may publish on its way, so that staff read the guest while the AI thinks."""
+        """Lends the answer activity what is unpublished, so that staff see the guest's message while the AI thinks."""
         if self.is_flying or self._record.sends or not self._record.outbox:
             return None
         publication = self._record.publication()
@@ -67,7 +67,7 @@ class Drain:
         return publication
 
     def take_back(self, publication: Publication | None, published: Published | None) -> None:
-        """What became of what was lent; None where nobody knows, and it is brought again."""
+        """Takes back what was lent, with the result. With None the result is unknown, and it is published again."""
         if publication is None:
             return
         if published is None:
@@ -76,21 +76,21 @@ class Drain:
             self._note_published(publication, published, publication.events[-1].seq)
 
     def forget_loan(self) -> None:
-        """Nobody knows whether what was lent went out: it is brought again."""
+        """Forgets what was lent without a result: it is published again."""
         self._offered = 0
 
     async def run(self) -> None:
-        """Delivers and publishes, one batch after the other, for as long as the workflow runs."""
+        """Delivers and publishes batch after batch for as long as the workflow runs."""
         while True:
             await self._wait_until_due()
             pending = transitions.due_sends(self._record, workflow.now())
-            # Ownership is asked here, before every attempt: nothing may come between this and the activity.
+            # Ownership is checked here, before every attempt: nothing may await between this and starting the activity.
             pending = [send for send in pending if not transitions.hold_back(self._record, send, workflow.now())]
             self._delivery = self._start(pending)
             try:
                 result = await self._delivery.handle
             except asyncio.CancelledError:
-                # Recalled before the handle had its first step: the activity was never scheduled.
+                # Cancelled before the handle's first step: the activity was never scheduled.
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise
                 self._not_begun(self._delivery)
@@ -128,7 +128,7 @@ class Drain:
         return fresh or settled
 
     def _wakes_at(self) -> datetime | None:
-        """When a delivery falls due by time alone."""
+        """The next moment at which a delivery becomes due by time alone."""
         moments = [send.not_before for send in self._record.sends[:1] if send.not_before is not None]
         if self._storage_again_at is not None:
             moments.append(self._storage_again_at)
@@ -148,9 +148,9 @@ class Drain:
             schedule_to_start_timeout=SEND_SCHEDULE_TIMEOUT,
             start_to_close_timeout=SEND_TIMEOUT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            # One attempt: trying again is decided here, because a person may have taken over meanwhile.
+            # One attempt: whether to retry is decided here, because a person may have taken over meanwhile.
             retry_policy=RetryPolicy(maximum_attempts=1),
-            # A cancelled send either never began or is seen to its end; only its result says which.
+            # A cancelled send either never began or runs to its end; only its result says which.
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             priority=Priority(priority_key=1 if by_staff else 3, fairness_key=record.conversation.property_id),
             summary=ClearText("Deliver and publish" if sends else "Publish"),
@@ -164,12 +164,12 @@ class Drain:
             transitions.sent(self._record, send, results[send.message.id], workflow.now())
 
     def _not_begun(self, delivery: _Delivery) -> None:
-        """Nothing has happened: the batch is as fresh as before, and its sends were not attempted."""
+        """The activity never began: the batch is unpublished as before, and its sends were not attempted."""
         for send in delivery.sends:
             transitions.not_attempted(self._record, send, workflow.now())
 
     def _ended_without_a_word(self, delivery: _Delivery, error: ActivityError) -> None:
-        """Publishing is repeated; whether the sends left is not known."""
+        """The activity failed without a result: the publish is repeated, and the sends count as unsure."""
         self._note_published(delivery.publication, Published(stored=False, told=False), delivery.newest)
         for send in delivery.sends:
             result = SendResult(message_id=send.message.id, result="retry", reason=cause_of(error), unsure=True)
@@ -183,21 +183,21 @@ class Drain:
             self._record.stored(publication)
             self._offered, self._storage_failures, self._storage_again_at = last, 0, None
         else:
-            # Not only the batch: with storage away the rest of a long outbox is no news either.
+            # Not only the batch: while storage is away, the rest of a long outbox must not trigger publishes either.
             self._offered = max(self._offered, newest)
             now = workflow.now()
             if self._storage_again_at is None or now >= self._storage_again_at:
-                # Only tries for storage's own sake lengthen the wait; a busy conversation must not.
+                # Only attempts made to test storage lengthen the backoff; a busy conversation must not.
                 self._storage_failures += 1
             self._storage_again_at = now + policy.storage_backoff(self._storage_failures)
 
     def abandon(self) -> None:
-        """The run ends with a batch in flight: the next one knows that its sends may have left."""
+        """The run ends with a batch in flight: marks its sends as possibly sent, for the next run."""
         for send in self._delivery.sends if self._delivery is not None else []:
             send.unsure = True
 
     def recall_ai_sends(self) -> None:
-        """A person took over: what the AI has not begun to send is not sent; what has begun comes to its end."""
+        """A person took over: AI sends that have not begun are cancelled; those that have begun finish."""
         delivery = self._delivery
         flying = delivery.sends if delivery is not None else []
         for send in list(self._record.sends):

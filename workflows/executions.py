@@ -1,4 +1,4 @@
-"""What Temporal holds of some workflows: which still run, and the histories of those that have ended."""
+"""Which of some workflows are still running, and which histories Temporal keeps of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from workflows.calls import GoneError, quoted, reaching_temporal
 
 CALL_SECONDS = timedelta(seconds=10)
 AT_ONCE = 50
-"""Most workflows that one call asks for."""
+"""How many workflows one call asks for."""
 
 
 class Executions:
@@ -22,7 +22,7 @@ class Executions:
         self._client = client
 
     async def running(self, workflow_ids: Sequence[str]) -> list[str]:
-        """Those that still run, and so may tell storage more."""
+        """Those that are still running and may write to storage."""
         found: list[str] = []
         for few in _in_parts(workflow_ids):
             running = await asyncio.gather(*(self._runs(each) for each in few))
@@ -37,7 +37,7 @@ class Executions:
             return False
 
     async def histories(self, workflow_ids: Sequence[str]) -> list[HistoryLeft]:
-        """Every run that Temporal keeps, by its visibility, which may be a moment behind."""
+        """Every run that Temporal keeps, from its visibility, which may lag for a moment."""
         retention = await reaching_temporal(self._retention())
         found: list[HistoryLeft] = []
         for few in _in_parts(workflow_ids):

@@ -1,4 +1,4 @@
-"""What is counted for the day a conversation is resolved. Pure."""
+"""Counts kept while a conversation runs, for its resolution. Pure."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from contracts.messages import Author, Message
 
 
 class Figures(Model):
-    """The standing texts of the system are no response."""
+    """Message counts and response times. Standard texts of the system do not count as responses."""
 
     first_guest_at: Timestamp | None = None
     first_response_at: Timestamp | None = None
@@ -16,7 +16,7 @@ class Figures(Model):
     messages: dict[Author, int] = {}
 
     def count(self, message: Message) -> None:
-        """Takes a public message into account."""
+        """Counts a public message."""
         self.messages[message.author] = self.messages.get(message.author, 0) + 1
         if message.author is Author.GUEST:
             self.first_guest_at = self.first_guest_at or message.created_at
@@ -36,7 +36,7 @@ class Figures(Model):
         )
 
     def _seconds_to(self, moment: datetime | None) -> float | None:
-        """From the guest's first message on."""
+        """Seconds since the guest's first message."""
         if self.first_guest_at is None or moment is None:
             return None
         return (moment - self.first_guest_at).total_seconds()

@@ -1,4 +1,4 @@
-"""What follows from a conversation: actions carried out as steps, a summary when it is handed over or resolved."""
+"""Follow-up work of a conversation: the AI's actions, the rating question, and summaries."""
 
 from collections.abc import Callable
 
@@ -21,14 +21,14 @@ with workflow.unsafe.imports_passed_through():
 
 SUMMARY_ATTEMPTS = 2
 SUMMED_UP_AT_HAND_OVER = "summary-at-hand-over"
-"""Gate: runs that were handed over before there was such a summary go on without."""
+"""Patch gate: runs escalated before these summaries existed continue without one."""
 
 ASKS_FOR_RATING = "asks-for-a-rating"
-"""Gate: what was resolved by code that did not ask yet ends without the question, whatever its rules say."""
+"""Patch gate: runs resolved by code that did not ask for ratings end without the question."""
 
 
 class FollowUp:
-    """`changed` is called when the record has changed."""
+    """Does the follow-up work. `changed` is called when it has changed the record."""
 
     def __init__(self, record: Record, *, changed: Callable[[], object]) -> None:
         self._record = record
@@ -39,7 +39,7 @@ class FollowUp:
         return bool(self._record.steps) or self._record.asking.due or self._record.summary_due
 
     async def take(self) -> None:
-        """The next step; with none left, the question how the help was, and the summary."""
+        """Takes the next action; after the last one, asks for a rating and summarises."""
         if self._record.steps:
             task = transitions.next_step(self._record, workflow.now())
             if task is not None:
@@ -62,7 +62,7 @@ class FollowUp:
             self._changed()
 
     async def _sum_up(self) -> None:
-        """Asks the AI; what no longer is as it was ends the wait, and a failure leaves the conversation without one."""
+        """Asks the AI for a summary. A failure, or a change of state meanwhile, leaves the conversation without one."""
         record = self._record
         state = record.state
         handle = self._start_summary()
@@ -101,7 +101,7 @@ class FollowUp:
 
 
 async def _start(task: Task, rules: ConversationPolicy) -> None:
-    """A task lives by itself: it outlasts the conversation, and one that was begun before is not begun again."""
+    """Starts a task's workflow, unless it was started before. It outlives the conversation."""
     try:
         await workflow.start_child_workflow(
             TASK_WORKFLOW,

@@ -1,6 +1,6 @@
-"""Business time: when people are there, and how far into it a promise reaches. Pure.
+"""Business hours: when people are there, and when a span of business time ends. Pure.
 
-Time-zone rules come from the pinned tzdata package and not from the machine, so that a replay anywhere reads the same.
+Time-zone rules come from the pinned tzdata package and not from the machine, so that replays agree everywhere.
 """
 
 import zoneinfo
@@ -14,32 +14,32 @@ zoneinfo.reset_tzpath(to=[])
 
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 HORIZON = timedelta(days=400)
-"""Who does not open within this time never opens."""
+"""Hours that do not open within this time are taken never to open."""
 
 
 def is_open(hours: BusinessHours | None, at: datetime) -> bool:
-    """Whether somebody is there."""
+    """Whether people are there."""
     if hours is None:
         return True
     return any(opens <= at < closes for opens, closes in _periods(hours, at, at))
 
 
 def opens_next(hours: BusinessHours | None, at: datetime) -> datetime | None:
-    """The moment from which somebody is there, `at` itself while somebody is; None if that never comes."""
+    """When people are there next; `at` itself if they are there now, None if never."""
     if hours is None:
         return at
     return next((max(opens, at) for opens, closes in _periods(hours, at, at + HORIZON) if closes > at), None)
 
 
 def after_open_time(hours: BusinessHours | None, start: datetime, amount: timedelta) -> datetime | None:
-    """The moment at which `amount` of business time has passed since `start`; None if it never has."""
+    """When `amount` of business time will have passed since `start`; None if never."""
     if hours is None:
         return start + amount
     left, counted_to = amount, start
     for opens, closes in _periods(hours, start, start + HORIZON):
         begins = max(opens, counted_to)
         if begins >= closes:
-            continue  # before the start, or counted already by a period that overlaps
+            continue  # before the start, or already counted in an overlapping period
         if closes - begins >= left:
             return begins + left
         left -= closes - begins
@@ -48,12 +48,12 @@ def after_open_time(hours: BusinessHours | None, start: datetime, amount: timede
 
 
 def local_time(hours: BusinessHours | None, at: datetime) -> datetime:
-    """The moment as clocks of the property show it."""
+    """The moment in the property's local time."""
     return at if hours is None else at.astimezone(zoneinfo.ZoneInfo(hours.time_zone))
 
 
 def _periods(hours: BusinessHours, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The open periods of every local day from `start`'s to `end`'s, in order, as moments in UTC."""
+    """The open periods of every local day from `start` to `end`, in order, in UTC."""
     zone = zoneinfo.ZoneInfo(hours.time_zone)
     day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
     while day <= last:
@@ -61,7 +61,7 @@ def _periods(hours: BusinessHours, start: datetime, end: datetime) -> Iterator[t
             (_moment(day, each.opens, zone), _moment(_day_of_closing(day, each), each.closes, zone))
             for each in _of_day(hours, day)
         ]
-        # Where clocks go forward over a period, nothing of it is left.
+        # A period that clocks skip when they go forward is empty.
         yield from sorted((opens, closes) for opens, closes in moments if opens < closes)
         day += timedelta(days=1)
 
@@ -77,5 +77,5 @@ def _day_of_closing(day: date, period: Period) -> date:
 
 
 def _moment(day: date, at: time, zone: zoneinfo.ZoneInfo) -> datetime:
-    """A local time in UTC. One that clocks pass over is taken as if they did not; of one shown twice, the first."""
+    """A local time in UTC. A skipped time is read as if clocks had not changed; of a repeated one the first counts."""
     return datetime.combine(day, at, zone).astimezone(UTC)

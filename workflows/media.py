@@ -1,4 +1,4 @@
-"""The media workflow: one file of a guest, fetched from its provider however long that takes, up to a day."""
+"""The media workflow: fetches one guest file from its provider, trying for up to a day."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 FETCH_TIMEOUT = timedelta(minutes=5)
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 GIVES_UP = timedelta(days=1)
-"""Providers keep files for a while only; a link of a day ago leads nowhere."""
+"""Providers keep files only for a while; after a day a link is dead."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 NOTE_TIMEOUT = timedelta(seconds=30)
 

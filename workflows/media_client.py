@@ -1,4 +1,4 @@
-"""The typed way to the files of guests that are to be fetched."""
+"""Typed client for media workflows."""
 
 from datetime import timedelta
 
@@ -16,15 +16,15 @@ START_SECONDS = 10
 
 
 class MediaOrders:
-    """Files to fetch. Raises Unavailable while Temporal is away."""
+    """Starts the fetching of guests' files. Raises Unavailable while Temporal is away."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def take_over(self, property_id: str, message: GuestMessage) -> GuestMessage:
-        """Orders the files of a message, durable once this returns, and gives it with links to where they will be.
+        """Starts fetching the files of a message, and returns it with links to our copies. Durable once this returns.
 
-        For channels whose files stay with the provider. Neither a slow nor a failing download holds the message up.
+        For channels whose files stay with the provider. Slow or failing downloads do not delay the message.
         """
         ours = [await self._order(property_id, message, number) for number in range(len(message.attachments))]
         return message.model_copy(update={"attachments": ours})

@@ -1,4 +1,4 @@
-"""What a conversation owes: a message to answer, one to send, an answer that a person has promised, a question."""
+"""What a conversation still owes: messages to answer and to send, a person's answer, a rating question."""
 
 from contracts.base import Model, Timestamp
 from contracts.messages import Message, Template
@@ -7,17 +7,17 @@ from workflows.hours import after_open_time
 
 
 class Arrival(Model):
-    """A guest message that waits for its turn."""
+    """A guest message that waits to be answered."""
 
     message: Message
     received_at: Timestamp
     sent_at: Timestamp
     returned_at: Timestamp | None = None
-    """When a person gave it back to the AI; it is late by no more than what has passed since."""
+    """When a person gave it back to the AI, from which moment its age counts."""
 
 
 class PendingSend(Model):
-    """A message that a channel has not taken yet. `received_at`: when the oldest message it answers came in."""
+    """A message that its channel has not accepted yet. `received_at` is when the oldest message it answers arrived."""
 
     message: Message
     template: Template | None = None
@@ -28,9 +28,9 @@ class PendingSend(Model):
     not_before: Timestamp | None = None
     told_staff: bool = False
     under_way: bool = False
-    """An attempt has begun and not ended."""
+    """An attempt is in flight."""
     unsure: bool = False
-    """An attempt ended without a word on whether the message left."""
+    """An attempt ended without telling whether the message was sent."""
 
     @property
     def may_have_left(self) -> bool:
@@ -38,9 +38,9 @@ class PendingSend(Model):
 
 
 class Asking(Model):
-    """Asking the guest how the help was. `due`: the conversation was resolved so that they are to be asked.
+    """Whether to ask the guest for a rating. `due`: the conversation was resolved in a way that calls for it.
 
-    `asked_before`: when the contact was asked last, in an earlier conversation.
+    `asked_before` is when the contact was last asked, in an earlier conversation.
     """
 
     due: bool = False
@@ -48,18 +48,18 @@ class Asking(Model):
 
 
 class Wait(Model):
-    """A guest waits for a person. The moments are None where no promise is made, or nobody is ever there to keep it."""
+    """A guest waits for a person. The deadlines are None without a service level, or if nobody is ever there."""
 
     since: Timestamp
     first: bool
-    """Nobody has written to the guest yet since the conversation was handed over."""
+    """Nobody has written to the guest since the conversation was escalated."""
     remind_at: Timestamp | None = None
     due_at: Timestamp | None = None
     reminded: bool = False
     breached: bool = False
 
     def reckon(self, rules: ConversationPolicy, priority: Priority) -> None:
-        """Works out until when the guest should be answered, by the rules and priority of now."""
+        """Calculates the deadlines from the current rules and priority."""
         level = rules.service_levels.get(priority)
         if level is None:
             self.remind_at = self.due_at = None

@@ -1,4 +1,4 @@
-"""Decisions of a conversation: state and event in, what to do out. Pure, so that a table can test them."""
+"""The decisions of a conversation: from state and event to what to do. Pure, so that tables can test them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ CommandName = Literal[
 OutcomeKind = Literal["answered", "handed", "suppressed"]
 
 FAILURES_TO_ESCALATE = 2
-"""Turns in a row that the AI may fail before a person gets the conversation."""
+"""After this many failed turns in a row the conversation is escalated."""
 SEND_FIRST_BACKOFF = timedelta(seconds=1)
 SEND_LONGEST_BACKOFF = timedelta(minutes=1)
 SEND_GIVES_UP_AFTER = timedelta(minutes=15)
@@ -58,7 +58,7 @@ STORAGE_FIRST_BACKOFF = timedelta(seconds=1)
 STORAGE_LONGEST_BACKOFF = timedelta(seconds=30)
 
 _ALWAYS: frozenset[CommandName] = frozenset({"note", "read", "reviewed"})
-"""What a resolved conversation takes, too."""
+"""Commands that a resolved conversation accepts, too."""
 _NEEDS_ESCALATED: frozenset[CommandName] = frozenset({"return", "unassign", "snooze"})
 _NEEDS_GUEST: frozenset[CommandName] = frozenset({"claim", "assign", "escalate"})
 _AUTONOMY: tuple[Autonomy, ...] = ("off", "draft", "auto")
@@ -68,7 +68,7 @@ _AUTONOMY: tuple[Autonomy, ...] = ("off", "draft", "auto")
 
 
 def refusal(record: Record, command: CommandName, by: str, conversation_id: str) -> GatewayError | None:
-    """Why a command cannot be carried out now, or None. Repeating one's own on an open conversation never is."""
+    """Why a command is refused, or None. Repeating one's own on an open conversation is accepted."""
     conversation = record.conversation
     state = conversation.state
     if conversation_id != conversation.conversation_id:
@@ -81,7 +81,7 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
             return None
         return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
     holder = conversation.assigned_to
-    # Asked of a repeated claim, too: the conversation may have closed by itself since, and another have written first.
+    # Also checked for a repeated claim: the conversation may have closed since, and somebody else written first.
     if command in ("reply", "claim") and holder is not None and holder != by:
         return HeldByOther(f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=state)
     if repeated:
@@ -94,7 +94,7 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
 
 
 def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayError | None:
-    """Why these words cannot go to the guest now, or None."""
+    """Why a reply cannot be sent to the guest now, or None."""
     if (missed := _missed(record, command.last_seen_seq)) is not None:
         return missed
     draft = record.conversation.draft
@@ -104,14 +104,14 @@ def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayEr
 
 
 def refusal_of_id(record: Record, message_id: str) -> GatewayError | None:
-    """Why a new message of staff cannot have this id, or None."""
+    """Why a new staff message cannot have this id, or None."""
     if record.remembers(message_id) or record.message(message_id) is not None:
         return Invalid("clientMessageId: is another message's of this conversation", field="clientMessageId")
     return None
 
 
 def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) -> GatewayError | None:
-    """Why the channel takes nothing for this guest, or no free text; None where it does."""
+    """Why the channel accepts nothing for this guest, or no free text; None if it does."""
     if record.opted_out:
         return OptedOut("the guest wants no messages on this channel; only they can change that")
     until = record.route.free_text_until
@@ -121,14 +121,14 @@ def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) ->
 
 
 def refusal_of_moment(until: datetime, now: datetime) -> GatewayError | None:
-    """Why nothing can be put off until then, or None: what is reckoned from a moment must lie in the calendar, too."""
+    """Why a snooze cannot last until then, or None. Dates calculated from it must stay within the calendar."""
     if now < until <= now + YEAR:
         return None
     return Invalid(f"until: must be in the future, {YEAR.days} days away at most", field="until")
 
 
 def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> GatewayError | None:
-    """Why a message cannot be tried again or skipped, or None."""
+    """Why a message cannot be retried or skipped, or None."""
     if command.copy_id in record.staff_replies or _is_pending(record, command.message_id):
         return None
     lost = record.message(command.message_id)
@@ -143,7 +143,7 @@ def _is_pending(record: Record, message_id: str) -> bool:
 
 
 def _may_be_said_again(record: Record, message: Message) -> bool:
-    """Of this conversation's messages to the guest, those that did not arrive or perhaps not."""
+    """Whether a message went to the guest and has failed, or may have."""
     lost = message.delivery.state in (DeliveryState.FAILED, DeliveryState.UNKNOWN)
     ours = message.conversation_id == record.conversation.conversation_id and message.author is not Author.GUEST
     return lost and ours and not message.private
@@ -172,7 +172,7 @@ def _missed(record: Record, last_seen_seq: int | None) -> MissedMessages | None:
 
 @dataclass(frozen=True)
 class Handover:
-    """A person takes over: told to the guest in `text`, to staff in `reason`; the AI's own words become a draft."""
+    """A person takes over. `text` tells the guest, `reason` tells staff, and the AI's answer becomes a draft."""
 
     reason: str
     text: str
@@ -182,7 +182,7 @@ class Handover:
 
 @dataclass(frozen=True)
 class Answered:
-    """The AI's words go to the guest."""
+    """The AI's answer goes to the guest."""
 
     text: str
     reason: str
@@ -191,7 +191,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Fallback:
-    """The AI failed: the guest gets a standing text, staff a notice; `escalation` after repeated failure."""
+    """The AI failed: the guest gets a standard text and staff a notice; after repeated failures it escalates."""
 
     text: str
     reason: str
@@ -203,8 +203,10 @@ TurnDecision = Handover | Answered | Fallback
 
 
 def autonomy(rules: ConversationPolicy, profile: GuestProfile, *, vip: bool = False) -> Autonomy:
-    """What the AI may do for this guest: the least of what the hotel, the guest's standing and the guest's own
-    setting allow. `vip` is what the hotel's system says, the guest's preferences may say it as well."""
+    """What the AI may do for this guest: the strictest of the hotel's, the VIP and the guest's own setting.
+
+    `vip` is what the hotel's system says; the guest's preferences may make somebody a VIP as well.
+    """
     allowed = [rules.autonomy, profile.autonomy]
     if vip or profile.preferences.get("vip", "").lower() in ("true", "yes", "1"):
         allowed.append(rules.vip_autonomy)
@@ -219,7 +221,7 @@ def before_asking(
     autonomy: Autonomy = "auto",
     answered: Sequence[str] = (),
 ) -> Handover | None:
-    """What is a person's whatever the AI would say. `answered`: fingerprints of questions it has answered."""
+    """What goes to a person without asking the AI. `answered`: fingerprints of questions it has answered."""
     texts = [arrival.message.content for arrival in arrivals]
     topics = {topic_of(text, rules.never_ai, edition=rules.edition) for text in texts} - {None}
     for topic in EMERGENCIES:
@@ -240,7 +242,7 @@ def before_asking(
 
 
 def questions(arrivals: list[Arrival]) -> list[str]:
-    """Fingerprints of what is asked in a turn."""
+    """Fingerprints of the questions in a turn."""
     asked = (fingerprint(arrival.message.content) for arrival in arrivals)
     return [question for question in asked if question is not None]
 
@@ -248,7 +250,7 @@ def questions(arrivals: list[Arrival]) -> list[str]:
 def after_answer(
     rules: ConversationPolicy, response: AIResponse, *, autonomy: Autonomy = "auto"
 ) -> Handover | Answered:
-    """What to do with what the AI says."""
+    """What to do with the AI's answer."""
     topic = next((topic for topic in rules.never_ai if topic == response.intent), None)
     if topic in EMERGENCIES:
         return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, response, urgent=True)
@@ -282,7 +284,7 @@ def after_failure(policy: ConversationPolicy, failures: int, cause: str) -> Fall
 
 @dataclass(frozen=True)
 class SendVerdict:
-    """What follows an attempt to send: `done`, or again at `again_at`; `failed` says why it never will."""
+    """The verdict on an attempt: `done`, or again at `again_at`, or `failed` with the reason."""
 
     done: bool = False
     again_at: datetime | None = None
@@ -291,7 +293,7 @@ class SendVerdict:
 
 
 def after_attempt(send: PendingSend, result: SendResult, policy: ConversationPolicy, now: datetime) -> SendVerdict:
-    """Judges one attempt; `send.attempts` counts it already."""
+    """Judges one attempt, which `send.attempts` already counts."""
     reason = result.reason or "the channel gave no reason"
     if result.result == "sent":
         return SendVerdict(done=True)
@@ -302,13 +304,13 @@ def after_attempt(send: PendingSend, result: SendResult, policy: ConversationPol
         return SendVerdict(failed=f"given up after {send.attempts} tries: {reason}", tell_staff=True)
     wait = _exponential(SEND_FIRST_BACKOFF, SEND_LONGEST_BACKOFF, send.attempts)
     if result.retry_after is not None:
-        # A channel may name any number; what is longer than we try for would only leave the message hanging.
+        # A channel may name any delay; one longer than we keep trying would only leave the message hanging.
         wait = max(wait, timedelta(seconds=min(SEND_GIVES_UP_AFTER.total_seconds(), result.retry_after)))
     return SendVerdict(again_at=now + wait, tell_staff=send.attempts > policy.max_retries and not send.told_staff)
 
 
 def storage_backoff(failures: int) -> timedelta:
-    """How long to wait before storage is tried again, with nothing new to publish."""
+    """How long to wait before storage is tried again while there is nothing new to publish."""
     return _exponential(STORAGE_FIRST_BACKOFF, STORAGE_LONGEST_BACKOFF, failures)
 
 

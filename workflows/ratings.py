@@ -1,6 +1,6 @@
-"""Ratings that guests write in words of their own: a number from 1 to 5, and nothing else to be answered. Pure.
+"""Recognises ratings as guests write them: a number from 1 to 5, and nothing else that needs an answer. Pure.
 
-What says more than its number ("5 towels", "4, but the room was cold") is no rating: somebody should read it. The
+A message that says more ("5 towels", "4, but the room was cold") is not a rating: somebody should read it. The
 languages are those of the demo hotel's guests.
 """
 
@@ -9,10 +9,10 @@ import unicodedata
 
 LEAST, MOST = 1, 5
 _LONGEST = 60
-"""Characters; whoever writes more says more than a number."""
+"""In characters. A longer message says more than a number."""
 
 _STARS = re.compile(r"(?P<full>[⭐★🌟]{1,5})(?P<empty>[☆✩]{0,4})")
-# What people put beside a number without adding to it: faces, hearts, hands, stars. Beds and beers do add.
+# Symbols that add nothing to a number: faces, hearts, hands, stars. Beds and beers do.
 _FLOURISH = re.compile(
     "[\U0001f600-\U0001f64f\U0001f910-\U0001f917\U0001f920-\U0001f929\U0001f970-\U0001f97a\U0001f495-\U0001f49f"
     "\U0001f3fb-\U0001f3ff❤♥☺☹✨⭐★🌟👍👎👌👏🧡🖤🎉]"
@@ -26,7 +26,7 @@ _NUMBERS: dict[int, str] = {
 }
 _WORDS = {word: number for number, words in _NUMBERS.items() for word in words.split("|")}
 _ARTICLES = frozenset({"um", "un", "uma", "una", "une", "ein", "eine", "einen"})
-"""Numbers only beside what they count, as a guest's "um" may be a pause."""
+"""Count as numbers only beside a noun, since "um" alone may be a pause."""
 _RATING = re.compile(
     rf"""
     ((my\ |meine?\ |ma\ |mi\ |la\ mia\ |a\ minha\ )?
@@ -46,7 +46,7 @@ _RATING = re.compile(
 
 
 def rating_of(text: str) -> int | None:
-    """The rating that a text is; None for all else."""
+    """The rating that a text consists of; None for any other text."""
     if len(text) > _LONGEST:
         return None
     plain = _plain(text)
@@ -62,7 +62,7 @@ def rating_of(text: str) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """Small letters without accents, digits of every script as ours, keycaps as their digits."""
+    """Lower case without accents, and digits of every script and keycap emoji as 0 to 9."""
     parts = unicodedata.normalize("NFKD", text.casefold())
     kept = (each for each in parts if unicodedata.category(each) not in ("Mn", "Me", "Cf"))
     return " ".join("".join(str(unicodedata.decimal(each, each)) for each in kept).split())

@@ -1,6 +1,6 @@
-"""The one state object of a conversation: everything it carries through continue-as-new, and how it changes.
+"""The state object of a conversation: everything it carries through continue-as-new, and the ways to change it.
 
-Pure: no temporalio, no clock. Every change takes `now`, and what others must learn of it goes to the outbox.
+Pure: no temporalio, no clock. Every change is given `now`, and puts what others must learn into the outbox.
 """
 
 from datetime import datetime
@@ -31,17 +31,17 @@ from workflows.figures import Figures
 from workflows.owed import Arrival, Asking, PendingSend, Wait
 
 WINDOW = 20
-"""Messages kept in the workflow; older context comes from storage."""
+"""Number of messages kept in the workflow; older context comes from storage."""
 SEEN = 512
-"""Message ids remembered to drop repeats."""
+"""Number of message ids remembered to drop repeats."""
 STAFF_REPLIES = 64
-"""Staff messages remembered, so that a repeated command answers the message it made."""
+"""Number of staff messages remembered, so that a repeated command returns the message it created."""
 OUTCOMES = 50
-"""Outcomes kept for queries; all of them are in storage."""
+"""Number of outcomes kept for queries; storage has all of them."""
 HANDOFFS = 5
-"""Hand-offs that an engine is told of."""
+"""Number of hand-offs that an engine is told of."""
 QUESTIONS = 20
-"""Answered questions remembered, to notice one that comes again."""
+"""Number of answered questions remembered, to notice repeated ones."""
 
 
 class Record(Model):
@@ -51,48 +51,48 @@ class Record(Model):
     profile: GuestProfile
     policy: ConversationPolicy
     looked_up: bool = False
-    """Storage was asked what it knows of the contact; until then guest messages wait in `unchecked`."""
+    """Whether storage was asked about the contact. Until then guest messages wait in `unchecked`."""
     unchecked: list[GuestMessage] = []
     window: list[Message] = []
     queue: list[Arrival] = []
     seen: list[str] = []
     staff_replies: dict[str, int] = {}
     templates: dict[str, Template] = {}
-    """As which the messages of the window went, by their ids, to say one again that was lost."""
+    """Templates of messages in the window, by message id, to resend one that was lost."""
     outbox: list[Event] = []
     told: int = 0
-    """Events up to this `seq` were told live, stored or not."""
+    """Events up to this `seq` went out live, stored or not."""
     unstored_outcomes: list[Outcome] = []
     outcomes: list[Outcome] = []
     unstored_deliveries: list[MessageDelivery] = []
     sends: list[PendingSend] = []
     active_since: Timestamp | None = None
-    """When the AI got the conversation last, or a snooze ended; idle time counts from here at the earliest."""
+    """When the AI last got the conversation, or a snooze ended. Idle time does not count from earlier."""
     failures: int = 0  # turns in a row that the AI failed
     wait: Wait | None = None
     person_has_replied: bool = False
-    """Somebody has written to the guest since the conversation was handed over."""
+    """Whether a person has written to the guest since the conversation was escalated."""
     told_of_breach: bool = False
-    """The guest was told once, since the hand-over, that the answer is late."""
+    """Whether the guest has been told, since the escalation, that the answer is late."""
     told_away_until: Timestamp | None = None
-    """The guest knows that nobody is there before this moment."""
+    """The guest has been told that nobody is there before this moment."""
     unread_by_ai: list[Arrival] = []
-    """Guest messages that a person has had and not answered; the AI gets them when the conversation returns to it."""
+    """Guest messages that a person got and did not answer. The AI gets them if the conversation returns to it."""
     handoffs: list[Handoff] = []
     answered_questions: list[str] = []
-    """Fingerprints of what the AI answered, the newest last."""
+    """Fingerprints of questions that the AI answered, newest last."""
     steps: list[Action] = []
-    """Actions that are decided on and not carried out yet."""
-    opted_out: bool | None = None  # None: nobody has said so here, and storage was not to be asked
-    vip: bool = False  # the hotel's system said so when the AI was asked last
+    """Actions that are approved but not carried out yet."""
+    opted_out: bool | None = None  # None: not said in this conversation, and storage could not be asked
+    vip: bool = False  # according to the hotel's system at the last turn
     figures: Figures = Figures()
     summary_due: bool = False
-    """It was handed over or resolved, and has no summary yet; a single message is read sooner than its summary."""
+    """Escalated or resolved without a summary yet. A single message needs none."""
     asking: Asking = Asking()
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
     indexed: str = ""
-    """What the search attributes say now."""
+    """A fingerprint of the current search attributes."""
 
     @classmethod
     def begin(
@@ -105,7 +105,7 @@ class Record(Model):
         policy: ConversationPolicy,
         now: datetime,
     ) -> "Record":
-        """A conversation in which nothing was said; its guest has a stand-in id until storage knows better."""
+        """An empty conversation. Its guest has a stand-in id until storage knows the real one."""
         guest_id = f"guest-{contact_key}"
         return cls(
             conversation=Conversation(
@@ -133,7 +133,7 @@ class Record(Model):
         return _fingerprint(message_id) in self.seen
 
     def snapshot(self) -> Conversation:
-        """The conversation as a query or a command answers it."""
+        """The conversation as queries and commands return it."""
         last = next((message for message in reversed(self.window) if not message.private), None)
         return self.conversation.model_copy(update={"last_message": last})
 
@@ -141,7 +141,7 @@ class Record(Model):
         return next((message for message in reversed(self.window) if message.id == message_id), None)
 
     def publication(self) -> Publication:
-        """The oldest part of the outbox that fits one publish; storage derives the last message itself."""
+        """The oldest part of the outbox that fits one publish. Storage derives the last message itself."""
         events: list[Event] = []
         size = 0
         for event in self.outbox:
@@ -178,7 +178,7 @@ class Record(Model):
         private: bool = False,
         ai: AIInfo | None = None,
     ) -> Message:
-        """Gives the message its `seq`, puts it in the window (cut) and in the outbox (whole)."""
+        """Gives the message its `seq`, and adds it to the window (shortened) and to the outbox (whole)."""
         conversation = self.conversation
         message = Message(
             id=message_id,
@@ -215,7 +215,7 @@ class Record(Model):
         template: Template | None = None,
         ai: AIInfo | None = None,
     ) -> Message:
-        """Says something to the guest: a message that waits to be sent."""
+        """Adds a message to the guest, which waits to be sent."""
         message = self.add_message(
             message_id or f"{self.conversation.conversation_id}-{self.conversation.seq + 1}",
             author,
@@ -232,7 +232,7 @@ class Record(Model):
         return message
 
     def change(self, change: Change, now: datetime, by: str | None = None, reason: str | None = None) -> None:
-        """Tells that the conversation itself changed."""
+        """Publishes that the conversation itself changed."""
         self.outbox.append(Event(seq=self._next_seq(), at=now, change=change, by=by, reason=reason))
 
     def notify(
@@ -257,19 +257,19 @@ class Record(Model):
         self.outbox.append(Event(seq=seq, at=now, notification=notification))
 
     def settle(self, outcome: Outcome) -> None:
-        """Records what became of a guest message; a later word on the same message replaces the earlier."""
+        """Records the outcome of a guest message. A later outcome of the same message replaces the earlier one."""
         self.outcomes = _with(outcome, self.outcomes)[-OUTCOMES:]
         self.unstored_outcomes = _with(outcome, self.unstored_outcomes)
 
     def hand_over_queue(self, reason: str, now: datetime) -> None:
-        """Everything that waits for the AI is a person's now."""
+        """Hands everything that waits for the AI to a person."""
         for arrival in self.queue:
             self.settle(Outcome(message_id=arrival.message.id, outcome="handed", reason=reason, at=now))
         self.unread_by_ai = [*self.unread_by_ai, *self.queue][-WINDOW:]
         self.queue = []
 
     def escalate(self, reason: str, now: datetime, *, by: str | None = None, assigned_to: str | None = None) -> None:
-        """A person's from here on, `assigned_to`'s or anybody's; a guest who waits for an answer waits for them."""
+        """Gives the conversation to a person: `assigned_to`, or anybody. An unanswered guest now waits for them."""
         conversation = self.conversation
         if conversation.state is not ConversationState.ESCALATED:
             conversation.state = ConversationState.ESCALATED
@@ -288,25 +288,25 @@ class Record(Model):
         self.hand_over_queue(reason, now)
 
     def assign(self, staff_id: str | None, now: datetime, by: str | None = None) -> None:
-        """Gives the conversation to one person, or with None to whoever claims it."""
+        """Assigns the conversation to one person or, with None, leaves it to whoever claims it."""
         if staff_id != self.conversation.assigned_to:
             self.conversation.assigned_to = staff_id
             self.change("unassigned" if staff_id is None else "claimed", now, by)
 
     def wait_for_person(self, now: datetime) -> None:
-        """A promise begins, unless one is running already, or nobody can keep it."""
+        """Starts a response deadline, unless one is running already or the guest cannot be written to."""
         if self.wait is None and not (self.opted_out and self.policy.edition >= editions.SECOND):
             self.wait = Wait(since=now, first=not self.person_has_replied)
             self.promise()
 
     def promise(self) -> None:
-        """Reckons a promise that is not broken yet by the rules and priority of now."""
+        """Recalculates a deadline that has not passed yet from the current rules and priority."""
         if self.wait is not None and not self.wait.breached:
             self.wait.reckon(self.policy, self.conversation.priority)
             self.conversation.response_due_at = self.wait.due_at
 
     def answered_by_person(self) -> None:
-        """Nobody waits any more, and nothing is left for the AI."""
+        """The guest has an answer: nobody waits any more, and nothing is left for the AI."""
         self.person_has_replied = True
         self.unread_by_ai = []
         self.wait_ends()
@@ -315,7 +315,7 @@ class Record(Model):
         self.wait = self.conversation.response_due_at = None
 
     def prioritise(self, priority: Priority, now: datetime, by: str | None = None, reason: str | None = None) -> None:
-        """How soon a person should answer; a promise that runs is reckoned anew."""
+        """Sets how soon a person should answer, and recalculates a running deadline."""
         if priority != self.conversation.priority:
             self.conversation.priority = priority
             self.change("priority", now, by, reason)
@@ -328,7 +328,7 @@ class Record(Model):
             self.change("woken", now)
 
     def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
-        """Gives the conversation (back) to the AI, with what a person has left unanswered."""
+        """Gives the conversation (back) to the AI, with the messages that a person left unanswered."""
         self.active_since = now
         conversation = self.conversation
         conversation.state = ConversationState.ACTIVE
@@ -343,7 +343,7 @@ class Record(Model):
         self.queue, self.unread_by_ai = [*self.unread_by_ai, *self.queue], []
 
     def resolve(self, now: datetime, by: str | None = None, reason: str | None = None) -> None:
-        """Ends the conversation; a guest message that nobody has answered yet opens it again at once."""
+        """Resolves the conversation. A guest message without an answer reopens it at once."""
         conversation = self.conversation
         conversation.state = ConversationState.RESOLVED
         conversation.resolved_at = now
@@ -364,18 +364,18 @@ class Record(Model):
         self.change("draft", now)
 
     def set_delivery(self, message_id: str, delivery: Delivery, *, noted: bool = False) -> None:
-        """Keeps how far a message got; `noted` when storage knows it already."""
+        """Records how far a message got. `noted`: storage has it already."""
         for message in self.window:
             if message.id == message_id:
                 message.delivery = delivery
         for event in self.outbox:
             if event.message is not None and event.message.id == message_id:
                 event.message.delivery = delivery
-        if not noted:  # whatever the outbox holds: a publish on its way carries the message as it was
+        if not noted:  # even with the message in the outbox: a publish in flight carries its old state
             self.unstored_deliveries.append(MessageDelivery(message_id=message_id, delivery=delivery))
 
     def stored(self, publication: Publication) -> None:
-        """Storage has all of this publication."""
+        """Removes a publication that storage has from the outbox."""
         last = publication.events[-1].seq if publication.events else 0
         self.outbox = [event for event in self.outbox if event.seq > last]
         self.unstored_outcomes = [each for each in self.unstored_outcomes if each not in publication.outcomes]
@@ -395,5 +395,5 @@ def _with(outcome: Outcome, outcomes: list[Outcome]) -> list[Outcome]:
 
 
 def _fingerprint(message_id: str) -> str:
-    """Eight bytes are enough to tell a few hundred ids of one contact apart, and cheap to carry on."""
+    """A short hash of a message id: eight bytes tell a contact's few hundred ids apart, and are cheap to carry."""
     return blake2b(message_id.encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""The rules that a new conversation starts with: the settings of its property over the shared ones."""
+"""Builds the rules of a new conversation from the settings of its property, over the shared ones."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from workflows import editions
 
 
 def conversation_policy(settings: Settings, property_id: str, channel_type: ChannelType) -> ConversationPolicy:
-    """What a conversation of this property and channel runs by from its first moment on."""
+    """The rules that a conversation of this property and channel starts with."""
     shared = settings.conversation
     return ConversationPolicy(
         edition=editions.NEWEST,
@@ -32,18 +32,18 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
 
 
 def business_hours(settings: Settings, property_id: str) -> BusinessHours | None:
-    """When people of a property are there; None: at any time."""
+    """When people of a property are there; None means always."""
     return _hours(settings.properties[property_id]) if property_id in settings.properties else None
 
 
 def _answers_at_once(settings: Settings, property_id: str) -> bool:
-    """Where neither the engine nor the hotel's own system is another's server, nothing can keep a worker waiting."""
+    """Whether answering needs no network: an embedded engine without a fallback or a hotel system to ask."""
     ai = settings.ai_of(property_id)
     return {ai.engine, *ai.fallback} == {"embedded"} and settings.integration.http.url is None
 
 
 def _of_hotel(hotel: Property) -> dict[str, object]:
-    """The rules that a property sets itself; what it leaves out keeps its default."""
+    """The rules that a property sets itself. Others keep their defaults."""
     own: dict[str, object] = {
         "never_ai": hotel.never_ai,
         "autonomy": hotel.autonomy,

@@ -1,6 +1,6 @@
-"""The sandbox that workflows run in, without what it costs and does not give us.
+"""The workflow sandbox, without the costly parts that bring us nothing.
 
-A conversation that no worker has in its cache is replayed, so every millisecond here is one of each cold query.
+A conversation that no worker has cached is replayed, so every millisecond here is part of each cold query.
 """
 
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ PASSED_THROUGH = (
     "redis",
     "workflows",
 )
-"""Importing them anew costs 583 KiB a cached workflow and a third of a short replay. What the sandbox would refuse in
-our own modules, a test finds in their source. A Redis connection that is collected while a workflow runs imports its
-own modules; in the sandbox that takes longer than a workflow may."""
+"""Modules passed through the sandbox. Importing them again costs 583 KiB per cached workflow and a third of a short
+replay. A test finds in our modules' source what the sandbox would refuse. Redis is among them because a connection that
+is garbage-collected while a workflow runs imports modules, which takes too long inside the sandbox."""
 
 _NO_STORE = StorageDriverStoreContext(target=None)
 
 
 @dataclass(frozen=True)
 class Sandbox(SandboxedWorkflowRunner):
-    """Makes sandboxed workflows that are never asked for the context of a payload."""
+    """Creates sandboxed workflows that are never asked for a payload's context."""
 
     restrictions: SandboxRestrictions = field(
         default_factory=lambda: SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
@@ -43,8 +43,11 @@ class Sandbox(SandboxedWorkflowRunner):
 
 
 class _WithoutContexts(WorkflowInstance):
-    """The worker asks a workflow four times a payload which command it belongs to: each a trip into the sandbox, and
-    together a third of a replay. Our codec treats all payloads alike."""
+    """Skips a question that our codec, which treats all payloads alike, does not need answered.
+
+    The worker asks four times per payload which command it belongs to. Each is a trip into the sandbox; together they
+    take a third of a replay.
+    """
 
     def __init__(self, sandboxed: WorkflowInstance) -> None:
         self._sandboxed = sandboxed

@@ -1,4 +1,4 @@
-"""The search attributes that operators filter conversations and tasks by. No guest's data stands in them."""
+"""The search attributes by which operators filter workflows. They contain no guest data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ _PRIORITIES = {"low": 4, "normal": 3, "high": 2, "urgent": 1}
 
 
 def initial(property_id: str, channel_type: str) -> TypedSearchAttributes:
-    """What a conversation is found by from its first moment."""
+    """The search attributes that a conversation starts with."""
     return TypedSearchAttributes(
         [
             SearchAttributePair(STATE, "new"),
@@ -36,13 +36,13 @@ def initial(property_id: str, channel_type: str) -> TypedSearchAttributes:
 
 @dataclass(frozen=True)
 class Transition:
-    """The attributes that follow a conversation through its states."""
+    """The search attributes that change with a conversation's state."""
 
     conversation: Conversation
 
     @property
     def fingerprint(self) -> str:
-        """Changes when an upsert is worth its event; the intent goes along with the next one that is."""
+        """Changes when an upsert is worth its history event. The intent waits for the next upsert."""
         each = self.conversation
         return f"{each.state}/{each.assigned_to}/{each.priority}/{each.needs_review}"
 
@@ -58,7 +58,7 @@ class Transition:
 
 
 def of_task(task: Task) -> list[SearchAttributeUpdate[Any]]:
-    """The attributes of a task as it is now."""
+    """The current search attributes of a task."""
     return [
         STATE.value_set(task.status),
         PROPERTY.value_set(task.property_id),
@@ -68,18 +68,18 @@ def of_task(task: Task) -> list[SearchAttributeUpdate[Any]]:
 
 
 def initial_of_task(task: Task) -> TypedSearchAttributes:
-    """What a task is found by from its first moment."""
+    """The search attributes that a task starts with."""
     pairs = [SearchAttributePair(each.key, each.value) for each in of_task(task) if each.value is not None]
     return TypedSearchAttributes(pairs)
 
 
 def of_property(property_id: str) -> TypedSearchAttributes:
-    """What work that belongs to no conversation is found by."""
+    """The search attributes of workflows that belong to no conversation."""
     return TypedSearchAttributes([SearchAttributePair(PROPERTY, property_id)])
 
 
 def search_attributes(namespace: str) -> AddSearchAttributesRequest:
-    """All attributes that conversations use, as a request to add them."""
+    """A request that adds all search attributes to a namespace."""
     kinds = {
         **dict.fromkeys(SEARCH_KEYWORDS, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
         SEARCH_INT: IndexedValueType.INDEXED_VALUE_TYPE_INT,
@@ -89,7 +89,7 @@ def search_attributes(namespace: str) -> AddSearchAttributesRequest:
 
 
 async def register_search_attributes(client: Client) -> None:
-    """Adds the attributes that the namespace lacks."""
+    """Adds the search attributes that the namespace lacks."""
     operator = client.operator_service
     known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
     request = search_attributes(client.namespace)

@@ -1,4 +1,4 @@
-"""Asking guests how the help was: when, in which words, and what counts as their answer. Pure."""
+"""Asking guests for ratings: when, in which words, and what counts as an answer. Pure."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,9 +10,9 @@ from workflows import policy, ratings
 from workflows.record import Record
 
 CLOCKS_DIFFER_BY = timedelta(minutes=1)
-"""A message that was written longer than this before the question is no answer to it."""
+"""A message sent longer than this before the question is not an answer to it."""
 _NO_GUEST = re.compile(r"\b(spam|junk|scam|phishing)\b", re.IGNORECASE)
-"""In the reason of a resolution."""
+"""Words in the reason of a resolution that say it was no guest."""
 
 WORDS: dict[str, tuple[str, str]] = {
     "en": (
@@ -40,13 +40,13 @@ WORDS: dict[str, tuple[str, str]] = {
         "Grazie per la sua valutazione.",
     ),
 }
-"""The question and the thanks by language."""
+"""The standard question and thanks, by language."""
 
 
 def is_due(record: Record, now: datetime) -> bool:
-    """Whether the guest of a conversation that is resolved may be asked how the help was.
+    """Whether the guest of a resolved conversation may be asked for a rating.
 
-    Not where nobody answered them, where staff say that it was no guest, or so soon after they were asked before.
+    Not if nobody answered them, if staff say it was no guest, or if they were asked recently.
     """
     rules, conversation = record.policy.survey, record.conversation
     if rules is None or conversation.state is not ConversationState.RESOLVED or record.unchecked:
@@ -62,19 +62,19 @@ def is_due(record: Record, now: datetime) -> bool:
 
 
 def question(record: Record, rules: SurveyRules) -> str:
-    """In the guest's language, where it is known and has words."""
+    """The question, in the guest's language if it is known and has texts."""
     language, words = _words(record, rules)
     return words.question or WORDS[language][0]
 
 
 def is_question(record: Record, message_id: str) -> bool:
-    """Whether a message is the one that asks how the help was."""
+    """Whether a message is the rating question."""
     survey = record.conversation.survey
     return survey is not None and survey.message_id == message_id
 
 
 def rating_in(record: Record, message: GuestMessage, now: datetime) -> int | None:
-    """The rating that a guest's message is; None where none is waited for, or it says anything else."""
+    """The rating in a guest's message; None if no rating is expected, or it says anything else."""
     survey = record.conversation.survey
     if survey is None or record.state is not ConversationState.RESOLVED or now >= survey.until:
         return None
@@ -85,7 +85,7 @@ def rating_in(record: Record, message: GuestMessage, now: datetime) -> int | Non
 
 
 def thanks(record: Record) -> str | None:
-    """What a guest who rates is told; None where they were thanked already since they were asked."""
+    """The thanks for a rating; None if the guest has been thanked since being asked."""
     conversation, rules = record.conversation, record.policy.survey
     if rules is None or conversation.survey is None:
         return None
@@ -96,9 +96,9 @@ def thanks(record: Record) -> str | None:
 
 
 def _words(record: Record, rules: SurveyRules) -> tuple[str, SurveyWords]:
-    """A language that has standing words, and the hotel's own over them.
+    """A language with standard texts, and the hotel's own texts in the chosen language.
 
-    A hotel's words in a language without standing ones are all that there is of it: what they leave out is English.
+    In a language without standard texts, what the hotel's own leave out is English.
     """
     spoken = (record.profile.language or "")[:2].lower()
     language = next((each for each in (spoken, rules.language) if each in rules.words or each in WORDS), "en")

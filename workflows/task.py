@@ -1,6 +1,6 @@
-"""The task workflow: work for a department, from the moment somebody asks for it until it is done or cancelled.
+"""The task workflow: work for a department, from its creation until it is done or cancelled.
 
-Staff update; the handler only changes the record, and never waits. One coroutine publishes, another keeps the time.
+Staff send updates; the handler only changes the record and never waits. One coroutine publishes, another keeps time.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ with workflow.unsafe.imports_passed_through():
 
 PUBLISH_TIMEOUT = timedelta(seconds=10)
 PUBLISH_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""Without end: storage that is away delays what lists show, and stops nothing else."""
+"""Unlimited: while storage is away, only what lists show is delayed."""
 CONVERSATION_ENDED = "ExternalWorkflowExecutionNotFound"
-"""What Temporal calls a signal to a workflow that does not run."""
+"""Temporal's error type for a signal to a workflow that is not running."""
 LONGEST_SLEEP = timedelta(days=365)
-"""A server cannot count to every date that a calendar knows."""
+"""Temporal does not support timers until the end of the calendar."""
 
 
 @workflow.defn(name=TASK_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -62,13 +62,15 @@ class TaskWorkflow:
             )
         )
         for helper in helpers:
-            if helper.done():  # they never end: what broke them fails this workflow task, not the hotel's task
+            if (
+                helper.done()
+            ):  # they never end by themselves: their error fails this workflow task, not the hotel's task
                 raise RuntimeError("a helper of the task has ended") from helper.exception()
         if record.guest_untold:
             await self._tell_guest()
         elif self._should_continue() and not task_policy.is_over(record):
             await workflow.wait_condition(workflow.all_handlers_finished)
-            # Publishing is idempotent, so one in flight is simply begun anew.
+            # Publishing is idempotent, so one in flight is simply started again.
             workflow.continue_as_new(start.model_copy(update={"carried": record}))
 
     # --- staff update ----------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ class TaskWorkflow:
     # --- publishing ------------------------------------------------------------------------------------------------
 
     async def _publish(self) -> None:
-        """Brings storage what it does not have, one batch after the other, for as long as the workflow runs."""
+        """Publishes what storage does not have, batch after batch, for as long as the workflow runs."""
         record = self._record
         while True:
             await workflow.wait_condition(lambda: not task_policy.all_stored(record))
@@ -109,7 +111,7 @@ class TaskWorkflow:
             self._describe()
 
     async def _tell_guest(self) -> None:
-        """The conversation that asked for the task learns that it is done; one that has ended needs not know."""
+        """Tells the conversation that asked for the task that it is done, unless that has ended."""
         record, task = self._record, self._record.task
         if task.conversation_id is not None:
             done = TaskDone(conversation_id=task.conversation_id, task_id=task.id, title=task.title)
@@ -125,7 +127,7 @@ class TaskWorkflow:
     # --- time ------------------------------------------------------------------------------------------------------
 
     async def _keep_time(self) -> None:
-        """One timer at a time, which sleeps once and looks again; only an earlier deadline wakes it before."""
+        """Keeps one timer, which sleeps once and then checks again. Only an earlier deadline wakes it sooner."""
         while True:
             await workflow.wait_condition(lambda: task_policy.next_deadline(self._record) is not None)
             deadline, now = task_policy.next_deadline(self._record), workflow.now()
@@ -148,7 +150,7 @@ class TaskWorkflow:
     # --- what others see -------------------------------------------------------------------------------------------
 
     def _describe(self) -> None:
-        """Tells operators: search attributes where they differ (each upsert is an event), details always."""
+        """Informs operators: upserts search attributes only if they differ (each is an event), details always."""
         known = workflow.info().typed_search_attributes
         updates = [each for each in search.of_task(self._record.task) if known.get(each.key) != each.value]
         if updates:

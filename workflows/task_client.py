@@ -1,4 +1,4 @@
-"""The typed way to the workflows of tasks."""
+"""Typed client for task workflows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -41,20 +41,20 @@ LISTED_AT_ONCE = 50
 
 
 class RunningTasks:
-    """The workflows of all tasks. Every method raises Unavailable while Temporal is away."""
+    """Access to all task workflows. Every method raises Unavailable while Temporal is away."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
 
     async def create(self, task: Task) -> VersionedTask:
-        """Begins a task, durable once this returns, worker or not. Gives the first one that was begun under its id."""
+        """Starts a task, durable once this returns. Returns the first one that was started under its id."""
         starting = self._client.start_workflow(
             TaskWorkflow.run,
             self._start(task),
             id=task_workflow_id(task.id),
             task_queue=TaskQueue.GATEWAY,
-            # Neither a running task nor one that is done begins anew for a request that is sent twice.
+            # A repeated request starts neither a running task nor a finished one again.
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             search_attributes=search.initial_of_task(task),
@@ -69,7 +69,7 @@ class RunningTasks:
         return VersionedTask(task=task, version=1)
 
     async def _begun(self, task_id: str) -> VersionedTask:
-        """What the newest run began with: read from its first event, which takes no worker."""
+        """What the newest run started with, read from its first event, which needs no worker."""
         events = self._handle(task_id).fetch_history_events(page_size=1)
         first = (await anext(events)).workflow_execution_started_event_attributes
         (start,) = await self._client.data_converter.decode(first.input.payloads, [TaskStart])
@@ -77,9 +77,9 @@ class RunningTasks:
         return start.begun
 
     async def change(self, command: ChangeTask, read: Callable[[], Awaitable[VersionedTask]]) -> TaskChanged:
-        """Changes a task; one whose workflow has ended goes on from what `read` gives, and opens again.
+        """Changes a task. If its workflow has ended, the task is reopened from what `read` returns.
 
-        Raises StaleVersion where it is not of an expected version, OutcomeUnknown where no worker answers.
+        Raises StaleVersion if it has none of the expected versions, and OutcomeUnknown if no worker answers.
         """
         return await until_answered(lambda: self._send(command, read))
 
@@ -93,7 +93,7 @@ class RunningTasks:
             raise refusal(error) from None
         except GoneError:
             pass
-        # It ended after storage had all of it, so what is read from now on is its newest version.
+        # It ended only after storage had all of it, so what is read from now on is its newest version.
         return await self._send_with_start(command, await read())
 
     async def _send_with_start(self, command: ChangeTask, ended: VersionedTask) -> TaskChanged:
@@ -121,7 +121,7 @@ class RunningTasks:
             raise refusal(error) from None
 
     async def get(self, task_id: str) -> VersionedTask:
-        """The task as its workflow knows it. Raises NotFound where the id names none that Temporal holds."""
+        """The task as its workflow knows it. Raises NotFound for an id that Temporal does not know."""
         query = self._handle(task_id).query(TaskWorkflow.task, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
         try:
             return await reaching_temporal(query)
@@ -131,7 +131,7 @@ class RunningTasks:
             raise _no_such(task_id) from None
 
     async def list_running(self, wanted: TaskFilter, *, limit: int) -> list[Task]:
-        """Tasks whose workflow runs, by Temporal's visibility, the newest first; a list while storage is away."""
+        """Running tasks from Temporal's visibility, newest first: the list to show while storage is away."""
         if not wanted.properties:
             return []
         properties = ", ".join(quoted(each) for each in wanted.properties)
@@ -147,7 +147,7 @@ class RunningTasks:
         return sorted(found, key=lambda task: (task.created_at, task.id), reverse=True)
 
     async def _running(self, query: str, wanted: TaskFilter, limit: int) -> list[Task]:
-        """Visibility knows neither department nor conversation, so tasks are asked for themselves, some at a time."""
+        """Visibility knows neither department nor conversation, so the tasks themselves are queried, some at a time."""
         found: list[Task] = []
         ids: list[str] = []
 
@@ -166,7 +166,7 @@ class RunningTasks:
         return found[:limit]
 
     async def _running_one(self, workflow: str) -> Task | None:
-        """None for one that ended meanwhile."""
+        """A listed task; None if it has ended meanwhile."""
         handle: WorkflowHandle[TaskWorkflow, None] = self._client.get_workflow_handle_for(TaskWorkflow.run, workflow)
         try:
             found = await handle.query(TaskWorkflow.task, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
@@ -184,7 +184,7 @@ class RunningTasks:
         policy = TaskPolicy(
             reminder_lead=timedelta(milliseconds=rules.reminder_lead),
             raise_overdue=rules.raise_overdue,
-            tells_guest=not task.id.startswith(OWN_IDS),  # the guest asked for nothing that a rule has done
+            tells_guest=not task.id.startswith(OWN_IDS),  # the guest did not ask for what an automation created
         )
         return TaskStart(task=task, version=version, policy=policy)
 

@@ -1,6 +1,6 @@
-"""Decisions of a task: what may be changed, what is due, what others must learn. Pure: no temporalio, no clock.
+"""The decisions of a task: what may be changed, what is due, what others must learn. Pure: no temporalio, no clock.
 
-Every change takes `now`. The title and the description may be a guest's words, and stand in nothing but the task.
+Every change is given `now`. Title and description may be a guest's words, so they appear nowhere but in the task.
 """
 
 import math
@@ -14,28 +14,28 @@ from contracts.task_events import TaskChanged, TaskPublication
 from contracts.tasks import ChangeTask, Task, TaskPolicy, VersionedTask
 
 CHANGES_REMEMBERED = 32
-"""Changes remembered by id, so that a repeated one is carried out once."""
+"""Number of change ids remembered, so that a repeated change is carried out once."""
 UNSTORED_VERSIONS = 10
-"""While storage is away so many versions wait; a still older one is overtaken and not told any more."""
+"""Number of versions kept while storage is away. Older ones are dropped unpublished."""
 
 _MORE_URGENT: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
 
 
 class TaskRecord(Model):
-    """All that a task carries through continue-as-new."""
+    """Everything a task carries through continue-as-new."""
 
     task: Task
     version: int
     policy: TaskPolicy
     unstored: list[VersionedTask] = []
     notifications: list[Notification] = []
-    """Those that storage is not known to have."""
+    """Notifications that storage may not have yet."""
     reminded_for: Timestamp | None = None
-    """The due date that was called to mind."""
+    """The due date for which a reminder was sent."""
     overdue_for: Timestamp | None = None
-    """The due date that passed and was told."""
+    """The due date that was reported as passed."""
     guest_untold: bool = False
-    """The task is done, and its conversation does not know yet."""
+    """The task is done, and its conversation has not been told yet."""
     guest_told: bool = False
     changes: list[str] = []
     changed_by: str | None = None
@@ -46,7 +46,7 @@ class TaskRecord(Model):
 
 
 class TaskStart(Model):
-    """Begins a task's workflow. A `version` above 1 takes up a stored task whose workflow has ended."""
+    """The input of a task's workflow. A `version` above 1 reopens a stored task whose workflow has ended."""
 
     task: Task
     version: int = 1
@@ -55,7 +55,7 @@ class TaskStart(Model):
 
     @property
     def begun(self) -> VersionedTask:
-        """What the run begins with."""
+        """The task as the run starts with it."""
         return self.carried.current if self.carried else VersionedTask(task=self.task, version=self.version)
 
 
@@ -70,7 +70,7 @@ def begin(start: TaskStart, now: datetime) -> TaskRecord:
 
 
 def refusal(record: TaskRecord, command: ChangeTask) -> GatewayError | None:
-    """Why a change cannot be made now, or None."""
+    """Why a change is refused, or None."""
     if command.id in record.changes or command.expected_versions is None:
         return None
     if record.version in command.expected_versions:
@@ -83,7 +83,7 @@ def refusal(record: TaskRecord, command: ChangeTask) -> GatewayError | None:
 
 
 def change(record: TaskRecord, command: ChangeTask, now: datetime) -> None:
-    """Makes a change once. What changes nothing makes no version."""
+    """Applies a change, once. A change without effect makes no new version."""
     if command.id in record.changes:
         return
     record.changes = [*record.changes, command.id][-CHANGES_REMEMBERED:]
@@ -104,7 +104,7 @@ def _is_told_to_guest(record: TaskRecord) -> bool:
 
 
 def cancel(record: TaskRecord, now: datetime) -> None:
-    """An operator ended the workflow: the task is cancelled, unless it is closed already."""
+    """An operator cancelled the workflow: the task is cancelled, unless it is closed already."""
     if not is_closed(record.task):
         _next_version(record, record.task.model_copy(update={"status": "cancelled"}), now)
 
@@ -114,8 +114,10 @@ def is_closed(task: Task) -> bool:
 
 
 def _next_version(record: TaskRecord, task: Task, now: datetime) -> None:
-    """Each version is told; `updated_at` goes on with each, whatever the clocks of several machines say: a version of
-    the time at which the task was created is told as its creation."""
+    """Adds a version to publish. `updated_at` always advances, even if machines' clocks disagree.
+
+    A version with the time of the task's creation would be published as the creation.
+    """
     task.updated_at = max(now, record.task.updated_at + timedelta(microseconds=1))
     record.task, record.version = task, record.version + 1
     record.unstored = [*record.unstored, record.current][-UNSTORED_VERSIONS:]
@@ -125,7 +127,7 @@ def _next_version(record: TaskRecord, task: Task, now: datetime) -> None:
 
 
 def next_deadline(record: TaskRecord) -> datetime | None:
-    """When time alone changes this task: it is called to mind, or becomes overdue."""
+    """When the task next changes by time alone: the reminder, or the moment it becomes overdue."""
     due = record.task.due_at
     if due is None or is_closed(record.task) or record.overdue_for == due:
         return None
@@ -133,7 +135,7 @@ def next_deadline(record: TaskRecord) -> datetime | None:
 
 
 def time_passes(record: TaskRecord, now: datetime) -> None:
-    """Does what is due: each once per due date. With both due, a reminder comes too late to be of use."""
+    """Does what is due, each once per due date. With both due, the reminder is skipped as too late."""
     deadline, due = next_deadline(record), record.task.due_at
     if deadline is None or due is None or now < deadline:
         return
@@ -151,7 +153,7 @@ def time_passes(record: TaskRecord, now: datetime) -> None:
 
 
 def _arm(record: TaskRecord, now: datetime) -> None:
-    """A due date that has passed when it is set is not news to who set it."""
+    """Marks a due date that had already passed when it was set as reported: whoever set it knows."""
     due = record.task.due_at
     if due is not None and due <= now:
         record.reminded_for = record.overdue_for = due
@@ -196,7 +198,7 @@ def _name(record: TaskRecord) -> str:
 
 
 def publication(record: TaskRecord) -> TaskPublication:
-    """All that storage is not known to have."""
+    """Everything that storage may not have yet."""
     return TaskPublication(
         task_id=record.task.id,
         property_id=record.task.property_id,
@@ -210,7 +212,7 @@ def changed(record: TaskRecord) -> TaskChanged:
 
 
 def stored(record: TaskRecord, told: TaskPublication, newer: VersionedTask | None, now: datetime) -> None:
-    """Storage has what was brought. If it knows of a later life of this task, that is the one which counts."""
+    """Removes what storage has. If storage knows a newer version of the task, that one counts."""
     newest = max((each.version for each in told.versions), default=0)
     known = {each.id for each in told.notifications}
     record.unstored = [each for each in record.unstored if each.version > newest]
@@ -235,7 +237,7 @@ def summary(task: Task) -> str:
 
 
 def details(record: TaskRecord) -> str:
-    """What an operator should see at one glance, in Markdown."""
+    """What an operator sees at a glance, in Markdown."""
     task = record.task
     lines = [
         f"**{task.status.replace('_', ' ').upper()}** · {task.property_id} · {_department(task)}",

@@ -1,7 +1,7 @@
-"""Words by which a guest's message is a person's whatever the AI would say. Pure.
+"""Recognises topics that always go to a person, whatever the AI would say. Pure.
 
-They are few and plain, in the languages of the demo hotel's guests; what is less plain is the engine's to see, by its
-intent. Emergencies are looked for widely, since a needless hand-over costs a minute there and a missed one may a life.
+The words are few and unambiguous, in the languages of the demo hotel's guests; subtler cases are left to the engine's
+intent. Emergencies are matched broadly: a needless hand-over costs a minute, a missed one perhaps a life.
 """
 
 import re
@@ -13,7 +13,7 @@ from contracts.rules import EMERGENCIES, TOPICS, Topic
 from workflows import editions
 
 _HARMLESS = re.compile(r"\btrying\ to\ get\ in(to)?\ (touch|contact)\b", re.IGNORECASE | re.VERBOSE)
-"""What only begins like danger; since the second edition."""
+"""Phrases that only look like danger; since the second edition."""
 
 _WORDS: dict[Topic, str] = {
     "medical": r"""
@@ -73,11 +73,11 @@ TOPIC_NAMES: dict[str, str] = {
     "medical": "a medical emergency",
     "safety": "danger",
 }
-"""What staff read of a topic."""
+"""Topics in words for staff."""
 
 
 def topic_of(text: str, among: Collection[Topic] = TOPICS, *, edition: int = editions.NEWEST) -> Topic | None:
-    """The topic that a text plainly is about, emergencies before all else."""
+    """The topic that a text is plainly about, emergencies first."""
     if edition >= editions.SECOND:
         text = _HARMLESS.sub(" ", text[:CONTENT_LIMIT])
     ordered = sorted(among, key=lambda topic: topic not in EMERGENCIES)
@@ -85,6 +85,6 @@ def topic_of(text: str, among: Collection[Topic] = TOPICS, *, edition: int = edi
 
 
 def fingerprint(text: str) -> str | None:
-    """What two askings of the same question have in common; None for what is too short to be a question."""
+    """What repeats of a question have in common; None for texts too short to be a question."""
     words = re.findall(r"\w+", text[:CONTENT_LIMIT].casefold())
     return blake2b(" ".join(words).encode(), digest_size=8).hexdigest() if len(words) >= 3 else None

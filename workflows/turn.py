@@ -1,4 +1,4 @@
-"""The AI's turns in a conversation: look up, let a burst end, ask, decide."""
+"""The AI's turns: look up the contact, wait for a burst to end, ask the engine, decide."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,11 +23,11 @@ LOOK_UP_TIMEOUT = timedelta(milliseconds=500)
 ANSWER_FIRST_BACKOFF = timedelta(milliseconds=200)
 ASKS_BEHIND_A_DELIVERY = "asks-behind-a-delivery"
 RESTARTS_OF_A_TURN = promises.ANSWERS_AT_MOST - 1
-"""How often a newer message may make a running answer stale; then the guest gets what there is."""
+"""How often a newer message may make a running answer stale. After that the guest gets the answer as it is."""
 
 
 class TurnTaker:
-    """Takes one turn at a time. `changed` is called when a turn has changed the record."""
+    """Takes one turn at a time. `changed` is called after a turn has changed the record."""
 
     def __init__(self, record: Record, drain: Drain, *, changed: Callable[[], object]) -> None:
         self._record = record
@@ -46,7 +46,7 @@ class TurnTaker:
 
     @property
     def is_near(self) -> bool:
-        """A turn is about to begin: what it says goes out in the same batch as what the guest said."""
+        """Whether a turn is about to begin, so that guest message and answer can go out in one batch."""
         return self.has_work and not (self._asking and not self._is_stale(self._asking))
 
     async def take(self) -> None:
@@ -57,7 +57,7 @@ class TurnTaker:
             await self._debounce()
             await self._let_delivery_end()
             arrivals = list(self._record.queue)
-            # A person may have taken over while we waited; every await below is followed by the same question.
+            # A person may have taken over while we waited; every await below is followed by the same check.
             if not arrivals or not self.has_work:
                 return
             if await self._is_done(arrivals):
@@ -66,7 +66,7 @@ class TurnTaker:
             self._restarts += 1
 
     async def _look_up(self) -> None:
-        """Asks storage once what it knows of the contact; where it has all messages already, nothing is left to do."""
+        """Asks storage once what it knows of the contact. If it has all messages already, nothing is left to do."""
         record = self._record
         lookup = ContactLookup(
             property_id=record.conversation.property_id,
@@ -85,8 +85,8 @@ class TurnTaker:
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 summary=ClearText("Look up the contact"),
             )
-        except FailureError:  # a local activity's own error comes bare, and so does its time-out in a replay
-            facts = None  # too slow or broken is as good as away
+        except FailureError:  # a local activity's own error is not wrapped, nor is its time-out in a replay
+            facts = None  # too slow or failing counts as away
         transitions.looked_up(record, facts, workflow.now())
         self._changed()
 
@@ -98,14 +98,16 @@ class TurnTaker:
                 return
 
     async def _let_delivery_end(self) -> None:
-        """A guest who writes while the last answer leaves: only one batch is in flight, so that what they wrote would
-        be published by itself behind it, and the new answer wait for that. Behind it, it goes along with the question.
+        """Waits for a delivery in flight when the guest writes meanwhile.
+
+        Only one batch is in flight. Without waiting, the guest's message would be published in a batch of its own, and
+        the new answer would have to wait for that; this way it is published along with the question.
         """
         if self._drain.is_flying and self.has_work and workflow.patched(ASKS_BEHIND_A_DELIVERY):
             await workflow.wait_condition(lambda: not (self._drain.is_flying and self.has_work))
 
     async def _is_done(self, arrivals: list[Arrival]) -> bool:
-        """Asks and decides; False where a newer message made the answer stale."""
+        """Asks and decides. Returns False if a newer message made the answer stale."""
         record = self._record
         reply_id = str(workflow.uuid4())
         autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
@@ -133,12 +135,12 @@ class TurnTaker:
         return True
 
     def _owns(self, arrivals: list[Arrival]) -> bool:
-        """Whether the turn is still the AI's: a person who takes over empties the queue."""
+        """Whether the turn is still the AI's. A person who takes over empties the queue."""
         waiting = {arrival.message.id for arrival in self._record.queue}
         return arrivals[0].message.id in waiting and self._record.state is ConversationState.ACTIVE
 
     async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
-        """The engine's answer; the cause of its failure; or None where a newer message made the question stale."""
+        """The engine's answer, or the cause of its failure, or None if a newer message made the question stale."""
         handle = self._start_answer(ask)
         self._asking = arrivals
         await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
@@ -157,17 +159,17 @@ class TurnTaker:
             self._asking = []
 
     def _is_stale(self, arrivals: list[Arrival]) -> bool:
-        """A newer message wants to be answered along, or a new turn waits behind one that a person took over."""
+        """Whether a newer message should be answered as well, or a new turn waits behind one that a person took."""
         if not self._owns(arrivals):
             return self.has_work
         return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
 
     def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        """What is unpublished goes along, so that staff read the guest while the AI thinks.
+        """Starts the answer activity. Unpublished events go along, so that staff see them while the AI thinks.
 
-        Not a local activity, however fast the engine: a query may end a workflow task while one runs, and a replay
-        then reads another order of things. Five events a message are cheaper than a conversation that never goes on.
-        On the workflow's own queue Temporal gives it, as a rule, to the worker that asks, in the answer to its task.
+        It is not a local activity even for a fast engine: a query may end a workflow task while one runs, and a replay
+        then sees another order of events. Five events per message are cheaper than a stuck conversation. On the
+        workflow's own queue, Temporal usually gives it to the asking worker in the response to its workflow task.
         """
         record = self._record
         ask.publication = self._drain.lend()

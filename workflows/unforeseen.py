@@ -1,4 +1,4 @@
-"""What goes wrong unforeseen fails a workflow's task, which is tried again, and not the workflow."""
+"""Makes unexpected errors fail the workflow task, which Temporal retries, instead of the whole workflow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @contextmanager
 def failing_the_task_only() -> Iterator[None]:
-    """Temporal ends a workflow that lets one of its own errors escape, and with it whatever is still owed."""
+    """Without it, Temporal fails a workflow that raises one of Temporal's own errors, and what it owes is lost."""
     try:
         yield
     except FailureError as error:
@@ -21,6 +21,6 @@ def failing_the_task_only() -> Iterator[None]:
 
 
 def read(signalled: RawValue, kind: type[T]) -> T:
-    """What a signal says. The SDK drops a signal that it cannot read; here it waits for a release that can."""
+    """Decodes a signal. The SDK would drop one it cannot decode; here it waits for a release that can."""
     value: T = workflow.payload_converter().from_payload(signalled.payload, kind)
     return value

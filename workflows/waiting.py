@@ -1,4 +1,4 @@
-"""Waiting with a limit, and what to call a failure."""
+"""Waiting with a time limit, and describing activity failures."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,13 +13,13 @@ with workflow.unsafe.imports_passed_through():
 
 
 async def wait(condition: Callable[[], bool], longest: timedelta, summary: str) -> None:
-    """Until the condition holds, but no longer than `longest`; the summary names the timer to operators."""
+    """Waits until the condition holds, but no longer than `longest`. The summary names the timer for operators."""
     with suppress(asyncio.TimeoutError):
         await workflow.wait_condition(condition, timeout=longest, timeout_summary=ClearText(summary))
 
 
 def cause_of(error: ActivityError) -> str:
-    """Words for staff; what an engine or a channel said itself may hold a guest's words and stays out."""
+    """The cause of a failure in words for staff, without an engine's or channel's text, which may quote a guest."""
     cause = error.cause
     if isinstance(cause, TimeoutError):
         return "no answer in time"

@@ -1,4 +1,4 @@
-"""The typed way to the workflows of webhook endpoints."""
+"""Typed client for webhook delivery workflows."""
 
 import contextlib
 from datetime import timedelta
@@ -25,7 +25,7 @@ class WebhookDeliveries:
         self._disable_after = timedelta(milliseconds=settings.disable_after)
 
     async def start(self, endpoint: WebhookEndpoint, *, history_limit: int = 500) -> None:
-        """Begins to tell an endpoint what it has not been told; nothing where that is under way."""
+        """Starts sending an endpoint its pending events, unless that is already under way."""
         start = DeliveryStart(
             endpoint_id=endpoint.id,
             property_id=endpoint.property_id,
@@ -47,7 +47,7 @@ class WebhookDeliveries:
         await reaching_temporal(starting)
 
     async def wake(self, endpoint_id: str) -> None:
-        """An endpoint that waits for its next attempt is tried at once."""
+        """Makes an endpoint that waits for its next attempt try at once."""
         handle = self._client.get_workflow_handle(webhook_workflow_id(endpoint_id))
         signalling = handle.signal(WebhookDeliveryWorkflow.wake, rpc_timeout=timedelta(seconds=CALL_SECONDS))
         with contextlib.suppress(GoneError):

@@ -1,7 +1,7 @@
-"""The webhook delivery workflow: brings one endpoint all that it has not been told, in order, and ends.
+"""The webhook delivery workflow: sends one endpoint its pending events in order, and ends.
 
-It runs only while there is something to tell: where nothing happens, nothing is added to any history. How far the
-endpoint has been told stands in PostgreSQL, and the workflow keeps the time between attempts.
+It runs only while events are pending, so a quiet property costs no history. PostgreSQL knows the endpoint's position in
+the log; the workflow keeps the time between attempts.
 """
 
 from datetime import timedelta
@@ -18,10 +18,10 @@ with workflow.unsafe.imports_passed_through():
 
 SEND_TIMEOUT = timedelta(minutes=5)
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)
-"""Longer than one attempt may take."""
+"""Longer than one attempt can take."""
 NOTE_TIMEOUT = timedelta(seconds=10)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""Without end: they fail only while storage is away or a worker has died."""
+"""Unlimited: the activity fails only while storage is away or when a worker dies."""
 
 
 @workflow.defn(name=WEBHOOK_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -50,7 +50,7 @@ class WebhookDeliveryWorkflow:
 
     @workflow.signal
     def wake(self) -> None:
-        """The endpoint may work again: it is tried at once."""
+        """The endpoint may work again: tries it at once."""
         self._woken = True
 
     async def _send(self, start: DeliveryStart) -> EventsSent:
@@ -68,7 +68,7 @@ class WebhookDeliveryWorkflow:
         )
 
     async def _try_again(self, start: DeliveryStart, sent: EventsSent) -> bool:
-        """Waits for the next attempt; False where all have failed for too long."""
+        """Waits for the next attempt. Returns False if all have failed for too long."""
         now = workflow.now()
         self._failures += 1
         self._failing_since = since = self._failing_since or now
@@ -94,7 +94,7 @@ class WebhookDeliveryWorkflow:
         )
 
     def _go_on(self, start: DeliveryStart) -> None:
-        """In a new run, once this one has grown long."""
+        """Continues as new once this run has grown long."""
         info = workflow.info()
         if info.is_continue_as_new_suggested() or info.get_current_history_length() > start.history_limit:
             carried = {"failures": self._failures, "failing_since": self._failing_since}

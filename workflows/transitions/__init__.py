@@ -1,4 +1,4 @@
-"""How a conversation moves: each function changes the record for one thing that happened. Pure, like the record."""
+"""The transitions of a conversation: each function changes the record for one event. Pure, like the record."""
 
 from workflows.transitions.actions import decide, next_step, take_up, task_done
 from workflows.transitions.guests import admit, looked_up, receive

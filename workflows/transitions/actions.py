@@ -1,4 +1,4 @@
-"""Actions that the AI asks for: carried out, put before staff, or refused. Each ends in an event that says so."""
+"""Actions that the AI asks for: carried out, put to staff for approval, or refused. Each outcome is an event."""
 
 import re
 from datetime import datetime
@@ -18,9 +18,9 @@ from workflows import editions, policy
 from workflows.record import Record
 
 _TASKS = UUID("5f4b1a7e-63f4-4a83-8a0e-2f6a0a0f5b61")
-"""Namespace of the ids of tasks that come from actions: an action makes its task once, however often it is run."""
+"""UUID namespace of the ids of tasks created by actions: an action creates its task once, however often it runs."""
 PENDING_ACTIONS = 20
-"""How many wait for a decision of staff at the most: a conversation carries them."""
+"""How many actions may wait for staff, because the conversation carries them."""
 _NAME = re.compile(r"[a-z][a-z_]{0,39}")
 
 
@@ -53,7 +53,7 @@ _PARAMETERS: dict[ActionType, type[Model]] = {
 
 
 def take_up(record: Record, actions: list[Action], reply_id: str, now: datetime, *, sure: bool) -> None:
-    """What the AI asks for in one turn. Where it is not `sure` of its words, staff are asked whatever the rules say."""
+    """Takes up the actions of one turn. If the AI is not `sure` of its answer, staff must approve all of them."""
     for number, wanted in enumerate(actions, start=1):
         action = Action(id=f"{reply_id}-{number}", type=wanted.type, params=wanted.params)
         wrong = _why_not(action)
@@ -70,7 +70,7 @@ def take_up(record: Record, actions: list[Action], reply_id: str, now: datetime,
 
 
 def decide(record: Record, command: DecideAction, now: datetime) -> bool:
-    """Staff approve or refuse an action that waits for them; False where there is none of this id."""
+    """Approves or refuses a pending action. Returns False if there is none of this id."""
     conversation = record.conversation
     action = next((each for each in conversation.pending_actions if each.id == command.action_id), None)
     if action is None:
@@ -87,7 +87,7 @@ def decide(record: Record, command: DecideAction, now: datetime) -> bool:
 
 
 def next_step(record: Record, now: datetime) -> Task | None:
-    """Carries out the next action. The task that it makes, for the workflow to start; None where it makes none."""
+    """Carries out the next action. Returns the task for the workflow to start, if it creates one."""
     action = record.steps[0]
     record.steps = record.steps[1:]
     conversation = record.conversation
@@ -121,7 +121,7 @@ def next_step(record: Record, now: datetime) -> Task | None:
 
 
 def task_done(record: Record, done: TaskDone, now: datetime) -> None:
-    """Tells the guest, once, that what they asked for is done; an earlier conversation's task tells nobody."""
+    """Tells the guest, once, that their request is done. Tasks of an earlier conversation are ignored."""
     marker = f"task-done {done.task_id}"
     mine = done.conversation_id == record.conversation.conversation_id
     if not mine or record.state is ConversationState.RESOLVED or record.remembers(marker):
@@ -131,13 +131,13 @@ def task_done(record: Record, done: TaskDone, now: datetime) -> None:
 
 
 def _tell_guest(record: Record, words: str, now: datetime) -> None:
-    """Unless the channel takes nothing now."""
+    """Tells the guest, unless the channel accepts nothing now."""
     if policy.refusal_of_channel(record, with_template=False, now=now) is None:
         record.say(Author.SYSTEM, words, now)
 
 
 def _why_not(action: Action) -> str | None:
-    """Why an action cannot be carried out; what a model wrote is not repeated where it is no plain name."""
+    """Why an action cannot be carried out. A model's text is repeated only if it is a plain name."""
     if action.type not in get_args(ActionType):
         return f"Unknown action {action.type if _NAME.fullmatch(action.type) else 'without a plain name'}"
     try:
@@ -149,7 +149,7 @@ def _why_not(action: Action) -> str | None:
 
 
 def _why_not_asked(record: Record, action: Action) -> str | None:
-    """Why staff need no further question; a guest may ask for the same thing again and again."""
+    """Why staff are not asked about an action: there are too many, or the same one is already pending."""
     pending = record.conversation.pending_actions
     if record.policy.edition < editions.SECOND:
         return None

@@ -1,4 +1,4 @@
-"""Guest messages: let in once, and given to the AI or to the person who has the conversation."""
+"""Guest messages: accepted once, and given to the AI or to the person who has the conversation."""
 
 from datetime import datetime
 
@@ -17,11 +17,11 @@ OPTED_OUT = "The guest has opted out of this channel"
 
 
 def receive(record: Record, message: GuestMessage, now: datetime) -> None:
-    """A guest message came in; a repeat of one that did is passed over."""
+    """A guest message came in. Repeats are ignored."""
     if record.remembers(message.id):
         return
     record.remember(message.id)
-    if message.suppressed is None:  # a machine's note on a mail of ours must not become the way back to the guest
+    if message.suppressed is None:  # an automatic reply must not change the route to the guest
         record.route = message.route
     if record.looked_up:
         admit(record, message, now)
@@ -30,7 +30,7 @@ def receive(record: Record, message: GuestMessage, now: datetime) -> None:
 
 
 def looked_up(record: Record, facts: ContactFacts | None, now: datetime) -> None:
-    """Storage said what it knows of the contact (or is away): what it has not seen yet is admitted."""
+    """Storage told what it knows of the contact, or is away. Messages that it has not seen are admitted."""
     record.looked_up = True
     if facts is not None:
         _learn(record, facts)
@@ -42,7 +42,7 @@ def looked_up(record: Record, facts: ContactFacts | None, now: datetime) -> None
 
 
 def admit(record: Record, message: GuestMessage, now: datetime) -> None:
-    """Takes a guest message into the conversation: to the AI's queue, to the person who has it, or to nobody."""
+    """Adds a guest message: for the AI's queue, for the person who has the conversation, or for nobody."""
     conversation = record.conversation
     if message.guest_name is not None:
         conversation.guest_name = record.profile.name = message.guest_name
@@ -63,7 +63,7 @@ def admit(record: Record, message: GuestMessage, now: datetime) -> None:
         record.activate("reopened", now)
     admitted = _add(record, message, now)
     conversation.unread += 1
-    # Cut, as the window has it: what waits is carried from run to run, and Temporal takes only so much at once.
+    # Shortened as in the window: waiting messages are carried from run to run, and Temporal limits payload sizes.
     arrival = Arrival(message=record.window[-1], received_at=message.received_at, sent_at=message.sent_at)
     if conversation.state is ConversationState.ESCALATED:
         _hand(record, arrival, now)
@@ -102,7 +102,7 @@ def _add(record: Record, message: GuestMessage, now: datetime) -> Message:
 
 
 def _rate(record: Record, message: Message, rating: int, now: datetime) -> None:
-    """Keeps what the guest thought of the help; thanks for the first word, and a later one replaces it quietly."""
+    """Records a rating. The first one is thanked for; a later one replaces it silently."""
     thanks = surveys.thanks(record)
     record.conversation.rating, record.conversation.rated_at = rating, now
     record.change("rated", now)
@@ -111,7 +111,7 @@ def _rate(record: Record, message: Message, rating: int, now: datetime) -> None:
 
 
 def _hand(record: Record, arrival: Arrival, now: datetime) -> None:
-    """To the person who has the conversation; the guest learns when somebody is back, if nobody is there."""
+    """Hands a message to the person who has the conversation. If nobody is there, the guest is told when."""
     message_id = arrival.message.id
     record.unread_by_ai = [*record.unread_by_ai, arrival][-WINDOW:]
     record.wake(now)

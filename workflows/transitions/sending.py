@@ -1,4 +1,4 @@
-"""Messages on their way to the guest: one attempt after another, until each is gone, given up or taken back."""
+"""Sending messages to the guest: attempt after attempt, until each is sent, given up or withdrawn."""
 
 from datetime import datetime
 
@@ -11,16 +11,16 @@ from workflows.owed import Arrival, PendingSend
 from workflows.record import WINDOW, Record
 
 WEBCHAT = "webchat"
-"""The adapter for which publishing a message is sending it."""
+"""The adapter whose messages are sent by being published."""
 TAKEN_OVER = "A person took over before it was sent"
 OVERTAKEN = "The conversation went on before it was sent"
-"""Of the question how the help was."""
+"""Why a rating question was withdrawn."""
 
 
 def due_sends(record: Record, now: datetime) -> list[PendingSend]:
-    """What may be sent now: in order, so that a message which has to wait holds back those behind it.
+    """The messages that may be sent now, in order: one that has to wait holds back those behind it.
 
-    Web chat takes all at once; any other channel one an attempt, so that each has a result of its own.
+    Web chat takes all at once, any other channel one at a time, so that each has its own result.
     """
     due: list[PendingSend] = []
     for send in record.sends:
@@ -33,7 +33,7 @@ def due_sends(record: Record, now: datetime) -> list[PendingSend]:
 
 
 def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
-    """Begins one attempt to send."""
+    """Starts one attempt to send."""
     pending.attempts += 1
     pending.first_attempt_at = pending.first_attempt_at or now
     pending.under_way = True
@@ -61,13 +61,13 @@ def attempt(record: Record, pending: PendingSend, now: datetime) -> Send:
 
 
 def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
-    """An attempt came to its end: the message is gone, will be tried again, or is staff's to look after."""
+    """An attempt has ended: the message was sent, will be retried, or goes to staff."""
     if pending not in record.sends:
         if pending.under_way:
             _taken_back_on_its_way(record, pending, result, now)
         return
     pending.under_way = False
-    # What a channel refuses outright has not left, whatever an earlier attempt left open.
+    # A message that a channel refuses was not sent, even if an earlier attempt was unsure.
     pending.unsure = (pending.unsure or result.unsure) and result.result != "failed"
     if result.opted_out and not record.opted_out:
         record.opted_out = True
@@ -93,7 +93,7 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
 
 
 def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
-    """An attempt that was begun here and never reached a worker counts for nothing."""
+    """An attempt that never reached a worker does not count."""
     if pending not in record.sends:
         return
     pending.attempts -= 1
@@ -105,9 +105,10 @@ def not_attempted(record: Record, pending: PendingSend, now: datetime) -> None:
 
 
 def may_send(record: Record, pending: PendingSend) -> bool:
-    """Ownership: the AI is silent from a take-over until the conversation is its own again, resolved meanwhile or not.
+    """Ownership: after a take-over the AI is silent until the conversation is its own again, even if resolved.
 
-    Resolving what the AI has takes back nothing it has said. Who writes on is not asked how the help was.
+    Resolving a conversation that the AI has does not withdraw its messages. A guest who writes on is not asked for a
+    rating.
     """
     if surveys.is_question(record, pending.message.id):
         return record.state is ConversationState.RESOLVED
@@ -117,7 +118,7 @@ def may_send(record: Record, pending: PendingSend) -> bool:
 
 
 def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
-    """Asked before every attempt: takes a message back that must not be sent now. True where it did."""
+    """Called before every attempt: withdraws a message that must not be sent any more. Returns whether it did."""
     if not may_send(record, pending):
         withdraw(record, pending, now)
         return True
@@ -131,9 +132,9 @@ def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
 
 
 def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
-    """An AI message that a person's taking over came before: it is not sent, and its text becomes a draft.
+    """Withdraws an AI message because a person has taken over: its text becomes a draft.
 
-    Where an earlier attempt may have gone through, its delivery is unknown and not failed.
+    If an earlier attempt may have succeeded, its delivery state is unknown and not failed.
     """
     if surveys.is_question(record, pending.message.id):
         _take_back(record, pending, OVERTAKEN)
@@ -148,7 +149,7 @@ def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
 
 
 def withdraw_all(record: Record, reason: str, now: datetime) -> None:
-    """Nothing more may go to the guest."""
+    """Withdraws everything: nothing more may go to the guest."""
     for pending in list(record.sends):
         _take_back(record, pending, reason)
         for message_id in pending.in_reply_to:
@@ -156,7 +157,7 @@ def withdraw_all(record: Record, reason: str, now: datetime) -> None:
 
 
 def give_up(record: Record, pending: PendingSend, reason: str, now: datetime, *, noted: bool = False) -> None:
-    """A message will not be sent: what it was to answer is a person's now, if it was to answer anything."""
+    """Gives a message up. The guest messages that it was to answer, if any, go to a person."""
     asks = surveys.is_question(record, pending.message.id)
     _take_back(record, pending, reason, noted=noted)
     _hand(record, pending.in_reply_to, f"The reply was not delivered: {reason}", now)
@@ -165,13 +166,13 @@ def give_up(record: Record, pending: PendingSend, reason: str, now: datetime, *,
 
 
 def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> None:
-    """A provider says that a message which it took did not arrive. Said twice, it is heard once."""
+    """A provider reports that a message it had accepted was not delivered. Repeated reports are ignored."""
     message = record.message(failure.message_id)
     own = record.conversation.conversation_id == failure.conversation_id
     if not own or message is None or message.delivery.state.rank >= DeliveryState.FAILED.rank:
         return
     pending = next((send for send in record.sends if send.message.id == message.id), None)
-    if pending is not None:  # its attempt has not said yet what came of it; here is the word
+    if pending is not None:  # its attempt has not returned yet; this is the result
         record.sends.remove(pending)
         pending.under_way = False
     record.set_delivery(message.id, Delivery(state=DeliveryState.FAILED, reason=failure.reason), noted=True)
@@ -196,7 +197,7 @@ def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool
 
 
 def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
-    """Who was not answered after all waits for the person now, and for the AI again if the person leaves it so."""
+    """Messages left unanswered wait for a person now, and for the AI if the person returns the conversation."""
     if pending.unsure or record.person_has_replied or record.state is not ConversationState.ESCALATED:
         return
     if record.opted_out and record.policy.edition >= editions.SECOND:
@@ -212,12 +213,12 @@ def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
 
 
 def _taken_back_on_its_way(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:
-    """A message was taken back or given up while an attempt was running; now it is known whether that came through."""
+    """A message was withdrawn or given up during an attempt, which now tells whether it was sent after all."""
     pending.under_way = False
     pending.unsure = (pending.unsure or result.unsure) and result.result == "retry"
     message = record.message(pending.message.id)
     if pending.unsure or (message is not None and message.delivery.state.rank >= DeliveryState.SENT.rank):
-        return  # it is not known, or a provider has said more meanwhile
+        return  # still unknown, or a provider has reported more meanwhile
     left = result.result == "sent"
     delivery = Delivery(state=DeliveryState.SENT if left else DeliveryState.FAILED, reason=result.reason)
     record.set_delivery(pending.message.id, delivery, noted=result.noted and result.result != "retry")

@@ -1,4 +1,4 @@
-"""What staff do to a conversation. Each command was checked by `policy.refusal` before."""
+"""Commands of staff. `policy.refusal` has checked each one before."""
 
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from workflows.transitions.sending import give_up
 
 
 def reply(record: Record, command: Reply, now: datetime) -> Message:
-    """A person writes: a note changes nothing, a message to the guest takes the conversation over."""
+    """A person writes. A note changes nothing; a message to the guest takes the conversation over."""
     if command.message_id in record.staff_replies:
         return _repeated_reply(record, command, now)
     if command.private:
@@ -47,8 +47,9 @@ def reply(record: Record, command: Reply, now: datetime) -> Message:
 
 
 def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
-    """Staff write first; the conversation stays new until the guest answers. One that is resolved and has not ended
-    is opened again, as theirs.
+    """Staff write first. The conversation stays new until the guest answers.
+
+    A resolved one that has not ended is reopened and assigned to them.
     """
     if opening.message_id in record.staff_replies:
         return
@@ -79,7 +80,7 @@ def claim(record: Record, command: Command, now: datetime) -> None:
 
 
 def assign(record: Record, command: Assign, now: datetime) -> None:
-    """Gives the conversation to a person, whoever had it."""
+    """Assigns the conversation to a person, whoever had it."""
     before = record.conversation.assigned_to
     reason = command.reason or f"{command.by.name} assigned it to {command.staff_name}"
     record.escalate(reason, now, by=command.by.id, assigned_to=command.staff_id)
@@ -114,7 +115,7 @@ def prioritise(record: Record, command: SetConversationPriority, now: datetime) 
 
 
 def snooze(record: Record, command: Snooze, now: datetime) -> None:
-    """Out of sight until a moment, or until the guest writes. A promise to a guest who waits runs on."""
+    """Hides the conversation until a moment, or until the guest writes. A running deadline is not extended."""
     if record.conversation.snoozed_until != command.until:
         record.conversation.snoozed_until = command.until
         record.change("snoozed", now, command.by.id, command.reason)
@@ -140,13 +141,13 @@ def reviewed(record: Record, command: Command, now: datetime) -> None:
 
 
 def change_policy(record: Record, command: ChangePolicy, now: datetime) -> None:
-    """New rules for this conversation alone; a promise that runs is reckoned anew."""
+    """Changes the rules of this conversation and recalculates a running deadline."""
     rules, changes = (
         record.policy.model_dump(by_alias=False),
         command.changes.model_dump(exclude_none=True, by_alias=False),
     )
     for name, value in changes.items():
-        # Of what is given by priority or action, that which is not named stays as it is.
+        # In rules by priority or action, entries that are not named stay as they are.
         rules[name] = rules[name] | value if isinstance(value, dict) else value
     changed = ConversationPolicy.model_validate(rules)
     if changed != record.policy:
@@ -156,8 +157,10 @@ def change_policy(record: Record, command: ChangePolicy, now: datetime) -> None:
 
 
 def redeliver(record: Record, command: Redeliver, now: datetime) -> Message:
-    """Tries a message again at once that is held back, or gives it up so that others may pass; what was not delivered
-    is said again as a message of its own."""
+    """Retries a waiting message at once, or skips it so that later ones are sent.
+
+    A message that was already given up is sent again as a new message.
+    """
     if command.copy_id in record.staff_replies:
         return record.message(command.copy_id) or _rebuilt(record, command.copy_id, "", command.by, now, private=False)
     message = record.message(command.message_id)
@@ -175,7 +178,7 @@ def redeliver(record: Record, command: Redeliver, now: datetime) -> Message:
 def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime) -> Message:
     template = record.templates.get(lost.id)
     again = record.say(
-        Author.STAFF if lost.author is Author.AI else lost.author,  # staff order it, whoever wrote it
+        Author.STAFF if lost.author is Author.AI else lost.author,  # staff resend it, whoever wrote it
         lost.content,
         now,
         message_id=command.copy_id,
@@ -191,7 +194,7 @@ def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime)
 
 
 def _is_last_word(record: Record, message: Message) -> bool:
-    """Whether the guest has written nothing behind it."""
+    """Whether the guest has written nothing after it."""
     return not any(each.author is Author.GUEST and each.seq > message.seq for each in record.window)
 
 
@@ -220,7 +223,7 @@ def _write_to_guest(record: Record, command: Reply, now: datetime) -> Message:
 
 
 def _say_by_rule(record: Record, command: Reply, now: datetime) -> Message:
-    """The hotel's words, which nobody wrote just now: who has the conversation keeps it, and who waits still waits."""
+    """An automation's message, which no person wrote: ownership and response deadlines stay as they are."""
     message = record.say(
         Author.SYSTEM,
         command.content or _shown(command.template),
@@ -237,13 +240,14 @@ def _take_over(record: Record, command: Command, reason: str, now: datetime) -> 
 
 
 def _shown(template: Template | None) -> str:
-    """What stands in the conversation for a template without words of its own."""
+    """The text shown for a template that has no content."""
     return "" if template is None else " · ".join([f"[{template.name}]", *template.parameters])
 
 
 def _keep_template(record: Record, message: Message, template: Template | None) -> None:
-    """For as long as the message may be said again, which is as long as it is in the window. No network takes one
-    that is longer than what is kept of a message.
+    """Keeps a template as long as its message is in the window and may be sent again.
+
+    No network accepts one longer than what is kept of a message.
     """
     kept = dict(record.templates)
     if template is not None and len("".join(template.parameters)) <= CONTENT_LIMIT:
@@ -259,7 +263,7 @@ def _remember(record: Record, message: Message) -> None:
 
 
 def _repeated_reply(record: Record, command: Reply, now: datetime) -> Message:
-    """The message that the first of these commands made; rebuilt when it has left the window."""
+    """The message that the first of repeated commands created, rebuilt if it has left the window."""
     kept = record.message(command.message_id)
     if kept is not None:
         return kept

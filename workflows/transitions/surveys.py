@@ -1,4 +1,4 @@
-"""Asking a guest how the help was."""
+"""Asking a guest for a rating."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from workflows.record import Record
 
 
 def ask_for_rating(record: Record, now: datetime) -> None:
-    """Asks once, where that still fits; the conversation then waits for the answer."""
+    """Asks once, if still appropriate. The conversation then waits for the answer."""
     record.asking.due = False
     rules = record.policy.survey
     if rules is None or not surveys.is_due(record, now):

@@ -1,4 +1,4 @@
-"""The AI's turns: what it is asked, and what is done with what it says."""
+"""The AI's turns: the request, and what is done with the answer."""
 
 from datetime import datetime
 
@@ -11,14 +11,14 @@ from workflows.record import QUESTIONS, Record
 from workflows.transitions.actions import take_up
 
 AI_MESSAGES = 6
-"""Messages of the conversation that an engine is given, the one to be answered among them; a longer turn goes whole."""
+"""How many messages an engine is given, including the one to answer. A turn of more messages is given whole."""
 
 COURTESIES = ("greeting", "thanks")
-"""Intents of what guests say again and again, and nobody needs to answer otherwise."""
+"""Intents that may come again and again without escalating."""
 
 
 def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
-    """One turn's request: its last message, the last few before it, who asks, and what people have done."""
+    """The request of one turn: its last message, the few before it, the guest, and what people have done."""
     conversation = record.conversation
     message = record.message(arrivals[-1].message.id) or arrivals[-1].message
     earlier = [each for each in record.window if not each.private and each.id != message.id]
@@ -48,7 +48,7 @@ def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
 def conclude(
     record: Record, arrivals: list[Arrival], decision: policy.TurnDecision, reply_id: str, now: datetime
 ) -> None:
-    """Carries out what was decided on a turn: something is said to the guest, and its messages have an outcome."""
+    """Carries out the decision on a turn: the guest gets a message, and the turn's messages get outcomes."""
     ids = [arrival.message.id for arrival in arrivals]
     record.queue = [arrival for arrival in record.queue if arrival.message.id not in ids]
     match decision:
@@ -63,7 +63,7 @@ def conclude(
             take_up(record, response.actions, reply_id, now, sure=True)
         case policy.Handover(draft=draft):
             record.failures = 0
-            # Each hand-over says something: at night never that somebody replies shortly.
+            # Each hand-over tells the guest something; out of hours never that somebody replies shortly.
             away = None if decision.urgent else promises.away_words(record, now, again=True)
             _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
             if decision.urgent:
@@ -86,13 +86,13 @@ def conclude(
 
 
 def keep_as_draft(record: Record, response: AIResponse, draft_id: str, now: datetime) -> None:
-    """The AI's words are for staff to use or leave."""
+    """Keeps the AI's answer as a draft for staff."""
     if response.response.strip():
         record.keep_draft(Draft(id=draft_id, content=response.response, ai=_info(response)), now)
 
 
 def summarised(record: Record, summary: str | None, now: datetime) -> None:
-    """The AI has summed the conversation up, or nobody could."""
+    """The AI has written a summary; None if there is none."""
     record.summary_due = False
     conversation = record.conversation
     resolved = conversation.state is ConversationState.RESOLVED
