@@ -1,4 +1,4 @@
-"""The `gateway` command. Each subcommand imports what it needs, so that `--help` is quick and the image stays small."""
+"""The `gateway` command. Subcommands import what they need, so that `--help` is quick and the image stays small."""
 
 import asyncio
 import gc
@@ -32,16 +32,16 @@ engine = typer.Typer(help="Engines of other companies.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 
 SECRET_OF_URL = re.compile(
-    r"((?<=://)[^/:@]*:)[^@]+(@)"  # SQLAlchemy takes a slash in a password for one
+    r"((?<=://)[^/:@]*:)[^@]+(@)"  # a slash may be part of the password, as SQLAlchemy reads it
     r"|((?<=[?&])[^=&]*(?:password|secret|token|key|sig)[^=&]*=)[^&#]+",
     re.IGNORECASE,
 )
 GRACEFUL_SECONDS = 10
-"""How long requests that are being answered may take once api is asked to end."""
+"""How long running requests may take after the api was asked to stop."""
 
 
 def _web_address(url: str | None) -> str | None:
-    """A URL of the command line that something can be asked at; without a scheme it is taken for http."""
+    """Checks a URL from the command line. Without a scheme, http is assumed."""
     if url is None:
         return None
     whole = url if "://" in url else f"http://{url}"
@@ -58,7 +58,7 @@ def _web_address(url: str | None) -> str | None:
 
 @app.command()
 def dev() -> None:
-    """Run everything on this machine: Temporal, PostgreSQL, Redis, api and worker, with a demo hotel."""
+    """Run everything on this machine, with a demo hotel: Temporal, PostgreSQL, Redis, api and worker."""
     os.environ.setdefault("GATEWAY_SERVER__HOST", "127.0.0.1")
     settings = load_settings()
     try:
@@ -91,7 +91,7 @@ async def _serve(settings: Settings) -> None:
         application,
         host=settings.server.host,
         port=settings.server.port,
-        access_log=False,  # addresses and contact ids belong in no log
+        access_log=False,  # addresses and contact ids must not be logged
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
@@ -99,11 +99,11 @@ async def _serve(settings: Settings) -> None:
         **protocol_options(settings.websocket),
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn takes the signal, shuts down, and raises it once more: what is held must still be let go.
+        # uvicorn raises the signal again after its shutdown; without this, our resources would not be closed.
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    # Entered here and not by uvicorn, which would log a traceback about a setting that is missing.
+    # Entered here and not by uvicorn, which would log a traceback for a missing setting.
     async with application.router.lifespan_context(application):
-        gc.freeze()  # what is loaded by now stays; to look through it for garbage stops all for a tenth of a second
+        gc.freeze()  # what is loaded by now stays; scanning it for garbage would pause us for 0.1 s
         await uvicorn.Server(config).serve()
 
 
@@ -111,7 +111,7 @@ async def _serve(settings: Settings) -> None:
 def worker(
     queues: Annotated[str, typer.Option(help="Task queues to serve, separated by commas.")] = ",".join(TaskQueue),
 ) -> None:
-    """Serve task queues of Temporal."""
+    """Serve Temporal task queues."""
     served = _queues(queues)
 
     import uvloop
@@ -136,7 +136,7 @@ def chat(
     ] = None,
     property_id: Annotated[str, typer.Option("--property", help="The hotel to write to.")] = "seaview",
 ) -> None:
-    """Write to a hotel as a guest, in the terminal."""
+    """Chat with a hotel as a guest, in the terminal."""
     from console.terminal_chat import run
 
     asyncio.run(run(url or f"http://127.0.0.1:{load_settings().server.port}", property_id))
@@ -148,7 +148,7 @@ def evaluate(
     property_id: Annotated[str, typer.Option("--property", help="The hotel whose engine is asked.")] = DEMO_PROPERTY,
     svg: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
 ) -> None:
-    """Ask the AI engine labelled messages, and tell how good and how dangerous its answers are."""
+    """Measure the AI engine on labelled messages: how many answers are right, and how many dangerous."""
     from activities.ai.engines import build_engine
     from activities.ai.evaluation import evaluate as run
     from activities.ai.evaluation import load_labelled
@@ -174,7 +174,7 @@ def check_engine(
     token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="Sent as a bearer token.")] = None,
     seconds: Annotated[float, typer.Option(help="How long one answer may take.")] = 20.0,
 ) -> None:
-    """Try whether a remote AI engine keeps the contract; the exit status is 1 if not."""
+    """Check that a remote AI engine keeps the contract. The exit status is 1 if it does not."""
     if token is not None and not (token.isascii() and token.isprintable()):
         raise typer.BadParameter("a token has printable ASCII characters only")
     faults = asyncio.run(_count_faults(url, token, seconds))
@@ -202,7 +202,7 @@ async def _count_faults(url: str, token: str | None, seconds: float) -> int:
 
 @app.command()
 def config() -> None:
-    """Print every setting with its value, secrets hidden, or what is wrong with them."""
+    """Print every setting with its value (secrets hidden), or what is wrong with the settings."""
     import yaml
     from pydantic.alias_generators import to_camel
 
@@ -223,7 +223,7 @@ def config() -> None:
 
 @channels.command("check")
 def check_channels() -> None:
-    """Ask each provider whether each property's credentials work and its webhook is ours. Ends with 1 if not."""
+    """Check credentials and webhooks of every property with its providers. The exit status is 1 if any is wrong."""
     from activities.channels.check import check
 
     found = asyncio.run(check(load_settings()))
@@ -242,7 +242,7 @@ def add(
     properties: Annotated[list[str], typer.Option("--property", help="A hotel they may see; may be repeated.")],
     name: Annotated[str | None, typer.Option(help="What colleagues and guests see.")] = None,
 ) -> None:
-    """Add somebody who works here. Their password is the first line of standard input."""
+    """Add a member of staff. The password is the first line of standard input."""
     settings = load_settings()
     database_settings, known = settings.database, set(settings.properties)
     if not database_settings.url and (settings.data_dir / "postgres").is_dir():
@@ -275,7 +275,7 @@ async def _add(
 
 
 def _password() -> str:
-    """Asked for on a terminal, without showing it; else the first line of standard input."""
+    """Asks for the password without echo on a terminal; otherwise reads the first line of standard input."""
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.readline().rstrip("\r\n")

@@ -1,7 +1,7 @@
-"""Typed settings: defaults, then gateway.yaml, then GATEWAY_* from the environment. Read by api and worker only.
+"""Typed settings: defaults, overridden by gateway.yaml, overridden by GATEWAY_* variables. Never read by workflows.
 
 Keys are camelCase in the file and SNAKE_CASE in the environment (`routing.aiTimeout`, `GATEWAY_ROUTING__AI_TIMEOUT`).
-Durations are milliseconds, but `session.*` and `media.linkLifetime` are seconds.
+Durations are in milliseconds, except that `session.*` and `media.linkLifetime` are in seconds.
 """
 
 import os
@@ -30,15 +30,15 @@ ENV_PREFIX = "GATEWAY_"
 Milliseconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600 * 1000)]
 Seconds = Annotated[int, Field(ge=0, le=365 * 24 * 3600)]
 Timeout = Annotated[Milliseconds, Field(ge=1)]
-"""How long something is waited for. 0 is no word for "without end": nothing would ever come in time."""
+"""How long to wait for something. 0 is refused: it would not mean "for ever" but that nothing comes in time."""
 EngineName = Literal["embedded", "llm", "http"]
 KEYED_BY_IDS = ("properties", "codec_keys", "jwt_keys")
-"""Under these the keys are ids, not names of ours."""
+"""Sections whose keys are ids chosen by the hotel, and not names of settings."""
 _NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 
 
 class SettingsError(Exception):
-    """A setting that is unknown or wrong; the text has a line for each, with what would be right, and no secret."""
+    """Unknown or wrong settings. The text has a line for each with what would be right, and never a secret."""
 
 
 class Section(BaseModel):
@@ -46,10 +46,10 @@ class Section(BaseModel):
 
 
 class Server(Section):
-    host: str = "0.0.0.0"  # noqa: S104 - the seed's default; `gateway dev` listens on loopback
+    host: str = "0.0.0.0"  # noqa: S104 - the specification's default; `gateway dev` listens on loopback
     port: int = Field(default=3000, ge=0, le=65535)
     public_url: str | None = None
-    """Where the world reaches us, such as `https://chat.hotel.example`; links in mails and for channels begin so."""
+    """Our public address, such as `https://chat.hotel.example`, with which links in messages and mails begin."""
 
 
 class Websocket(Section):
@@ -57,7 +57,7 @@ class Websocket(Section):
     ping_timeout: Timeout = 5_000
     max_connections: int = Field(default=10_000, ge=1)
     allowed_origins: list[str] = []
-    """Origins that may open a socket besides our own; `*` allows all."""
+    """Origins besides our own that may open a socket. `*` allows all."""
 
 
 class Session(Section):
@@ -78,22 +78,22 @@ class RateLimit(Section):
 
 class Temporal(Section):
     address: str | None = None
-    """`host:port` of a Temporal server; unset, `gateway dev` starts one."""
+    """`host:port` of a Temporal server. If unset, `gateway dev` starts one."""
     namespace: str = "default"
     port: int = Field(default=7233, ge=0, le=65535)
     ui_port: int = Field(default=8233, ge=0, le=65535)
     cli: str | None = None
     """Path of another Temporal CLI for the embedded server."""
     codec_keys: dict[str, SecretStr] = {}
-    """AES-256 keys by id, 32 bytes each in base64; the payloads of Temporal are encrypted with `codec_key_id`'s."""
+    """AES-256 keys by id, 32 bytes each in base64. Temporal's payloads are encrypted with the key `codec_key_id`."""
     codec_key_id: str = "dev"
     metrics_port: int = Field(default=0, ge=0, le=65535)
-    """Prometheus port of a worker process; 0 serves none."""
+    """Prometheus port of a worker process. 0 means none."""
 
 
 class Database(Section):
     url: str | None = None
-    """`postgresql://…`; unset, `gateway dev` starts one."""
+    """`postgresql://…`. If unset, `gateway dev` starts a server."""
     pool_size: int = Field(default=10, ge=1)
     connect_timeout: Timeout = 2_000
     statement_timeout: Timeout = 5_000
@@ -101,12 +101,12 @@ class Database(Section):
 
 class Redis(Section):
     url: str | None = None
-    """`redis://…` or `unix://…`; unset, `gateway dev` starts one."""
+    """`redis://…` or `unix://…`. If unset, `gateway dev` starts a server."""
     timeout: Timeout = 1_000
 
 
 class HttpEngine(Section):
-    """`token` is sent as a bearer token; `timeout` is of one request."""
+    """A remote AI engine. `token` is sent as a bearer token; `timeout` applies to one request."""
 
     url: str | None = None
     token: SecretStr | None = None
@@ -114,8 +114,9 @@ class HttpEngine(Section):
 
 
 class LlmEngine(Section):
-    """A language model; `openai` is any server with OpenAI's API. Costs are per million tokens. `timeout` is of one
-    request, `context_characters` the most of articles that the model is given.
+    """A language model. `openai` is any server with OpenAI's API. Costs are per million tokens.
+
+    `timeout` applies to one request. `context_characters` limits the articles that the model is given.
     """
 
     provider: Literal["openai", "anthropic", "ollama"] = "openai"
@@ -130,7 +131,7 @@ class LlmEngine(Section):
 
 
 class Ai(Section):
-    """Where the first engine gives no answer, those in `fallback` are asked in their order."""
+    """The AI engine. If it gives no answer, those in `fallback` are asked in order."""
 
     engine: EngineName = "embedded"
     fallback: list[EngineName] = []
@@ -139,14 +140,14 @@ class Ai(Section):
 
 
 def _for_every_channel(value: object) -> object:
-    """One number is meant for every channel."""
+    """Lets a single number stand for every channel."""
     if isinstance(value, int | str):
         return dict.fromkeys(get_args(ChannelType), value)
     return value
 
 
 class SurveyWords(Section):
-    """What is unset keeps its standing text."""
+    """Texts of the rating question. Unset ones keep their defaults."""
 
     question: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     thanks: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
@@ -156,17 +157,17 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 
 
 class Survey(Section):
-    """Asking guests how the help was, once a conversation is resolved."""
+    """Asking guests for a rating when a conversation is resolved."""
 
     enabled: bool = False
     window: Annotated[Milliseconds, Field(ge=60_000, le=7 * 24 * 3600 * 1000)] = 24 * 3600 * 1000
-    """How long a number is taken as the rating; for as long, a guest who writes on reopens the conversation."""
+    """How long a number counts as the rating. A guest who writes anything else meanwhile reopens the conversation."""
     pause: Milliseconds = 7 * 24 * 3600 * 1000
-    """How long a contact that was asked is not asked again."""
+    """How long a contact is not asked again after having been asked."""
     language: Language = "en"
-    """Of a guest whose own is not known, or has no words."""
+    """For guests whose language is unknown or has no texts."""
     words: dict[Language, SurveyWords] = {}
-    """By language (ISO 639-1)."""
+    """Texts by language (ISO 639-1)."""
 
 
 class ConversationSettings(Section):
@@ -178,10 +179,10 @@ class ConversationSettings(Section):
     }
     idle_timeout: Milliseconds = 24 * 3600 * 1000
     escalated_timeout: Milliseconds = 30 * 24 * 3600 * 1000
-    """When an escalated conversation in which nothing happens closes all the same; 0 is never."""
+    """When an idle escalated conversation is closed all the same. 0 means never."""
     resolved_window: Milliseconds = 0
     summaries: bool = True
-    """The AI sums a conversation up when it is resolved."""
+    """Whether the AI summarises a conversation when it is escalated and when it is resolved."""
     survey: Survey = Survey()
     message_age_limit: Milliseconds = 24 * 3600 * 1000
     history_limit: int = Field(default=200, ge=20)
@@ -189,9 +190,9 @@ class ConversationSettings(Section):
 
 class Tasks(Section):
     reminder_lead: Annotated[Milliseconds, Field(le=30 * 24 * 3600 * 1000)] = 30 * 60 * 1000
-    """How long before it is due a task is called to mind; 0 is never."""
+    """How long before a task's due date a reminder is sent. 0 means never."""
     raise_overdue: bool = True
-    """A task that is overdue becomes one step more urgent."""
+    """Whether an overdue task becomes one step more urgent."""
 
 
 class MessagesChannel(Section):
@@ -223,12 +224,12 @@ class EmailChannel(Section):
     smtp_user: str | None = None
     smtp_password: SecretStr | None = None
     smtp_tls: Literal["auto", "starttls", "implicit", "none"] = "auto"
-    """`auto` is implicit on port 465, else STARTTLS where it is offered; a password is never sent without TLS."""
+    """`auto` is implicit TLS on port 465, otherwise STARTTLS if offered. A password is never sent without TLS."""
     from_address: str | None = None
     from_name: str | None = None
-    """Unset, the property's name."""
+    """If unset, the property's name."""
     hourly_answers: int = Field(default=12, ge=1)
-    """Most mails that one conversation has answered in an hour; what comes above that is a loop of machines."""
+    """How many mails of one conversation are answered per hour. More than that are taken for a mail loop."""
     secret: SecretStr | None = None
     mailgun_signing_key: SecretStr | None = None
     postmark_secret: SecretStr | None = None
@@ -241,7 +242,7 @@ class WebchatChannel(Section):
     allowed_origins: list[str] = []
     """Origins of the hotel's pages that may open the chat, besides those of `websocket.allowedOrigins`."""
     identity_secret: SecretStr | None = None
-    """Signs who a guest is that the hotel's own page has signed in."""
+    """Verifies the identity of guests whom the hotel's own page has signed in."""
 
 
 AnySection = TypeVar("AnySection", bound="Section")
@@ -256,16 +257,16 @@ class PropertyChannels(Section):
 
 
 class Channels(PropertyChannels):
-    """The shared channels, and how fast messages leave by all of them together."""
+    """The shared channels, and the send rate of all of them together."""
 
     max_per_second: float | None = Field(default=None, gt=0)
-    """Most sends a second of all workers of `gateway-channels` together; unset, as fast as they can."""
+    """Sends per second of all `gateway-channels` workers together. If unset, there is no limit."""
     max_concurrent: int = Field(default=100, ge=1)
-    """Most sends under way at once in one worker of `gateway-channels`."""
+    """Concurrent sends of one `gateway-channels` worker."""
 
 
 def _by_the_clock(period: object) -> object:
-    """To YAML, 10:00 without quotes is the number 600, and that would be ten minutes past midnight."""
+    """Refuses times without quotes: YAML reads 10:00 as the number 600, which would be ten minutes past midnight."""
     for name, at in period.items() if isinstance(period, dict) else ():
         if not isinstance(at, time) and not (isinstance(at, str) and _CLOCK.fullmatch(at)):
             raise ValueError(f'{name}: must be a time of day, in quotes, such as "08:00"')
@@ -277,21 +278,21 @@ OpenPeriod = Annotated[Period, BeforeValidator(_by_the_clock)]
 
 
 class Hours(Section):
-    """When people answer, in the property's time zone; a day without periods is closed."""
+    """When people are there to answer, in the property's time zone. A day without periods is closed."""
 
     weekly: dict[Weekday, list[OpenPeriod]] = {}
     holidays: dict[date, list[OpenPeriod]] = {}
 
 
 class ServiceLevels(Section):
-    """How long a guest may wait for a person, in business time."""
+    """How long a guest may wait for a person, counted in business hours."""
 
     first_response: Milliseconds
     next_response: Milliseconds
 
 
 class Texts(Section):
-    """What guests are told; what is unset keeps its default."""
+    """Texts sent to guests. Unset ones keep their defaults."""
 
     fallback_text: str | None = None
     handover_text: str | None = None
@@ -307,9 +308,9 @@ class Media(Section):
     """Files of conversations."""
 
     url: str | None = None
-    """`s3://bucket/prefix` or `file:///folder`; unset, the folder `media` of the data directory."""
+    """`s3://bucket/prefix` or `file:///folder`. If unset, the folder `media` in the data directory."""
     endpoint: str | None = None
-    """Of a store that speaks S3 and is not Amazon's. What is unset here and below is read from AWS_*."""
+    """URL of an S3-compatible store. This and the next three are read from AWS_* variables if unset."""
     region: str | None = None
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
@@ -330,18 +331,18 @@ class Media(Section):
         "application/vnd.oasis.opendocument.*",
     ]
     link_lifetime: Seconds = 7 * 24 * 3600
-    """How long a link works that needs no sign-in: for guests, and for channels that fetch what we send."""
+    """How long links without sign-in work: those for guests, and for channels that fetch files we send."""
 
 
 class Property(Section):
-    """One hotel. `channels` overrides the shared channels key by key."""
+    """One hotel. Its `channels` override the shared ones key by key."""
 
     name: str
     time_zone: TimeZone = "UTC"
     knowledge: str | None = None
-    """A folder of articles; unset, the one shipped under the property's id, if any."""
+    """A folder of articles. If unset, the one shipped under the property's id, if any."""
     hours: Hours | None = None
-    """Unset: somebody is there at any time."""
+    """If unset, people are always there."""
     service_levels: dict[Priority, ServiceLevels] | None = None
     never_ai: list[Topic] | None = None
     autonomy: Autonomy | None = None
@@ -351,26 +352,26 @@ class Property(Section):
     texts: Texts = Texts()
     channels: PropertyChannels = PropertyChannels()
     survey: Survey = Survey()
-    """What is set here is used instead of the same key of `conversation.survey`."""
+    """Overrides `conversation.survey` key by key."""
     ai: Ai = Ai()
-    """What is set here is used instead of the same key of `ai`."""
+    """Overrides `ai` key by key."""
 
 
 class Webhooks(Section):
-    """Programs of the hotel's that are told what happens."""
+    """Outgoing webhooks."""
 
     allow_private: bool = False
-    """Endpoints may have private, loopback and link-local addresses, and plain HTTP. For development alone."""
+    """Allows endpoints at private, loopback and link-local addresses, and plain HTTP. For development only."""
     timeout: Annotated[Timeout, Field(le=20_000)] = 15_000
-    """Of one attempt as a whole."""
+    """Limit of one whole attempt."""
     disable_after: Milliseconds = 5 * 24 * 3600 * 1000
-    """How long all attempts must have failed for an endpoint to be disabled."""
+    """An endpoint is disabled after all attempts have failed for this long."""
     secret_overlap: Milliseconds = 24 * 3600 * 1000
-    """How long the old secret signs, too, after a new one was made."""
+    """How long the old secret still signs after a new one was created."""
 
 
 class HttpIntegration(Section):
-    """A service in front of the hotel's own system, which knows who stays. `timeout` is of one request."""
+    """A service in front of the hotel's own system, which knows guests' stays. `timeout` applies to one request."""
 
     url: str | None = None
     token: SecretStr | None = None
@@ -383,13 +384,13 @@ class Integration(Section):
 
 class Security(Section):
     identity_secret: SecretStr | None = None
-    """Keys the contact ids; changing it forgets who wrote before."""
+    """The key of contact ids. If it changes, earlier guests are no longer recognised."""
     jwt_secret: SecretStr | None = None
-    """Signs sessions and visitors of the web chat; its key id is `main`."""
+    """Signs tokens of staff sessions and web chat visitors, under the key id `main`."""
     jwt_keys: dict[str, SecretStr] = {}
-    """More signing keys by id. What any of them signed is accepted, so that keys can be changed while all goes on."""
+    """Further signing keys by id. Tokens signed by any of them are accepted, so that keys can be rotated."""
     jwt_key_id: str = "main"
-    """The key that signs from now on."""
+    """The id of the key that signs new tokens."""
 
 
 class Settings(BaseSettings):
@@ -433,9 +434,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _SettingsFile(settings_cls)
 
     def way_out(self, property_id: str, channel_type: ChannelType) -> tuple[str, str]:
-        """The adapter by which a property writes to somebody new, and its own end of the channel.
+        """The adapter by which a property writes to somebody new, and the property's address on that channel.
 
-        A channel without credentials leaves by the generic one.
+        Channels without credentials use the generic one.
         """
         own = self.channels_of(property_id)
         ways = {
@@ -447,7 +448,7 @@ class Settings(BaseSettings):
         return (adapter, ours) if ours is not None else ("messages", property_id)
 
     def channels_of(self, property_id: str) -> PropertyChannels:
-        """The channels of a property: its own keys, then the shared ones."""
+        """The channels of a property: its own keys over the shared ones."""
         hotel = self.properties.get(property_id)
         own = hotel.channels if hotel is not None else PropertyChannels()
         return PropertyChannels.model_construct(
@@ -459,19 +460,19 @@ class Settings(BaseSettings):
         )
 
     def property_of_number(self, phone_number_id: str, addressed: str) -> str | None:
-        """The property that has a WhatsApp number: the one that sets it, else `addressed` where that shares it."""
+        """The property of a WhatsApp number: the one that sets it, or else `addressed` if it uses the shared number."""
         for property_id, hotel in self.properties.items():
             if hotel.channels.whatsapp.phone_number_id == phone_number_id:
                 return property_id
         return addressed if self.channels_of(addressed).whatsapp.phone_number_id == phone_number_id else None
 
     def ai_of(self, property_id: str) -> Ai:
-        """The AI of a property: its own keys, then the shared ones."""
+        """The AI settings of a property: its own keys over the shared ones."""
         hotel = self.properties.get(property_id)
         return _over(self.ai, hotel.ai) if hotel else self.ai
 
     def survey_of(self, property_id: str) -> Survey:
-        """How guests of a property are asked for a rating: its own keys, then the shared ones."""
+        """The rating settings of a property: its own keys over the shared ones."""
         hotel = self.properties.get(property_id)
         return _over(self.conversation.survey, hotel.survey) if hotel else self.conversation.survey
 
@@ -480,7 +481,7 @@ class Settings(BaseSettings):
 
 
 def _over(shared: AnySection, own: AnySection) -> AnySection:
-    """The shared keys under those that a property has set itself, however deep."""
+    """The shared section, overridden at any depth by the keys that a property sets itself."""
     changes: dict[str, object] = {}
     for name in own.model_fields_set:
         value, before = getattr(own, name), getattr(shared, name)
@@ -489,7 +490,7 @@ def _over(shared: AnySection, own: AnySection) -> AnySection:
 
 
 class _SettingsFile(YamlConfigSettingsSource):
-    """gateway.yaml, or the file that GATEWAY_CONFIG names, with its keys brought to snake_case."""
+    """gateway.yaml, or the file named by GATEWAY_CONFIG, with its keys converted to snake_case."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         path = Path(os.environ.get("GATEWAY_CONFIG", "gateway.yaml"))
@@ -510,7 +511,7 @@ class _SettingsFile(YamlConfigSettingsSource):
 
 
 def _snake(node: dict[Any, Any], *, keep: bool = False) -> dict[Any, Any]:
-    """Brings keys to snake_case, but not ids that are keys (of properties, `codecKeys`, `jwtKeys`), nor dates."""
+    """Converts keys to snake_case, except ids (of properties, `codecKeys`, `jwtKeys`) and dates."""
     return {
         (to_snake(key) if isinstance(key, str) and not keep else key): (
             _snake(value, keep=not keep and isinstance(key, str) and to_snake(key) in KEYED_BY_IDS)
@@ -522,7 +523,7 @@ def _snake(node: dict[Any, Any], *, keep: bool = False) -> dict[Any, Any]:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Reads all settings, or raises SettingsError with a line for each that is unknown or wrong."""
+    """Reads all settings. Raises SettingsError with a line for each that is unknown or wrong."""
     known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
     for name in os.environ:
         if name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX).split("__")[0] not in known:
@@ -544,7 +545,7 @@ def _explain(error: dict[str, Any]) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Where a setting stands, as the file has it."""
+    """The path of a setting as written in the file."""
     owners = (None, *location)
     return ".".join(
         str(part) if owner in KEYED_BY_IDS else to_camel(str(part))
@@ -553,7 +554,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _shown(path: str, error: dict[str, Any]) -> str:
-    """The value, but no secret's, nor what stands where a section should be: any secret may be in it."""
+    """The value for an error message, unless it is a secret or stands in place of a section, which may hold one."""
     value = error["input"]
     if error["type"] in _NO_SECTION or isinstance(value, dict | list):
         return ""

@@ -1,4 +1,4 @@
-"""What exists only under `gateway dev`: the demo hotel, and secrets made for one data folder."""
+"""What exists only under `gateway dev`: the demo hotel, and secrets generated for one data folder."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from settings import Settings
 DEMO_HOTEL = {"name": "Seaview Hotel", "time_zone": "Europe/Lisbon"}
 
 CODEC_KEY = b64encode(b"gateway development key, public!").decode()
-"""Fixed, so that any tool on a developer's machine reads what Temporal keeps. No secret."""
+"""Fixed and not secret, so that any tool on a developer's machine can read Temporal's payloads."""
 
 _SECRETS = (
     "GATEWAY_SECURITY__IDENTITY_SECRET",
@@ -22,7 +22,7 @@ _SECRETS = (
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
-    """Settings that the programs need and nobody set, as environment variables."""
+    """Environment variables for required settings that nobody has set."""
     configured = (
         settings.security.identity_secret,
         settings.security.jwt_secret,
@@ -39,7 +39,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 def kept_secrets(path: Path) -> dict[str, str]:
-    """Random secrets, made once and kept in a file that only its owner may read."""
+    """Random secrets, generated once and kept in a file that only its owner can read."""
     lines = path.read_text().splitlines() if path.exists() else []
     kept = dict(line.split("=", 1) for line in lines if "=" in line)
     missing = {name: secrets.token_urlsafe(32) for name in _SECRETS if not kept.get(name)}

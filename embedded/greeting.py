@@ -1,4 +1,4 @@
-"""What `gateway dev` tells once it is ready."""
+"""What `gateway dev` prints once it is ready."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from contracts.staff import DEMO_PASSWORD, Staff
 
 
 def greeting(api_url: str, temporal_ui: str | None, folder: Path, team: list[Staff], seconds: float) -> str:
-    """Where everything is, and a first call to copy."""
+    """The addresses of everything, and a first command to copy."""
     login = json.dumps({"email": team[0].email, "password": DEMO_PASSWORD})
     rows = {
         "Guest chat": f"{api_url}/",
@@ -27,7 +27,7 @@ def greeting(api_url: str, temporal_ui: str | None, folder: Path, team: list[Sta
 
 
 def _command() -> str:
-    """How to call `gateway` from here."""
+    """How to run `gateway` from the current folder."""
     if shutil.which("gateway"):
         return "gateway"
     path = Path(sys.executable).with_name("gateway")

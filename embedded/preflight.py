@@ -1,4 +1,4 @@
-"""What must hold before anything is started: a folder that is ours alone, and free ports."""
+"""Checks before anything is started: a data folder for us alone, and free ports."""
 
 import errno
 import fcntl
@@ -11,12 +11,12 @@ from pathlib import Path
 from embedded.process import StackError
 
 PORT_PATIENCE_SECONDS = 1.0
-"""How long a port may stay in use: what listened for a killed supervisor ends within moments of it."""
+"""How long to wait for a port: the servers of a killed supervisor end moments after it."""
 
 
 @contextmanager
 def held(data_dir: Path, pid: int) -> Iterator[Path]:
-    """The data folder, made if need be and held for this process. Raises StackError if it is held or unusable."""
+    """Locks the data folder, created if need be, for this process. Raises StackError if it is locked or unusable."""
     folder = data_dir.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def held(data_dir: Path, pid: int) -> Iterator[Path]:
 
 
 def check_port(host: str, port: int, setting: str) -> None:
-    """Raises StackError, naming the setting that changes it, if somebody listens on the port."""
+    """Raises StackError, naming the setting to change, if the port is in use."""
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
     while not _free(host, port, setting):
         if time.monotonic() > deadline:
@@ -52,7 +52,9 @@ def _free(host: str, port: int, setting: str) -> bool:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections are no bar
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as servers do, so that lingering connections do not count
             probe.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

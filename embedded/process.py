@@ -1,4 +1,4 @@
-"""One child process: its log, its end, and the promise that it does not outlive us."""
+"""One child process with its log file, which does not outlive us."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ _COMPLAINT = re.compile(r"FATAL|PANIC|error|cannot|can't", re.IGNORECASE)
 
 
 class StackError(Exception):
-    """Something that keeps the stack from running; the text is what its user is told."""
+    """The stack cannot run. The text is shown to the user."""
 
 
 class Process:
-    """A command with its output in `log`; the output of its run before is kept beside it as `log.1`.
+    """A command whose output goes to `log`. The output of its previous run is kept as `log.1`.
 
-    It gets `stop_signal` when it is to end and, on Linux, `orphan_signal` when we end without having stopped it.
+    `stop_signal` asks it to end. On Linux it gets `orphan_signal` if we end without having stopped it.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, None while it does not run."""
+        """The process id; None while it is not running."""
         return self._process.pid if self._process is not None and self.alive() else None
 
     @property
     def returncode(self) -> int | None:
-        """What it ended with; minus the signal's number if a signal ended it. None before its end."""
+        """The exit code, negative for a signal; None before the end."""
         return self._process.returncode if self._process else None
 
     def alive(self) -> bool:
@@ -60,7 +60,7 @@ class Process:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
     ) -> None:
-        """Starts the command, in a session of its own, so that a Ctrl-C of the terminal reaches only us."""
+        """Starts the command in its own session, so that Ctrl-C in the terminal reaches only us."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             self.log.replace(self.log.with_name(self.log.name + ".1"))
@@ -77,13 +77,13 @@ class Process:
             )
 
     async def wait(self) -> int:
-        """Waits for its end and returns its code."""
+        """Waits for the end and returns the exit code."""
         if self._process is None:
             raise StackError(f"{self.name} was never started")
         return await self._process.wait()
 
     async def ready(self, answers: Callable[[], Awaitable[bool]], *, seconds: float) -> None:
-        """Waits until `answers` is true. Raises StackError if it ends before, or takes longer and is stopped."""
+        """Waits until `answers` returns true. Raises StackError if it ends first, or takes too long and is stopped."""
         answered = asyncio.create_task(_until(answers))
         ended = asyncio.create_task(self.wait())
         try:
@@ -99,7 +99,7 @@ class Process:
         raise StackError(f"{self.name} {what}: {self.complaint()} (log: {self.log})")
 
     async def stop(self, *, seconds: float = 10) -> None:
-        """Asks it to end, and ends it after `seconds`."""
+        """Asks it to end, and kills it after `seconds`."""
         if self._process is None or not self.alive():
             return
         with suppress(ProcessLookupError):
@@ -111,28 +111,28 @@ class Process:
             await self.kill()
 
     async def kill(self) -> None:
-        """Ends it at once, as a crash would."""
+        """Kills it, as a crash would."""
         self.end_now()
         if self._process is not None:
             await self._process.wait()
 
     def end_now(self) -> None:
-        """Ends it at once, without waiting for it."""
+        """Kills it without waiting for its end."""
         if self._process is not None and self.alive():
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     def output(self) -> list[str]:
-        """The lines it has written so far."""
+        """The lines that it has written so far."""
         return self.log.read_text(errors="replace").splitlines()
 
     def complaint(self) -> str:
-        """The last line of its log that tells of an error or, without one, the last."""
+        """The last line of its log that mentions an error, or else the last line."""
         lines = [line.strip() for line in self.output() if line.strip()]
         return next((line for line in reversed(lines) if _COMPLAINT.search(line)), lines[-1] if lines else "no output")
 
     def tail(self) -> str:
-        """Where its log is and, indented, the last lines of it."""
+        """The path of its log and, indented, the last lines."""
         return "\n  ".join([f"the end of {self.log}:", *self.output()[-TAIL_LINES:]])
 
 

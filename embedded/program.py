@@ -1,4 +1,4 @@
-"""A program of ours as a child process: api or worker."""
+"""One of our own programs (api or worker) as a child process."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ from embedded.service import START_SECONDS, Service
 
 
 class Program(Service):
-    """`gateway NAME`, ready once `answers` says so."""
+    """`gateway NAME`, ready once `answers` returns true."""
 
     def __init__(
         self,
@@ -26,6 +26,6 @@ class Program(Service):
         self._answers = answers
 
     async def start(self) -> None:
-        # -P: whatever `cli.py` may lie in the folder we were called in, it is not ours.
+        # -P: a `cli.py` in the current folder is not ours.
         await self.process.spawn(sys.executable, "-P", "-m", "cli", self.name, env=self._environment)
         await self.process.ready(lambda: self._answers(self.process), seconds=START_SECONDS)

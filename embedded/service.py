@@ -1,6 +1,6 @@
-"""What the servers and programs of the stack have in common, and what the servers need of the machine.
+"""The base class of the stack's servers and programs, and helpers for ports and folders.
 
-Each is started and stopped by hand or by `async with`, can be started again, and keeps its address when it is.
+A service is started and stopped explicitly or by `async with`. It can be restarted, and keeps its address.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from embedded.process import Process, StackError
 
 START_SECONDS = 60
 PORTS = range(10_000, 32_768)
-"""Below what systems take ports from for connections and for whoever asks for any."""
+"""Below the ranges from which systems assign ports automatically."""
 SOCKET_PATH_LIMIT = 100
-"""A unix socket's path may have 104 to 108 bytes, depending on the system."""
+"""A unix socket's path may have at most 104 to 108 bytes, depending on the system."""
 
 
 class Service(ABC):
-    """A part of the stack. `start` returns once it serves and raises StackError when it does not."""
+    """A part of the stack. `start` returns once it serves, and raises StackError if it does not."""
 
     process: Process
     stop_seconds = 10.0
@@ -36,18 +36,18 @@ class Service(ABC):
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Ends it cleanly, by force after `stop_seconds`."""
+        """Stops it cleanly, or by force after `stop_seconds`."""
         await self.process.stop(seconds=self.stop_seconds)
 
     async def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kills it, as a crash would."""
         await self.process.kill()
 
     def alive(self) -> bool:
         return self.process.alive()
 
     async def wait(self) -> int:
-        """Waits for its end and returns its code."""
+        """Waits for the end and returns the exit code."""
         return await self.process.wait()
 
     async def __aenter__(self) -> Self:
@@ -59,7 +59,7 @@ class Service(ABC):
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now, and that no outgoing connection will be given."""
+    """A loopback port that is free now and will not be assigned to outgoing connections."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
@@ -68,7 +68,7 @@ def free_port() -> int:
 
 
 def socket_folder(folder: Path, name: str) -> Path:
-    """The folder itself or, where the socket's path would be too long, one of this user in the temporary folder."""
+    """The folder itself or, if a socket's path would be too long, one of this user in the temporary folder."""
     if len(os.fsencode(folder / name)) <= SOCKET_PATH_LIMIT:
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
@@ -76,7 +76,7 @@ def socket_folder(folder: Path, name: str) -> Path:
 
 
 def make_private(folder: Path, *, owner: int) -> None:
-    """Makes a folder that only `owner` may enter. Raises StackError where somebody else made it first."""
+    """Creates a folder that only `owner` may enter. Raises StackError if somebody else owns it already."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

@@ -24,17 +24,17 @@ from embedded.temporal import TemporalServer
 from settings import Settings
 
 STEADY_SECONDS = 10
-"""A service that ran this long before it ended is started again at once, and its earlier ends are forgotten."""
+"""A service that ran this long before it ended is restarted at once, and its earlier failures are forgotten."""
 PAUSES = (0, 0.5, 1, 2, 4)
-"""Seconds before each new start of a service that keeps ending; after the last it is given up."""
+"""Seconds before each restart of a service that keeps ending. After the last it is given up."""
 WORKER_READY = "worker ready"
-"""What a worker prints once it takes tasks."""
+"""What a worker prints once it accepts tasks."""
 
 Say = Callable[[str], None]
 
 
 async def run(settings: Settings, say: Say) -> None:
-    """Runs the stack until SIGINT, SIGTERM or SIGHUP. Raises StackError when it cannot be started or kept running."""
+    """Runs the stack until SIGINT, SIGTERM or SIGHUP. Raises StackError if it cannot be started or kept running."""
     with held(settings.data_dir, os.getpid()) as folder:
         check_port(settings.server.host, settings.server.port, "GATEWAY_SERVER__PORT")
         if not settings.temporal.address:
@@ -76,7 +76,7 @@ class Supervisor:
         self._team: list[Staff] = []
 
     async def run(self) -> None:
-        """Returns once asked to stop by a signal and stopped; a second signal ends everything at once."""
+        """Returns after a signal has stopped the stack. A second signal kills everything at once."""
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -103,7 +103,7 @@ class Supervisor:
             asked.set()
 
     async def _run_stack(self) -> None:
-        """Starts everything, tells that it is ready, and keeps it running until cancelled."""
+        """Starts everything, announces that it is ready, and keeps it running until cancelled."""
         began = time.monotonic()
         self._say(f"starting the gateway, with its data in {self._folder}")
         await _together(*(_start(server) for server in self._servers))
@@ -121,7 +121,7 @@ class Supervisor:
                 log=self._logs / "worker.log",
                 environment=variables,
                 answers=_worker_answers,
-                stop_seconds=40,  # it gives its own activities 30
+                stop_seconds=40,  # it grants its own activities 30
             ),
         ]
         await _together(*(_start(program) for program in self._programs), self._seed())
@@ -130,7 +130,7 @@ class Supervisor:
         await _together(*(keep(service, self._say) for service in (*self._servers, *self._programs)))
 
     def _environment(self) -> dict[str, str]:
-        """The environment of api and worker: ours, where the servers are, and what exists only in development."""
+        """The environment of api and worker: ours, the servers' addresses, and the development settings."""
         return {
             **os.environ,
             **environment(self._settings, self._folder),
@@ -145,8 +145,8 @@ class Supervisor:
         return self._settings.database.url or self._postgres.url
 
     async def _seed(self) -> None:
-        """Brings the schema up to date and adds the demo staff that is missing."""
-        # Imported while the programs import theirs, and not before they are started.
+        """Migrates the schema and adds missing demo staff."""
+        # Imported here, concurrently with the programs' own imports, so that it does not delay their start.
         from sqlalchemy.exc import SQLAlchemyError
 
         from activities.storage.database import Database
@@ -169,14 +169,14 @@ class Supervisor:
             return False
 
     async def _stop(self) -> None:
-        """Stops what takes requests first, then what does the work, then what both need."""
+        """Stops the api first, then the worker, then the servers that both need."""
         for program in self._programs:
             await program.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
 
 
 async def keep(service: Service, say: Say) -> None:
-    """Starts the service again whenever it ends. Raises StackError once it ends again and again."""
+    """Restarts the service whenever it ends. Raises StackError if it keeps ending."""
     ends = 0
     while True:
         started = time.monotonic()
@@ -202,7 +202,7 @@ async def _worker_answers(process: Process) -> bool:
 
 
 async def _together(*work: Coroutine[None, None, None]) -> None:
-    """Does all of it at once; the first StackError ends the rest."""
+    """Runs everything concurrently. The first StackError cancels the rest."""
     try:
         async with asyncio.TaskGroup() as group:
             for each in work:
