@@ -1,4 +1,4 @@
-"""What a task calls. The storage behind it is imported for types alone, so that workflows can import the signature."""
+"""The activity of tasks. Storage is only imported for type checking, so that workflows can import the signature."""
 
 from typing import TYPE_CHECKING
 
@@ -16,5 +16,5 @@ class TaskPublishing:
 
     @activity.defn
     async def publish_task(self, publication: TaskPublication) -> TaskPublished:
-        """Stores and tells what is new, once, however often it is called. Raises StorageAway, to be tried again."""
+        """Stores and publishes new versions, once however often it is called. Raises StorageAway, to be retried."""
         return await self._tasks.publish(publication)

@@ -1,4 +1,4 @@
-"""Whom outgoing HTTPS connections trust."""
+"""TLS settings of outgoing connections."""
 
 import functools
 import ssl
@@ -7,11 +7,10 @@ from typing import Final
 import httpx
 
 UNREACHED: Final = (httpx.HTTPError, ssl.SSLError)
-"""What a request fails by. TLS tells its own errors as they are once the handshake is over, such as for want of a
-certificate."""
+"""Errors of a failed request. After the handshake, TLS errors such as a missing client certificate come unwrapped."""
 
 
 @functools.cache
 def trusted() -> ssl.SSLContext:
-    """One for all clients of this process: reading the authorities' certificates takes 20 ms, and they share it."""
+    """The context shared by all clients of this process, since loading the root certificates takes 20 ms."""
     return httpx.create_ssl_context()

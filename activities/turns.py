@@ -1,7 +1,7 @@
-"""What a conversation calls: look up a contact, ask the AI, deliver and publish.
+"""The activities of conversations: look up a contact, ask the AI, summarise, deliver and publish.
 
-Each is idempotent by conversation and message id. The adapters behind them are imported for types alone, so that
-workflows can import the signatures.
+Each is idempotent by conversation and message id. Adapters are only imported for type checking, so that workflows can
+import the signatures.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 2
 HEAD_START_SECONDS = 0.05
-"""An engine that answers within this time needs no publish of its own: guest and answer go out together."""
+"""An engine that answers within this time gets no separate publish: guest message and answer go out together."""
 PATIENCE_SECONDS = 0.25
-"""How long a publish waits for a send, so that both usually make one write; a slower channel must not hide the
-guest's message from staff."""
+"""How long a publish waits for a send, so that both usually share one write. A slower channel must not delay what staff
+see."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Turns:
 
     @activity.defn
     async def look_up(self, lookup: ContactLookup) -> ContactFacts | None:
-        """What storage knows of the contact, or None while it is away. Reads only."""
+        """What storage knows of the contact; None while it is away. Only reads."""
         try:
             return await self._contacts.facts(lookup)
         except StorageAway:
@@ -83,7 +83,7 @@ class Turns:
 
     @activity.defn
     async def answer(self, ask: Ask) -> Answer:
-        """Asks the engine. A publication given along goes out while it thinks, so that staff read the guest at once."""
+        """Asks the engine. A given publication goes out meanwhile, so that staff see the guest's message at once."""
         context = ask.request.context
         labels = (context.channel_type, context.property_id)
         async with _heartbeats():
@@ -103,7 +103,7 @@ class Turns:
         return Answer(response=response, published=published, vip=vip)
 
     async def _ask(self, ask: Ask) -> tuple[AIResponse, bool | None]:
-        """The engine's answer, and whether the hotel's system calls the guest a VIP, if it says anything."""
+        """The engine's answer, and whether the hotel's system calls the guest a VIP (None if it does not say)."""
         request, stays = ask.request, await self._stays_of(ask)
         if stays is not None:
             profile = request.guest_profile.model_copy(update={"stays": stays})
@@ -122,7 +122,7 @@ class Turns:
         return await self._stays.of(ask.request.guest_profile.id, contact)
 
     def _show_typing(self, ask: Ask) -> None:
-        """Lets the guest see that an answer is on its way, beside all else and whether or not it works."""
+        """Shows the guest a typing indicator, concurrently and ignoring errors."""
         if ask.publication is None:
             return
         route = ask.publication.route
@@ -135,7 +135,7 @@ class Turns:
 
     @activity.defn
     async def summarise(self, asked: Summarise) -> str | None:
-        """The engine's summary of a conversation that was handed over or has ended, if it makes any."""
+        """The engine's summary of an escalated or resolved conversation; None if it makes none."""
         async with _heartbeats():
             try:
                 return await self._engine.summarise(asked.conversation, asked.messages)
@@ -144,9 +144,9 @@ class Turns:
 
     @activity.defn
     async def deliver_and_publish(self, batch: DeliverAndPublish) -> DeliverAndPublishResult:
-        """Hands messages to their channel, one attempt each, and publishes the batch with what came of it.
+        """Hands messages to their channel, one attempt each, and publishes the batch with the results.
 
-        Once begun it runs to its end: a cancellation must not cut a send in two.
+        Once started it runs to its end: a cancellation must not interrupt a send.
         """
         async with _heartbeats():
             return await _to_the_end(self._deliver_and_publish(batch))
@@ -185,7 +185,7 @@ class Turns:
         return result
 
     async def _has_opted_out(self, publication: Publication) -> bool:
-        """What the conversation could not look up when it began. Who writes while storage is away is answered."""
+        """Whether the guest opted out, if the conversation could not look it up. While storage is away, assumes not."""
         if publication.opted_out is not None:
             return False
         try:
@@ -194,7 +194,7 @@ class Turns:
             return False
 
     async def _note_late(self, conversation: Conversation, result: SendResult) -> bool:
-        """Stores how far a message got that was published before its send was through."""
+        """Stores the delivery state of a message that was published before its send had finished."""
         state = _state_after(result)
         if state is None:
             return False
@@ -213,7 +213,7 @@ class Turns:
 
 
 async def _attempt(channel: "Channel", property_id: str, message: OutboundMessage) -> SendResult:
-    """One send. A fault in the adapter must not hold back the publishing; the message may have left all the same."""
+    """One send. A bug in the adapter must not stop the publish; the message then counts as possibly sent."""
     try:
         return await channel.send(property_id, message)
     except Exception as error:
@@ -223,7 +223,7 @@ async def _attempt(channel: "Channel", property_id: str, message: OutboundMessag
 
 
 def _note_results(publication: Publication, results: list[SendResult]) -> None:
-    """Writes into the batch how far its messages got."""
+    """Puts the delivery states into the batch."""
     states = {result.message_id: (_state_after(result), result.reason) for result in results}
     for event in publication.events:
         if event.message is None:
@@ -234,12 +234,12 @@ def _note_results(publication: Publication, results: list[SendResult]) -> None:
 
 
 def _state_after(result: SendResult) -> DeliveryState | None:
-    """A message that may be tried again stays queued."""
+    """The new state; None, which is to stay queued, if the message may be retried."""
     return {"sent": DeliveryState.SENT, "failed": DeliveryState.FAILED}.get(result.result)
 
 
 async def _to_the_end(work: Coroutine[None, None, T]) -> T:
-    """Awaits work that a cancellation of this activity must not interrupt."""
+    """Runs work to completion even if this activity is cancelled."""
     task = asyncio.ensure_future(work)
     while not task.done():
         try:
@@ -252,7 +252,7 @@ async def _to_the_end(work: Coroutine[None, None, T]) -> T:
 
 @asynccontextmanager
 async def _heartbeats() -> AsyncIterator[None]:
-    """Tells the server that we live, so that a killed process is noticed in seconds and not at the timeout."""
+    """Sends heartbeats, so that a killed process is noticed within seconds and not at the timeout."""
 
     async def beat() -> None:
         while True:

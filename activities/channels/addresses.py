@@ -1,4 +1,4 @@
-"""Addresses as the networks themselves write them, so that who is written to first is known when they answer."""
+"""Normalises addresses to the networks' own form, so that somebody we write to first is recognised when they answer."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ _USER_ID: Final = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
 
 
 def address(adapter: str, recipient_id: str) -> str:
-    """A recipient as the adapter's network names them. Raises Invalid for what is none there."""
+    """A recipient in the form of the adapter's network. Raises Invalid if it is not an address there."""
     if adapter == email.ADAPTER:
         return _mail_address(recipient_id.strip().lower())
     if adapter not in (whatsapp.ADAPTER, twilio.ADAPTER) or _is_settled(adapter, recipient_id):
@@ -26,14 +26,14 @@ def address(adapter: str, recipient_id: str) -> str:
 
 
 def _mail_address(written: str) -> str:
-    """In small letters, as the sender of a mail is known: no mail system of today tells Ana@ from ana@."""
+    """In lower case, like the senders of incoming mail: no mail system today distinguishes Ana@ from ana@."""
     if not can_be_written_to(written):
         raise Invalid("recipientId: must be an address that a mail can go to", field="recipientId")
     return written
 
 
 def _is_settled(adapter: str, recipient_id: str) -> bool:
-    """What a network wrote itself: a user id, WhatsApp's bare digits, or Twilio's address of a WhatsApp guest."""
+    """Whether it already has a network's own form: a user id, WhatsApp's bare digits, or a Twilio WhatsApp address."""
     if adapter == twilio.ADAPTER:
         return recipient_id.startswith(twilio.WHATSAPP)
     return (

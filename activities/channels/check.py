@@ -1,4 +1,4 @@
-"""Asks each provider whether a property's credentials work, and whether it calls the webhook that it should."""
+"""Asks each provider whether a property's credentials work and whether its webhook is set correctly."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `problem` says what is wrong and what would be right; None where all is well."""
+    """The result of one check. `problem` says what is wrong and what would be right; None if all is well."""
 
     property_id: str
     channel: str
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """What a check has at hand."""
+    """What every check needs."""
 
     http: httpx.AsyncClient
     property_id: str
@@ -60,7 +60,7 @@ class _IncomingNumbers(BaseModel):
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """What was found of every configured channel of every property. A channel without any key is left out."""
+    """Checks every configured channel of every property. Channels without any setting are left out."""
     found: list[Finding] = []
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
         for property_id in settings.properties:
@@ -77,7 +77,7 @@ async def _messages(asking: _Asking) -> list[Finding]:
     missing = _missing("messages", {"secret": channel.secret, "callbackUrl": channel.callback_url})
     if missing or channel.callback_url is None:
         return [asking.found("messages", "settings", missing)]
-    # Whatever it answers, it is there: what it would say to a message, only a message could tell.
+    # Any response shows that it is there; how it would respond to a message cannot be known without sending one.
     answer = await _answered(asking.http.head(channel.callback_url), "callbackUrl")
     return [asking.found("messages", "callback", answer if isinstance(answer, str) else None)]
 
@@ -131,7 +131,7 @@ async def _twilio(asking: _Asking) -> list[Finding]:
         return [asking.found("twilio", "credentials", f"{account}; check accountSid and authToken")]
     inactive = None if account.status == "active" else f"the account is {account.status}, and should be active"
     found = [asking.found("twilio", "credentials", inactive)]
-    if str(channel.from_number).startswith("+"):  # a messaging service has numbers of its own
+    if str(channel.from_number).startswith("+"):  # a messaging service has its own numbers
         query = {"PhoneNumber": str(channel.from_number)}
         numbers = await _ask(
             asking.http.get(f"{account_url}/IncomingPhoneNumbers.json", params=query, auth=auth), _IncomingNumbers
@@ -141,7 +141,7 @@ async def _twilio(asking: _Asking) -> list[Finding]:
 
 
 async def _email(asking: _Asking) -> list[Finding]:
-    """Who brings mail has nothing that we could ask with what we know; that one of them can come in is looked at."""
+    """Checks SMTP, and that some provider can deliver mail to us. These providers cannot be asked with what we know."""
     channel = asking.channels.email
     way_out = {"smtpHost": channel.smtp_host, "fromAddress": channel.from_address}
     ways_in = {
@@ -173,7 +173,7 @@ def _wrong_number(numbers: _IncomingNumbers | str, property_id: str) -> str | No
 
 
 def _wrong_webhook(url: str | None, path: str) -> str | None:
-    """What is wrong with the address that a provider calls: it must be ours, and by https."""
+    """What is wrong with the URL that a provider calls, which must be ours and https; None if it is right."""
     if not url:
         return f"the provider calls no webhook; set it to https://…{path}"
     parts = urlsplit(url)
@@ -188,7 +188,7 @@ def _missing(channel: str, keys: Mapping[str, object]) -> str | None:
 
 
 async def _ask(request: Awaitable[httpx.Response], kind: type[Answer]) -> Answer | str:
-    """What a provider answers, or in words why it does not."""
+    """A provider's answer, or in words why there is none."""
     response = await _answered(request, "the provider")
     if isinstance(response, str):
         return response

@@ -1,6 +1,6 @@
-"""The way in of e-mail: what a mail means for which conversation. Pure; each provider's form is read elsewhere.
+"""Incoming e-mail: what a mail means, and for which conversation. Pure; providers' formats are parsed elsewhere.
 
-A valid token in an address leads to its conversation, whoever writes; the subject never does.
+A valid token in an address leads to its conversation, whoever writes. The subject never does.
 """
 
 import re
@@ -22,12 +22,12 @@ SUBJECT_LIMIT: Final = 250
 _RECIPIENT: Final = re.compile(r"^(?:original-rcpt-to|removal-recipient):\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 _NAMED: Final = re.compile(r"^(?:x-)?(?:original-)?message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 REFERENCES: Final = 10
-"""How many mails of a thread an answer names: its first and its newest."""
+"""How many mails of a thread a reply references: the first and the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a mail system tells of a message of ours."""
+    """A mail system's report on one of our messages."""
 
     about: OurMessage
     state: Literal[DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ]
@@ -35,9 +35,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What came in: a message for a conversation, or reports of ours.
+    """What came in: a message for a conversation, or reports on our messages.
 
-    The conversation is that of `contact_key`, else of the guest at `contact_address`, else of whom an answer goes to.
+    The conversation is that of `contact_key`, else of the guest at `contact_address`, else of the reply address.
     """
 
     kind: Kind
@@ -51,10 +51,10 @@ class Inbound:
 def understand(
     mail: Mail, *, property_id: str, our_address: str | None, marks: Marks, received_at: datetime
 ) -> Inbound:
-    """Judges a mail and makes it the message of its conversation. Raises Unreadable where nobody is named as sender.
+    """Classifies a mail and turns it into a message or reports. Raises Unreadable if it names no sender.
 
-    A bounce, or a receipt, of a message of ours only tells of that; all else is shown in a conversation, and what
-    must not be answered carries the reason.
+    Bounces and receipts of our messages become reports. Everything else is shown in a conversation, with a reason if it
+    must not be answered.
     """
     kind = kind_of(mail, our_address)
     about = [] if kind in (Kind.GUEST, Kind.OWN) else _ours(mail, property_id, marks)
@@ -91,9 +91,9 @@ def understand(
 
 
 def _ours(mail: Mail, property_id: str, marks: Marks) -> list[OurMessage]:
-    """The messages of ours that a report is about: those that it names by their Message-IDs, else all that it quotes.
+    """Our messages that a report is about: those it names by Message-ID, or else all that it quotes.
 
-    What is returned names in its References what went before it, and that has arrived.
+    Ids in the References of the returned mail do not count: they name earlier mails, which did arrive.
     """
     texts = [*(text for _, text in mail.reports), mail.text or "", mail.html or ""]
     named = [*mail.all("x-original-message-id"), *(each for text in texts for each in _NAMED.findall(text))]
@@ -115,7 +115,7 @@ def _state(kind: Kind, mail: Mail) -> Literal[DeliveryState.FAILED, DeliveryStat
 
 
 def _complainer(mail: Mail) -> str | None:
-    """Who complains, where the provider tells it."""
+    """Who complained, if the provider says so."""
     for _, text in mail.reports:
         for _, address in listed(_RECIPIENT.findall(text)):
             if "@" in address:
@@ -124,20 +124,20 @@ def _complainer(mail: Mail) -> str | None:
 
 
 def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
-    """The visible text and what is attached."""
+    """The visible text and the attached files."""
     subject = mail.header("subject")[:SUBJECT_LIMIT]
     content = said_in(subject, mail.text, mail.html)
     files = tuple(each for each in mail.files if not each.signs)
     if not content and not files:
         content = subject
-    if len(content) > GUEST_CONTENT_LIMIT:  # the whole of it goes along as a file
+    if len(content) > GUEST_CONTENT_LIMIT:  # the full text is attached as a file
         files = (*files, File("message.txt", "text/plain", whole_text(mail.text, mail.html).encode()))
         content = content[:GUEST_CONTENT_LIMIT].rstrip() + " …"
     return content, files
 
 
 def _thread(mail: Mail) -> dict[str, str]:
-    """What an answer needs to stand in the thread."""
+    """What a reply needs to appear in the thread."""
     message_id = mail.header("message-id")
     references = _ids(mail.header("references") or mail.header("in-reply-to"))
     if len(references) > REFERENCES:

@@ -1,7 +1,7 @@
-"""Which addresses mail can go to, and the tokens in ours.
+"""Checks mail addresses, and creates and reads the tokens in ours.
 
-Those stand in the hotel's address and in our Message-IDs, and lead an answer, or a bounce, to its conversation. Both
-hold a keyed hash, so that nobody can write into a conversation, or fail a message, by guessing.
+Tokens are part of the hotel's address and of our Message-IDs, and lead replies and bounces to their conversation. They
+contain a keyed hash, so that nobody can write into a conversation, or mark a message as failed, by guessing.
 """
 
 import base64
@@ -20,32 +20,32 @@ _MESSAGE_ID: Final = re.compile(
     rf"gw\.(?P<conversation>{_CONVERSATION})\.(?P<message>[A-Za-z0-9_-]{{1,180}})\.(?P<mark>[a-z2-7]{{16}})@"
 )
 LOCAL_PART: Final = 64
-"""Most characters before the @ of an address (RFC 5321)."""
+"""How many characters an address may have before the @ (RFC 5321)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OurMessage:
-    """A message that we sent."""
+    """The ids of a message that we sent."""
 
     conversation_id: str
     message_id: str
 
 
 class Marks:
-    """Makes and reads tokens under the gateway's identity secret; those of one property say nothing at another."""
+    """Creates and reads tokens under the gateway's identity secret. A property's tokens are invalid at others."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
     def reply_address(self, property_id: str, address: str, conversation_id: str) -> str:
-        """The hotel's address with the conversation's token; without, where that would be too long to be one."""
+        """The hotel's address with the conversation's token, or without if it would be too long for an address."""
         local, _, domain = address.rpartition("@")
         token = conversation_id.replace("-", "") + self._mark("reply", property_id, conversation_id)[:10]
         marked = f"{local}+{token}"
         return f"{marked}@{domain}" if len(marked) <= LOCAL_PART else address
 
     def conversation_of(self, property_id: str, addresses: list[str]) -> str | None:
-        """The conversation that an address names by a token of ours."""
+        """The conversation of the first valid token in the addresses."""
         for address in addresses:
             local = address.lower().rpartition("@")[0] or address.lower()
             found = _TOKEN.fullmatch(local.rpartition("+")[2])
@@ -57,13 +57,13 @@ class Marks:
         return None
 
     def message_id(self, property_id: str, message: OurMessage, domain: str) -> str:
-        """The Message-ID of a message of ours: the same on every attempt, so that a mail system can drop repeats."""
+        """The Message-ID of our message: the same on every attempt, so that mail systems can drop repeats."""
         name = base64.urlsafe_b64encode(message.message_id.encode()).decode().rstrip("=")
         mark = self._mark("message", property_id, f"{message.conversation_id}.{name}")[:16]
         return f"<gw.{message.conversation_id}.{name}.{mark}@{domain}>"
 
     def messages_in(self, property_id: str, text: str) -> list[OurMessage]:
-        """Our messages whose Message-ID stands somewhere in a text."""
+        """Our messages whose Message-IDs appear in a text."""
         return [
             OurMessage(found["conversation"], _unpadded(found["message"]))
             for found in _MESSAGE_ID.finditer(text)
@@ -78,13 +78,13 @@ class Marks:
 
 
 def is_address(address: str) -> bool:
-    """Whether this has the form of an address; the library may still make nothing of it."""
+    """Whether this has the form of an address. The standard library may still fail to parse it."""
     local, at, domain = address.strip().rpartition("@")
     return bool(local and at and domain) and len(address) <= 254 and address.isprintable() and " " not in address
 
 
 def can_be_written_to(address: str) -> bool:
-    """Whether a mail can have this as its recipient."""
+    """Whether this can be the recipient of a mail."""
     try:
         mail_address("", address)
     except ValueError:
@@ -93,7 +93,7 @@ def can_be_written_to(address: str) -> bool:
 
 
 def mail_address(name: str, address: str) -> Address:
-    """An address as a header has it. Raises ValueError for what is none."""
+    """An address for a header. Raises ValueError if it is none."""
     local, _, domain = address.rpartition("@")
     if not local or not domain:
         raise ValueError("an address has a name, an @ and a domain")
@@ -110,7 +110,7 @@ def one_line(text: str) -> str:
 
 
 def plain(address: str) -> str:
-    """An address without what stands after a plus."""
+    """An address without its `+` suffix."""
     local, _, domain = address.strip().lower().rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
 

@@ -1,4 +1,4 @@
-"""What kind of mail this is. Only a guest's own words may be answered; machines that answer machines make loops."""
+"""Classifies mails. Only a guest's own words may be answered: machines answering machines cause loops."""
 
 import re
 from enum import StrEnum
@@ -9,7 +9,7 @@ from activities.channels.email_reading import Mail
 
 
 class Kind(StrEnum):
-    """The value is the reason that staff read where a mail must not be answered."""
+    """The kinds of mail. The value is the reason shown to staff why a mail must not be answered."""
 
     GUEST = "guest"
     OWN = "mail from our own address"
@@ -53,7 +53,7 @@ _ACTION: Final = re.compile(r"^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 
 
 def kind_of(mail: Mail, our_address: str | None) -> Kind:
-    """Judges a mail. Out-of-office answers come before bounces, which they resemble: both have no return path."""
+    """Classifies a mail. Out-of-office replies are checked before bounces: neither has a return path."""
     if our_address is not None and _is_own(mail, our_address):
         return Kind.OWN
     reported = _reported(mail)
@@ -69,7 +69,7 @@ def kind_of(mail: Mail, our_address: str | None) -> Kind:
 
 
 def _is_own(mail: Mail, our_address: str) -> bool:
-    """Whether we wrote it. A form on the hotel's website does so to ourselves, for a guest whom Reply-To names."""
+    """Whether we sent it ourselves, except for website forms, which write as us for the guest in Reply-To."""
     ours = plain(our_address)
     for_a_guest = plain(mail.correspondent(our_address)[1]) != ours
     to_ourselves = ours in {plain(address) for _, address in mail.addresses("to")}
@@ -77,7 +77,7 @@ def _is_own(mail: Mail, our_address: str) -> bool:
 
 
 def _reported(mail: Mail) -> Kind | None:
-    """What a report for machines says that it is (RFC 3464, 5965, 8098)."""
+    """The kind of a machine-readable report (RFC 3464, 5965, 8098)."""
     kind = mail.header("content-type").lower()
     parts = {content_type for content_type, _ in mail.reports}
     for name, meaning in _REPORTS.items():

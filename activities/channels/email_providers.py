@@ -1,4 +1,4 @@
-"""Mailgun, Postmark and SendGrid: how each proves who it is, and how each writes a mail down."""
+"""Mailgun, Postmark and SendGrid: how each authenticates, and in which format each posts a mail."""
 
 import base64
 import binascii
@@ -40,7 +40,7 @@ from contracts.problems import BadSignature
 
 Provider = Literal["mailgun", "postmark", "sendgrid", "raw"]
 FRESH: Final = timedelta(hours=24)
-"""How old a signature of Mailgun's may be; it tries again for eight hours."""
+"""How old a Mailgun signature may be. Mailgun retries for eight hours."""
 SECRET_HEADER: Final = "X-Gateway-Secret"  # noqa: S105 - the name of a header
 FILES_LIMIT: Final = 100
 FIELDS_LIMIT: Final = 1_000
@@ -48,7 +48,7 @@ FIELDS_LIMIT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form as it was sent, before any charset is thought of."""
+    """A form as it was sent, still in bytes."""
 
     fields: Mapping[str, bytes]
     files: tuple[File, ...]
@@ -59,7 +59,7 @@ class Form:
 
 
 def read_form(content_type: str, body: bytes) -> Form:
-    """Reads a form, urlencoded or multipart. Raises Unreadable for what is none."""
+    """Parses an urlencoded or multipart form. Raises Unreadable for anything else."""
     fields: dict[str, bytes] = {}
     files: list[File] = []
 
@@ -88,7 +88,7 @@ def read_form(content_type: str, body: bytes) -> Form:
 
 
 def verify_mailgun(form: Form, key: str, now: datetime) -> None:
-    """Raises BadSignature unless the form's `signature` is that of its timestamp and token, and fresh."""
+    """Raises BadSignature unless the form's `signature` matches its timestamp and token, and is recent."""
     timestamp, token, signature = (form.text(name) or "" for name in ("timestamp", "token", "signature"))
     right = hmac.new(key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(right.encode(), signature.encode()):
@@ -98,7 +98,7 @@ def verify_mailgun(form: Form, key: str, now: datetime) -> None:
 
 
 def verify_secret(secret: str, *, authorization: str | None, header: str | None, query: str | None) -> None:
-    """Raises BadSignature unless one of the places where a provider can carry it holds the secret."""
+    """Raises BadSignature unless the secret is in one of the places where a provider can put it."""
     given = [header, query, _basic_password(authorization)]
     if not any(hmac.compare_digest(secret.encode(), each.encode()) for each in given if each is not None):
         raise BadSignature(f"The secret must be the password of the URL, its `secret` parameter, or in {SECRET_HEADER}")
@@ -118,7 +118,7 @@ def _basic_password(authorization: str | None) -> str | None:
 
 
 def mailgun_mail(form: Form) -> Mail:
-    """A mail that a route of Mailgun's forwards, parsed or as `body-mime`. Raises Unreadable."""
+    """A mail forwarded by a Mailgun route, parsed or as `body-mime`. Raises Unreadable."""
     recipients = tuple(_addresses(form.text("recipient") or ""))
     if (mime := form.fields.get("body-mime")) is not None:
         return read_mail(mime, recipients)
@@ -132,7 +132,7 @@ def mailgun_mail(form: Form) -> Mail:
 
 
 def sendgrid_mail(form: Form) -> Mail:
-    """A mail of SendGrid's Inbound Parse, parsed or as the whole in `email`. Raises Unreadable."""
+    """A mail from SendGrid's Inbound Parse, parsed or raw in `email`. Raises Unreadable."""
     recipients = _envelope_recipients(form.text("envelope"))
     if (raw := form.fields.get("email")) is not None:
         return read_mail(raw, recipients)
@@ -166,7 +166,7 @@ class _PostmarkFile(_PostmarkPart):
 
 
 class _PostmarkMail(_PostmarkPart):
-    """What we read of Postmark's inbound JSON."""
+    """The fields we read of Postmark's inbound JSON."""
 
     from_: Annotated[str | None, Field(validation_alias="From")] = None
     from_name: str | None = None
@@ -185,7 +185,7 @@ class _PostmarkMail(_PostmarkPart):
 
 
 def postmark_mail(body: bytes) -> Mail:
-    """A mail of Postmark's inbound webhook. Raises Unreadable, naming the field that is wrong."""
+    """A mail from Postmark's inbound webhook. Raises Unreadable, naming the invalid field."""
     try:
         inbound = _PostmarkMail.model_validate_json(body)
     except ValidationError as error:

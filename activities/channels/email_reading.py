@@ -1,4 +1,4 @@
-"""From the bytes of a mail to its parts: RFC 5322 and MIME as they come in practice, broken ones included."""
+"""Parses mails: RFC 5322 and MIME as they occur in practice, including broken ones."""
 
 import email.policy
 import hashlib
@@ -18,12 +18,12 @@ from activities.channels.email_addresses import can_be_written_to, is_address, p
 
 PARTS_LIMIT: Final = 200
 HEADER_LIMIT: Final = 10_000
-"""Most characters of one header that are looked at."""
+"""How many characters of a header are read."""
 _SAMPLE: Final = 100_000
 _NO_CHARSETS: Final = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
-"""Codecs of Python that no mail is written in."""
+"""Python codecs that are not mail charsets."""
 _WIDER: Final = {"us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-1": "cp1252", "latin-1": "cp1252"}
-"""Windows letters are sent under these names, and mean the same otherwise."""
+"""Windows text is often sent under these names; cp1252 is a superset of them."""
 _NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
 _OF_ADDRESSES: Final = frozenset({"from", "sender", "reply-to", "to", "cc"})
 _ENCODED_WORD: Final = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
@@ -31,16 +31,16 @@ _STAND_IN: Final = "\ue000"
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALLED_SIGNATURES: Final = ("smime.p7s", "signature.asc")
 _BROKEN: Final = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
-"""What the standard library raises for headers and parts that break the rules."""
+"""What the standard library raises for malformed headers and parts."""
 
 
 class Unreadable(Exception):
-    """This is no mail that anybody could answer; the text says why, without quoting it."""
+    """A mail that nobody could answer. The text says why, without quoting the mail."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What came with a mail, besides its words."""
+    """An attached file."""
 
     name: str
     content_type: str
@@ -48,13 +48,13 @@ class File:
 
     @property
     def signs(self) -> bool:
-        """It proves who wrote the mail, and says nothing to who reads it."""
+        """Whether it is a signature of the mail, which means nothing to a reader."""
         return self.content_type in _SIGNATURES or self.name.lower() in _CALLED_SIGNATURES
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail, whichever way it came. `recipients` are those of the envelope, where they are known."""
+    """A parsed mail from any provider. `recipients` are those of the envelope, if known."""
 
     headers: tuple[tuple[str, str], ...]
     text: str | None = None
@@ -62,36 +62,36 @@ class Mail:
     files: tuple[File, ...] = ()
     recipients: tuple[str, ...] = ()
     reports: tuple[tuple[str, str], ...] = field(default=())
-    """Parts for machines, as (content type, text): delivery reports, receipts, complaints, the mail they are about."""
+    """Machine-readable parts as (content type, text): delivery reports, receipts, complaints, returned mails."""
 
     def header(self, name: str) -> str:
-        """The first header of a name; empty where there is none."""
+        """The first header of a name, or an empty text."""
         return next(iter(self.all(name)), "")
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name]
 
     def addresses(self, *names: str) -> list[tuple[str, str]]:
-        """Names and lower-case addresses in headers."""
+        """The names and lower-case addresses in headers."""
         values = [value for name in names for value in self.all(name)]
         return [(name.strip(), address.strip().lower()) for name, address in listed(values) if is_address(address)]
 
     def correspondents(self, *names: str) -> Iterator[tuple[str, str]]:
-        """Those of the addresses that an answer can go to."""
+        """Those of the addresses that can be written to."""
         return (each for each in self.addresses(*names) if can_be_written_to(each[1]))
 
     @cached_property
     def sender(self) -> tuple[str, str]:
-        """Name and address of who wrote. Raises Unreadable where nobody says so."""
+        """The sender's name and address. Raises Unreadable if there is none."""
         for name in ("from", "sender", "return-path"):
             for found in self.correspondents(name):
                 return found
         raise Unreadable("there is no sender's address")
 
     def correspondent(self, our_address: str | None) -> tuple[str, str]:
-        """Name and address of whom an answer goes to. A form on a website writes for every guest as itself.
+        """The name and address that a reply goes to, from Reply-To first: a website form has one sender for all guests.
 
-        An address of ours in Reply-To is no guest's. Raises Unreadable where nobody says who wrote.
+        Our own address in Reply-To does not count. Raises Unreadable if there is no sender.
         """
         ours = plain(our_address) if our_address is not None else None
         others = (each for each in self.correspondents("reply-to") if plain(each[1]) != ours)
@@ -99,13 +99,13 @@ class Mail:
 
     @cached_property
     def addressees(self) -> list[str]:
-        """Everybody whom the mail is known to be for."""
+        """All known recipients."""
         named = self.addresses("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-forwarded-to")
         return [each.strip().lower() for each in self.recipients] + [address for _, address in named]
 
     @cached_property
     def fingerprint(self) -> str:
-        """What repeats are known by: hashed, because a Message-ID may name a person or a machine."""
+        """An id by which repeats are recognised: hashed, because a Message-ID may name a person or a machine."""
         known = self.header("message-id").strip()
         if known.strip("<> "):
             return hashlib.sha256(known.encode()).hexdigest()[:40]
@@ -120,7 +120,7 @@ class Mail:
 
 
 def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
-    """Reads an RFC 5322 message. Raises Unreadable for what is none."""
+    """Parses an RFC 5322 message. Raises Unreadable for anything else."""
     try:
         return _read(BytesParser(policy=email.policy.compat32).parsebytes(raw), recipients)
     except (RecursionError, *_BROKEN) as error:
@@ -149,7 +149,7 @@ def _read(message: Message, recipients: tuple[str, ...]) -> Mail:
 
 
 def listed(values: list[str]) -> list[tuple[str, str]]:
-    """Names and addresses as they stand in lists; none where the library cannot follow."""
+    """The names and addresses in address lists; none if the library cannot parse them."""
     try:
         return getaddresses(values)
     except (RecursionError, *_BROKEN):
@@ -157,19 +157,19 @@ def listed(values: list[str]) -> list[tuple[str, str]]:
 
 
 def read_headers(message: Message) -> tuple[tuple[str, str], ...]:
-    """Headers with their encoded words decoded, and nothing in them that is no text."""
+    """Headers with encoded words decoded, and without characters that are not text."""
     return tuple(read_header(str(name), str(value)) for name, value in message.items())
 
 
 def read_header(name: str, value: str) -> tuple[str, str]:
-    """A header of a mail with its encoded words decoded, those of addresses in the names alone."""
+    """A header with encoded words decoded; in address headers only those in names."""
     return name, _decoded_addresses(value) if name.lower() in _OF_ADDRESSES else decoded_header(value)
 
 
 def _decoded_addresses(value: str) -> str:
-    """What an encoded word holds is neither an address nor a comma between two, whatever it looks like.
+    """Decodes names only: the content of an encoded word is neither an address nor a separator.
 
-    A header that has no address besides is taken as it reads: some programs encode all of it.
+    A header without any plain address is decoded as a whole, since some programs encode all of it.
     """
     words: list[str] = []
 
@@ -188,7 +188,7 @@ def _decoded_addresses(value: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as it may stand before an address, whatever is in it."""
+    """A name quoted for use before an address."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -197,13 +197,13 @@ def decoded_header(value: str) -> str:
     try:
         value = str(make_header(decode_header(value)))
     except _BROKEN:
-        # An unknown charset, or letters that it does not have: as it stands is better than not at all.
+        # An unknown charset, or bytes that it does not have: better undecoded than lost.
         value = value.encode("ascii", "surrogateescape").decode("utf-8", "replace") if value.isascii() else value
     return " ".join(value.translate(_NOT_TEXT).split())
 
 
 def decoded(content: bytes, charset: str | None) -> str:
-    """Text in the charset that it is said to be in, else in the one that it seems to be in."""
+    """Text decoded by its declared charset or, if that fails, by a guessed one."""
     named = (charset or "utf-8").lower()
     for attempt in (_WIDER.get(named, named), "utf-8"):
         if attempt.replace("-", "_") in _NO_CHARSETS:
@@ -225,7 +225,7 @@ def default_name(content_type: str) -> str:
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """The parts that hold something; a mail within a mail is one part. Raises Unreadable for too many."""
+    """The leaf parts. An enclosed mail is one part. Raises Unreadable if there are too many."""
     stack, count = [message], 0
     while stack:
         part = stack.pop()

@@ -1,7 +1,7 @@
-"""The way out of e-mail: SMTP, as text and HTML, in the guest's thread.
+"""Outgoing e-mail: by SMTP, as text and HTML, in the guest's thread.
 
-A mail system cannot be asked whether it took a mail. One that may have left is repeated under the same Message-ID, by
-which mail systems and programs drop repeats.
+A mail system cannot be asked whether it accepted a mail. One that may have been sent is repeated under the same
+Message-ID, by which mail systems and programs drop repeats.
 """
 
 import re
@@ -32,7 +32,7 @@ _STATUS: Final = re.compile(r"^\s*(\d\.\d{1,3}\.\d{1,3})\b")
 
 
 class _MessageIds(UnstructuredHeader, BaseHeader):
-    """Ids of mails, a line each. Python makes encoded words of one that is too long for its line; they name no mail."""
+    """A header of Message-IDs, one per line. Python would turn an id too long for a line into a broken encoded word."""
 
     def fold(self, *, policy: Policy) -> str:
         between = f"{policy.linesep} "
@@ -62,7 +62,7 @@ class EmailSender:
         if missing or self._marks is None:
             names = ", ".join(f"channels.email.{name}" for name in missing) or "security.identitySecret"
             return _result(message, "failed", f"{names}: not set")
-        # What a conversation has from an older release may say here whom an answer goes to.
+        # Contexts of conversations from older releases may name the reply address here.
         recipient = message.context.get("replyTo") or message.recipient_id
         try:
             mail = await self._compose(property_id, channel, message, recipient, self._marks)
@@ -113,7 +113,7 @@ class EmailSender:
     async def _files(
         self, property_id: str, attachments: list[Attachment]
     ) -> tuple[list[tuple[Attachment, bytes]], list[str]]:
-        """Files of ours with their content; of others the links. Raises MediaAway, and MediaGone."""
+        """Our files with their content, and links to other files. Raises MediaAway and MediaGone."""
         files: list[tuple[Attachment, bytes]] = []
         links: list[str] = []
         for each in attachments:
@@ -129,7 +129,7 @@ class EmailSender:
 
 
 async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -> SendResult:
-    """Gives a mail to the property's mail server, once. The result's `message_id` is the mail's Message-ID."""
+    """Hands a mail to the property's mail server, once. The result's `message_id` is its Message-ID."""
     given = False
     try:
         raw = mail.as_bytes()
@@ -154,7 +154,7 @@ async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -
 
 
 async def why_no_mail_leaves(channel: EmailChannel) -> str | None:
-    """What the mail server has against us, found without sending anything; None where it takes us and our address."""
+    """Why the mail server refuses us or our address, found without sending; None if it accepts them."""
     try:
         async with _connected(channel) as server:
             await server.mail(channel.from_address or "", options=_options("", channel))
@@ -175,7 +175,7 @@ async def why_no_mail_leaves(channel: EmailChannel) -> str | None:
 
 @asynccontextmanager
 async def _connected(channel: EmailChannel) -> AsyncIterator[aiosmtplib.SMTP]:
-    """A connection, left politely after a mail and at once after anything else; what the leave brings is no news."""
+    """A connection, closed with QUIT after success and at once after an error. Errors of closing are ignored."""
     server = _server(channel)
     try:
         await server.connect()
@@ -187,7 +187,7 @@ async def _connected(channel: EmailChannel) -> AsyncIterator[aiosmtplib.SMTP]:
 
 
 def _server(channel: EmailChannel) -> aiosmtplib.SMTP:
-    """A connection that is yet to be made. Raises SettingsError where a password would go without TLS."""
+    """An unopened connection. Raises SettingsError if a password would be sent without TLS."""
     assert channel.smtp_host is not None
     local = channel.smtp_host in _LOOPBACK
     if channel.smtp_password is not None and channel.smtp_tls == "none" and not local:
@@ -212,14 +212,14 @@ def _server(channel: EmailChannel) -> aiosmtplib.SMTP:
 
 
 def _options(recipient: str, channel: EmailChannel) -> list[str]:
-    """Letters outside ASCII before the @ need a server that takes them."""
+    """SMTP options: non-ASCII characters before the @ need a server that supports SMTPUTF8."""
     return [] if (recipient + (channel.from_address or "")).isascii() else ["SMTPUTF8"]
 
 
 def _refused(
     mail: EmailMessage, error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused
 ) -> SendResult:
-    """4xx may be taken later, 5xx never. The server's own words may name the guest and are left out."""
+    """The result: 4xx may be accepted later, 5xx never. The server's text may name the guest and is left out."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     status = _STATUS.match(error.message)
@@ -228,7 +228,7 @@ def _refused(
 
 
 def _subject(subject: str, hotel: str) -> str:
-    """`Re:` once, whatever stood before it."""
+    """The subject with a single `Re:`."""
     topic = one_line(REPLY_PREFIX.sub("", subject))
     if subject:
         return f"Re: {topic}"
@@ -236,7 +236,7 @@ def _subject(subject: str, hotel: str) -> str:
 
 
 def html_of(text: str) -> str:
-    """The text as HTML: its paragraphs and lines, and its web addresses as links."""
+    """The text as HTML, with paragraphs, line breaks and links."""
     escaped = escape(text)
     linked = re.sub(r"https?://[^\s<>&\"']+(?:&amp;[^\s<>&\"']+)*", lambda found: _link(found.group()), escaped)
     paragraphs = "".join(

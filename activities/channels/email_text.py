@@ -1,4 +1,4 @@
-"""What a guest has written now: without the quoted history, the signature and the letter's dress."""
+"""Extracts what a guest has newly written from a mail, without quoted history, signature and polite forms."""
 
 import re
 from typing import Final
@@ -10,10 +10,10 @@ from mailparser_reply.constants import MAIL_LANGUAGES
 from mailparser_reply.parser import EmailMessage, EmailReply
 
 READ_LIMIT: Final = 50_000
-"""Most characters that are searched for history; it stands at the end, and the search takes its time."""
+"""How many characters are searched for quoted history, because the search is slow."""
 HTML_LIMIT: Final = 500_000
 _LONG: Final = 200
-"""A longer line is neither a header of history nor a signature, and would hold the search up."""
+"""A longer line is neither a quote header nor a signature, and would slow the search down."""
 _STAND_IN: Final = "\ue000"
 _QUOTED_HTML: Final = (
     "//blockquote[@type='cite']",
@@ -23,17 +23,17 @@ _QUOTED_HTML: Final = (
     "//*[contains(@class, 'zmail_extra') or contains(@class, 'tutanota_quote')]",
 )
 _HISTORY_HTML: Final = "//*[@id='divRplyFwdMsg' or @id='appendonsend' or @id='stopSpelling']"
-"""Where Outlook's history begins; all that follows is of it."""
+"""Where Outlook's quoted history begins; everything after it belongs to it."""
 _ATTRIBUTION: Final = re.compile(
     r"^(?=[^\n]*(?:@|\b20\d\d\b))(?!>)[^\n]{1,200}(?:(?<=:)|\n(?!>)[^\n]{1,60}:)\n+(?=>)", re.MULTILINE
 )
-"""Who wrote when, above quoted lines, in whatever language."""
+"""The "On … wrote:" line above quoted text, in any language."""
 _SUBJECT_FIELD: Final = re.compile(
     r"^[\s>*]*(subject|betreff|objet|asunto|oggetto|assunto|onderwerp|[äa]mne|emne|aihe|temat|p[řr]edm[ěe]t|predmet"
     r"|t[áa]rgy|subiect|konu|θέμα|тема|נושא|الموضوع|主题|主旨|件名|제목)[\s*]*[::]",
     re.IGNORECASE | re.MULTILINE,
 )
-"""What the header of a forwarded mail has, and what a guest writes of journeys and stays has not."""
+"""Found in the header of a forwarded mail, but not in what guests write of journeys and stays."""
 REPLY_PREFIX: Final = re.compile(
     r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
 )
@@ -41,7 +41,7 @@ _FORWARD_PREFIX: Final = re.compile(r"^\s*(fwd?|wg|tr|rv|enc|i|doorst|vb|vl|pd|�
 _BRACKETS: Final = re.compile(r"[\[\]]")
 _SIGNATURE_LINES: Final = 12
 _GREETING: Final = 40
-"""Most characters of the line that a signature begins with."""
+"""How long the first line of a signature may be."""
 _SALUTATION: Final = re.compile(
     r"(hi|hello|hey|dear|good (morning|day|afternoon|evening)|hallo|guten|liebe[rs]?|sehr geehrte[rs]?|bonjour|bonsoir"
     r"|madame|ol[áa]|bom dia|boa (tarde|noite)|hola|buen[oa]s|estimad[oa]s?|buongiorno|gentile)\b[^\n?]{0,40}",
@@ -50,10 +50,11 @@ _SALUTATION: Final = re.compile(
 
 
 def said_in(subject: str, text: str | None, html: str | None) -> str:
-    """What a mail says: its own words, or all of it where none would be left, below its subject. Empty without words.
+    """The text of a mail: what is newly written, or everything if nothing would be left. Empty without text.
 
-    The subject speaks for the guest where there is nothing beside it but history and polite forms; otherwise it is told
-    apart, for staff to read. That of an answer is an earlier mail's, and what somebody forwards is for us to read.
+    The subject counts as the guest's words if the mail has nothing else but history and polite forms; otherwise it is
+        added in brackets for staff to read. A reply's subject belongs to an earlier mail and is left out. A forwarded mail
+    is kept whole.
     """
     if _FORWARD_PREFIX.match(subject):
         return _everything(text, html) or subject
@@ -65,15 +66,15 @@ def said_in(subject: str, text: str | None, html: str | None) -> str:
 
 
 def _told_apart(subject: str) -> str:
-    """As what the channel says, and not the guest: "Booking 4711" is no question."""
+    """Marks the subject as information from the channel and not the guest's words: "Booking 4711" is no question."""
     return f"[Subject: {' '.join(_BRACKETS.sub(' ', subject).split())}]"
 
 
 def _is_form(words: str) -> bool:
-    """Whether they are but a salutation and a signature, or none at all."""
+    """Whether the text is only a salutation and a signature, or empty."""
     if len(words) > _LONG:
         return False
-    above = "Words."  # the library knows a signature by what stands above it
+    above = "Words."  # the library recognises a signature by the text above it
     rest = _without_history(f"{above}\n\n{words}").removeprefix(above).strip()
     return not rest or _SALUTATION.fullmatch(rest) is not None
 
@@ -89,12 +90,12 @@ def _own_words(text: str | None, html: str | None) -> str:
 
 
 def whole_text(text: str | None, html: str | None) -> str:
-    """All the words of a mail, with history and signature."""
+    """The whole text of a mail, with history and signature."""
     return text if text is not None and text.strip() else html_to_text(html or "", quoted=True)
 
 
 def html_to_text(html: str, *, quoted: bool) -> str:
-    """The text of HTML as it would be read; with its quoted history if `quoted`."""
+    """The text of HTML as a reader sees it, with quoted history if `quoted`."""
     try:
         # As bytes, because text with an encoding declaration is refused.
         tree = lxml.html.document_fromstring(
@@ -142,7 +143,7 @@ def _replies(text: str) -> list[EmailReply]:
 
 
 def _without_signature(reply: EmailReply) -> str:
-    """The library takes a signature to last to the end; "Thanks, one more question: …" is none."""
+    """Removes the signature. The library takes everything up to the end for it, even "Thanks, one more question: …"."""
     content, signature = str(reply.content), str(reply.signatures or "")
     if not signature or not content.endswith(signature):
         return content
@@ -154,13 +155,13 @@ def _without_signature(reply: EmailReply) -> str:
 
 
 def _is_history(header: str) -> bool:
-    """Dates of a stay, "From: 3 May, To: 5 May", look like the header of a forwarded mail; they are not."""
+    """Whether it is the header of a forwarded mail, and not the dates of a stay ("From: 3 May, To: 5 May")."""
     told = "@" in header or _SUBJECT_FIELD.search(header) is not None
     return told or header.rstrip().endswith(":") or header.startswith("-----")
 
 
 def _answers_between(history: list[str], header: str) -> list[str]:
-    """What a guest wrote beneath or between quoted lines; without quoted lines nobody can tell, and it is history."""
+    """What a guest wrote below or between quoted lines. Without quote marks, all of it counts as history."""
     rest = "\n".join(history).removeprefix(header)
     lines = rest.split("\n")
     quoted = [number for number, line in enumerate(lines) if line.startswith(">")]
@@ -170,14 +171,14 @@ def _answers_between(history: list[str], header: str) -> list[str]:
 
 
 def _tidy(text: str) -> str:
-    """Lines without blanks at their ends, and one empty line at the most between two."""
+    """Removes trailing blanks and repeated empty lines."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace(_STAND_IN, "")
     lines = [re.sub(r"[^\S\n]{2,}", " ", line).strip() for line in text.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _bounded(text: str) -> tuple[str, list[str]]:
-    """The text with stand-ins for its long lines, and those lines."""
+    """The text with placeholders for its long lines, and those lines."""
     kept: list[str] = []
 
     def stand_in(line: str) -> str:

@@ -1,4 +1,4 @@
-"""The way in of the generic channel: signed JSON, verified and parsed without any I/O."""
+"""Incoming messages of the generic channel: signed JSON, verified and parsed without I/O."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from contracts.problems import BadSignature, Invalid
 ADAPTER: Final = "messages"
 SIGNATURE_HEADER: Final = "X-Gateway-Signature"
 NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
-"""What is not text and storage cannot keep: NUL, and halves of surrogate pairs."""
+"""Characters that storage cannot keep: NUL and lone surrogates."""
 
 
 def _web_address(url: str) -> str:
@@ -30,7 +30,7 @@ class _Attachment(GivenAttachment):
 
 
 class _Metadata(Model):
-    """What we read of `metadata`; the rest is the sender's own."""
+    """The fields we read of `metadata`; others are ignored."""
 
     message_id: MessageId | None = None
     guest_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
@@ -44,7 +44,7 @@ def verify(body: bytes, secret: str, signature: str | None) -> None:
 
 
 def parse(body: bytes, received_at: datetime) -> tuple[ChannelType, GuestMessage]:
-    """The channel's type and the guest message in a body. Raises Invalid, naming the field that is wrong.
+    """The channel type and guest message of a body. Raises Invalid, naming the invalid field.
 
     Without `metadata.messageId` the message's id is the SHA-256 of the body.
     """
@@ -81,7 +81,7 @@ def _read(body: bytes) -> tuple[InboundMessage, _Metadata]:
 
 
 def text_only(value: JsonValue) -> JsonValue:
-    """The value without the characters that are no text."""
+    """The value without characters that storage cannot keep."""
     match value:
         case str():
             return value.translate(NOT_TEXT)

@@ -1,6 +1,6 @@
-"""The way out of the generic channel: signed JSON to the property's callback URL.
+"""Outgoing messages of the generic channel: signed JSON to the property's callback URL.
 
-`messageId` is the same on every attempt, so that the receiver drops repeats and an unsure attempt may be repeated.
+`messageId` is the same on every attempt, so receivers can drop repeats and an unsure attempt can be repeated.
 """
 
 import httpx
@@ -17,7 +17,7 @@ from settings import Settings
 TIMEOUT_SECONDS = 15
 _HEALS = {408, 425, 429}
 _OURS = {"author", "template", "context", "unsure"}
-"""What a message carries for other adapters and no receiver is told."""
+"""Fields meant for other adapters, which are not sent."""
 
 
 class MessagesCallback:
@@ -37,7 +37,7 @@ class MessagesCallback:
             SIGNATURE_HEADER: sign(body, channel.secret.get_secret_value()),
         }
         try:
-            # The body of the answer is not read: nothing in it could change what happened.
+            # The response body is not read: nothing in it could change the outcome.
             async with self._http.stream("POST", channel.callback_url, content=body, headers=headers) as answer:
                 pass
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):

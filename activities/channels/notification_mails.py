@@ -1,4 +1,4 @@
-"""Notifications as mails to staff, by the property's own mail server."""
+"""Mails notifications to staff, through the property's own mail server."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
 from settings import Settings
 
 POLL_SECONDS: Final = 2.0
-"""How often the outbox is looked at; nobody waits for a mail by the second."""
+"""How often the outbox is checked."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,21 +32,20 @@ _SUBJECTS: Final = {
 
 
 class NotificationMails:
-    """Sends what stands in the outbox, one after another."""
+    """Sends the mails in the outbox one by one."""
 
     def __init__(self, settings: Settings, outbox: MailOutbox) -> None:
         self._settings = settings
         self._outbox = outbox
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until told to stop; a mail that is being sent is sent to its end. PostgreSQL may be away meanwhile."""
+        """Runs until told to stop, but finishes a mail being sent. PostgreSQL may be away meanwhile."""
         await look_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
 
     async def drain(self, stop: asyncio.Event | None = None) -> None:
-        """Tries every mail that is due, once. Raises StorageAway.
+        """Tries every due mail once. Raises StorageAway.
 
-        A mail server that takes none now is left alone until the next look: one that hangs takes its time with each
-        mail, and those of other properties wait.
+        A mail server that fails is left alone until the next round: one that hangs would delay other properties' mails.
         """
         put_off: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Sending a message in parts: none is sent again that the provider is known to have taken."""
+"""Sends a message in parts. No part is repeated that the provider is known to have accepted."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from activities.storage.delivery_reports import DeliveryReports
 
 RECONCILE_SECONDS = 10.0
-"""How long an ambiguous attempt waits for its provider's report before the next asks what became of it."""
+"""How long to wait for the provider's report after an ambiguous attempt, before the next one looks for it."""
 TIMEOUT = httpx.Timeout(15, connect=5)
 
 Part = TypeVar("Part")
@@ -26,14 +26,14 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The provider took a part, under this id of its own where it told one."""
+    """The provider accepted a part, under this id if it gave one."""
 
     provider_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider's error code, and how many seconds it asks to wait, if it does."""
+    """The provider refused, with its error code and, if it asks for one, a delay in seconds."""
 
     code: int
     retry_after: float | None = None
@@ -41,7 +41,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No answer that says anything; `ambiguous` where the provider may have taken the part all the same."""
+    """No meaningful response. `ambiguous`: the provider may have accepted the part all the same."""
 
     reason: str
     ambiguous: bool
@@ -51,9 +51,9 @@ Answer = Taken | Refused | Unanswered
 
 
 class PartsSender(Generic[Part]):
-    """One attempt at all parts of a message, in order; the first that does not go through ends it.
+    """Attempts all parts of a message in order, until one fails.
 
-    What the provider takes is noted at once, so that an attempt after a crash knows of it.
+    Accepted parts are recorded at once, so that an attempt after a crash knows of them.
     """
 
     def __init__(self, reports: "DeliveryReports", errors: ErrorTable) -> None:
@@ -68,7 +68,7 @@ class PartsSender(Generic[Part]):
         hand_over: Callable[[int, Part], Awaitable[Answer]],
         find: Callable[[Part], Awaitable[Answer | None]] | None = None,
     ) -> SendResult:
-        """`find` asks the provider for a part that may have left; without it only its reports can tell."""
+        """Sends the parts. `find` looks a possibly sent part up at the provider; without it only reports tell."""
         try:
             left = await self._left(property_id, message)
             for number, part in enumerate(parts):
@@ -84,7 +84,7 @@ class PartsSender(Generic[Part]):
         return SendResult(message_id=message.message_id, result="sent")
 
     async def _left(self, property_id: str, message: OutboundMessage) -> set[int]:
-        """The parts that need not be sent: none, unless an earlier attempt may have sent some."""
+        """The parts already sent: none, unless an earlier attempt was unsure."""
         if not message.unsure:
             return set()
         return await self._reports.parts_that_left(property_id, message.conversation_id, message.message_id)
@@ -114,11 +114,11 @@ class PartsSender(Generic[Part]):
         try:
             await self._reports.note(property_id, report)
         except StorageAway:
-            return  # it has left all the same, and the provider's own report will say so again
+            return  # it was sent all the same, and the provider's own report will record it
 
 
 async def answered(provider: str, request: Awaitable[httpx.Response]) -> httpx.Response | Unanswered:
-    """The provider's response, or what its absence means."""
+    """The provider's response, or what its absence means for the part."""
     try:
         return await request
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -128,20 +128,20 @@ async def answered(provider: str, request: Awaitable[httpx.Response]) -> httpx.R
 
 
 def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> Refused | Unanswered:
-    """What an error answer means: by the provider's own code if the body has one that we know, else by its status."""
+    """What an error response means: by the provider's code if we know it, otherwise by the status."""
     wait, status = retry_after_seconds(response.headers.get("retry-after")), response.status_code
     if code in errors.meanings:
         return Refused(code, wait)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Refused(status, wait)
     if response.is_server_error:
-        # Without a word of the provider's own it comes from something before it, which may have passed the request on.
+        # Without a provider's code it comes from a proxy in between, which may have passed the request on.
         return Unanswered(f"{errors.provider} answered {status}", ambiguous=code is None)
     return Refused(code or status)
 
 
 def chunks(text: str, limit: int) -> list[str]:
-    """A text in pieces of at most `limit` characters, cut where a line or a word ends if there is such a place."""
+    """A text in pieces of at most `limit` characters, cut at the end of a line or word if possible."""
     pieces, rest = [], text
     while len(rest) > limit:
         cut = max(rest.rfind("\n", limit // 2, limit + 1), rest.rfind(" ", limit // 2, limit + 1))

@@ -1,4 +1,4 @@
-"""The port that every channel adapter implements; one file an adapter."""
+"""The interfaces that channel adapters implement, one file per adapter."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, runtime_checkable
@@ -8,10 +8,10 @@ from contracts.messages import Attachment, OutboundMessage
 
 
 class Channel(Protocol):
-    """A way out to guests. `send` is one attempt: backing off and trying again is the conversation's business."""
+    """Sends messages to guests. `send` is a single attempt; retries and backoff belong to the conversation."""
 
     async def send(self, property_id: str, message: OutboundMessage) -> SendResult:
-        """Hands the message over once, and says what came of it; a refusal is a result and not an exception."""
+        """Tries once to hand the message over. A refusal is a result, not an exception."""
         ...
 
     async def close(self) -> None: ...
@@ -19,15 +19,15 @@ class Channel(Protocol):
 
 @runtime_checkable
 class ShowsTyping(Protocol):
-    """A channel that can show a guest that their message was read and somebody is writing."""
+    """A channel that can show guests a read mark and a typing indicator."""
 
     async def begin_answer(self, property_id: str, channel_id: str, message_id: str) -> None:
-        """Shows it for the guest's message. Best effort: what goes wrong is not told."""
+        """Shows both for the guest's message. Best effort: errors are ignored."""
         ...
 
 
 class MediaError(Exception):
-    """A file cannot be had; `retryable` where it may be later."""
+    """A file cannot be fetched. `retryable`: it may be possible later."""
 
     def __init__(self, reason: str, *, retryable: bool) -> None:
         super().__init__(reason)
@@ -36,12 +36,12 @@ class MediaError(Exception):
 
 @runtime_checkable
 class MediaSource(Protocol):
-    """A channel whose guests send files that stay with the provider until they are fetched."""
+    """A channel whose files stay with the provider until they are fetched."""
 
     def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
-        """The file behind an inbound attachment, in pieces. Raises MediaError."""
+        """The content of an incoming attachment, in chunks. Raises MediaError."""
         ...
 
 
 Channels = Mapping[str, Channel]
-"""Adapters by the name that stands in a message's route."""
+"""Adapters by the name used in a message's route."""

@@ -1,4 +1,4 @@
-"""What a provider's error codes mean for a message; each provider's table is a YAML file beside this one."""
+"""The meaning of providers' error codes. Each provider's table is a YAML file in this folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,15 @@ import yaml
 from contracts.events import SendResult, SendResultKind
 
 Verdict = Literal["retry", "wait", "staff", "permanent"]
-"""`retry`: may go through at once. `wait`: the provider asks for patience. `staff`: somebody must change something
-first. `permanent`: this message will never reach this guest."""
+"""`retry`: may succeed at once. `wait`: the provider asks us to wait. `staff`: somebody must fix something first.
+`permanent`: this message will never reach this guest."""
 
 _RESULTS: dict[Verdict, SendResultKind] = {"retry": "retry", "wait": "retry", "staff": "failed", "permanent": "failed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """`after`: seconds to wait where the provider names no time itself. `opted_out`: the guest wants no messages."""
+    """`after`: seconds to wait if the provider names no time. `opted_out`: the guest wants no messages."""
 
     verdict: Verdict
     means: str
@@ -43,7 +43,7 @@ class ErrorTable:
         return f"{self.provider} error {code}: {known.means}" if known else f"{self.provider} error {code}"
 
     def result(self, message_id: str, code: int, retry_after: float | None = None) -> SendResult:
-        """What comes of an attempt that the provider refused with a code; an unknown one is for staff to read."""
+        """The result of an attempt refused with a code. Unknown codes go to staff."""
         known = self.meanings.get(code, Meaning("staff", ""))
         result = _RESULTS[known.verdict]
         wait = (retry_after or known.after) if result == "retry" else None

@@ -1,4 +1,4 @@
-"""How many segments an SMS is billed as: GSM-7 where its alphabet suffices, else UCS-2."""
+"""How many segments an SMS is billed as: GSM-7 if its alphabet suffices, otherwise UCS-2."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _UCS_ONE, _UCS_MANY = 70, 67
 
 
 def segments(text: str) -> int:
-    """Segments of a text; several carry a header each, and so hold less. A pair of units is never cut in two."""
+    """The number of segments. Each of several has a header and so holds less. Two-unit characters are never split."""
     units = _gsm_units(text)
     if units is not None:
         return _count(units, _GSM_ONE, _GSM_MANY)
@@ -18,7 +18,7 @@ def segments(text: str) -> int:
 
 
 def _gsm_units(text: str) -> list[int] | None:
-    """Septets of each character, None where one is not in the alphabet."""
+    """The septets of each character; None if one is not in the alphabet."""
     try:
         return [len(_GSM.encode(character)[0]) for character in text]
     except UnicodeError:

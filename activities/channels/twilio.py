@@ -1,4 +1,4 @@
-"""The way in of Twilio: forms verified and parsed without any I/O."""
+"""Incoming requests from Twilio: forms, verified and parsed without I/O."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SIGNATURE_HEADER: Final = "X-Twilio-Signature"
 REFERENCE: Final = "reference"
 """The parameter of a status callback's URL that names our message."""
 WHATSAPP: Final = "whatsapp:"
-"""Prefix of an address that Twilio reaches by WhatsApp."""
+"""Prefix of Twilio addresses on WhatsApp."""
 WINDOW: Final = timedelta(hours=24)
 ERRORS: Final = ErrorTable.load("Twilio", "twilio_errors.yaml")
 STATES: Final = {
@@ -36,12 +36,12 @@ STATES: Final = {
     "delivered": DeliveryState.DELIVERED,
     "read": DeliveryState.READ,
 }
-"""What a status says of how far a message got; None where it has not left Twilio."""
+"""How far each status means a message got; None if it has not left Twilio."""
 
 STOP_WORDS: Final = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "arret"})
 START_WORDS: Final = frozenset({"start", "unstop"})
 _CHOICES: Final = frozenset({"cancel", "end", "quit"})
-"""Of the words that opt out, those that answer a question of the hotel's where they stand on a button."""
+"""Opt-out words that, on a button, are answers to a question of the hotel."""
 
 Form = Mapping[str, str]
 
@@ -54,14 +54,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a message of ours."""
+    """A delivery report on one of our messages."""
 
     channel_type: ChannelType
     report: DeliveryReport
 
 
 class _Fields(BaseModel):
-    """A form of Twilio's. Fields that we do not read are passed over: Twilio adds some without notice."""
+    """A Twilio form. Unknown fields are ignored: Twilio adds some without notice."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -94,15 +94,15 @@ class _Status(_Fields):
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """The fields of a form, without the characters that are no text. Raises ValueError for what is no form."""
+    """The fields of a form, without characters that storage cannot keep. Raises ValueError if it is not a form."""
     pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=1000, errors="replace")
     return {name.translate(NOT_TEXT): value.translate(NOT_TEXT) for name, value in pairs}
 
 
 def verify(urls: Iterable[str], body: bytes, auth_token: str, signature: str | None) -> None:
-    """Raises BadSignature unless the form was signed for one of the URLs that this request may have had.
+    """Raises BadSignature unless the form was signed for one of the possible URLs of the request.
 
-    Behind a proxy we do not see the URL that Twilio called; each is tried with and without its port.
+    Behind a proxy we do not see the URL that Twilio called. Each one is tried with and without its port.
     """
     validator = RequestValidator(auth_token)
     fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
@@ -111,14 +111,14 @@ def verify(urls: Iterable[str], body: bytes, auth_token: str, signature: str | N
 
 
 def with_reference(body: bytes, reference: str) -> bytes:
-    """The form of a status callback, with what its URL says of which message it is about."""
+    """The form of a status callback, with the message reference from its URL added."""
     return b"&".join(part for part in (body, urlencode({REFERENCE: reference}).encode()) if part)
 
 
 def parse(body: bytes, account_sid: str | None, received_at: datetime) -> Received | Reported | Unreadable | None:
-    """What a form says: a guest message, or with a reference what became of one of ours. Raises nothing.
+    """Parses a form: a guest message or, if it has a reference, a report on one of ours. Never raises.
 
-    None for a report that is not about ours, or says that it has not left Twilio yet.
+    Returns None for reports on other messages, and for those that a message has not left Twilio yet.
     """
     try:
         form = {name: value for name, value in read_form(body).items() if value or name == REFERENCE}
@@ -202,9 +202,9 @@ def _shown(content_type: str) -> str:
 
 
 def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
-    """Whether the guest wants messages, and why nobody may answer.
+    """Whether the message opts in or out, and why it must not be answered.
 
-    Only a message that is nothing but the word counts. With `OptOutType` the network has answered it already.
+    Only a message that consists of the word alone counts. With `OptOutType`, the network has already answered it.
     """
     word = fields.body.strip().strip(".!'\"“”").casefold().replace("ê", "e")
     match fields.opt_out_type:
@@ -221,7 +221,7 @@ def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
 
 
 def _has_good_port(url: str) -> bool:
-    """The validator raises for a port that is no number."""
+    """Whether the port is a number, or else Twilio's validator would raise."""
     try:
         _ = urlsplit(url).port
     except ValueError:
@@ -230,7 +230,7 @@ def _has_good_port(url: str) -> bool:
 
 
 def _why(error: ValueError) -> str:
-    """What is wrong, without the words of who wrote it."""
+    """What is wrong, without quoting the message."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,7 +1,7 @@
-"""The way out of Twilio, and to the files that guests send.
+"""Sends messages by Twilio, and fetches the files that guests send.
 
-Twilio keeps no key of ours with a message. Each carries our reference in its status callback's URL, and an attempt
-whose answer was lost is looked for in Twilio's list: same text, same guest, lately, and not known to be another's.
+Twilio stores no key of ours with a message. Our reference is part of the status callback's URL. After a lost response
+the message is looked up in Twilio's list: same text, same guest, recent, and not known to be another message.
 """
 
 import json
@@ -35,16 +35,16 @@ TEXT_LIMIT: Final = 1600
 FILES_LIMIT: Final = 10
 CAPTION_LIMIT: Final = 1024
 _CAPTIONED: Final = frozenset({"image/jpeg", "image/png", "video/mp4", "video/3gpp"})
-"""What WhatsApp shows with words beneath it. Twilio drops those of other files, and all files of a request but one."""
+"""Types that WhatsApp shows with a caption. Twilio drops captions of others, and all but one file of a request."""
 LATELY: Final = timedelta(minutes=30)
-"""How far back a lost attempt is looked for; longer than a message is tried."""
+"""How far back to look for a lost attempt: longer than a message is retried."""
 _SERVICE, _CONTENT = "MG", "HX"
-"""How the ids of a messaging service and of an approved template begin."""
+"""Id prefixes of messaging services and of approved templates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One request: the fields of its form, and its text as Twilio's list shows it; None where a template makes it."""
+    """One request: its form fields, and its text as Twilio's list shows it (None for templates)."""
 
     fields: tuple[tuple[str, str], ...]
     body: str | None
@@ -90,7 +90,7 @@ class Twilio:
         return await self._parts.send(property_id, message, parts, hand_over, find)
 
     async def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
-        """Only Twilio's own address is given the account's token; it leads on to one that needs none."""
+        """Fetches a file. Only Twilio's own host gets the account's token; it redirects to one that needs none."""
         channel = self._settings.channels_of(property_id).twilio
         own = attachment.url.startswith(f"{channel.api_base.rstrip('/')}/")
         try:
@@ -121,7 +121,7 @@ class Twilio:
         return refusal(ERRORS, response, _error_code(response))
 
     async def _find(self, channel: TwilioChannel, part: Part) -> Answer | None:
-        """The part in Twilio's list. Raises StorageAway: without our own records it may be another message's."""
+        """Looks a part up in Twilio's list. Raises StorageAway: without our records it could be another message's."""
         since = datetime.now(UTC) - LATELY
         query = {"To": part.to, "DateSent>": since.date().isoformat(), "PageSize": "100"}
         response = await answered("Twilio", self._http.get(messages_url(channel), params=query, auth=_auth(channel)))
@@ -137,7 +137,7 @@ class Twilio:
 
 
 def requests_of(message: OutboundMessage, channel: TwilioChannel) -> list[Part]:
-    """A message as the requests it takes; its files go with the first, on WhatsApp one with each."""
+    """The requests for a message. All files go with the first one; on WhatsApp each has one."""
     to, sender = message.recipient_id, _sender(message, channel)
     addressed = (("To", to), ("MessagingServiceSid" if sender.startswith(_SERVICE) else "From", sender))
     if message.template is not None:
@@ -155,7 +155,7 @@ def requests_of(message: OutboundMessage, channel: TwilioChannel) -> list[Part]:
 
 
 def _contents(message: OutboundMessage) -> list[tuple[str, list[Attachment]]]:
-    """The text and the files of each request; none without either."""
+    """The text and files of each request."""
     texts, files = chunks(message.content.strip(), TEXT_LIMIT), message.attachments
     if message.recipient_id.startswith(WHATSAPP):
         if len(files) == 1 and files[0].content_type in _CAPTIONED and len(message.content.strip()) <= CAPTION_LIMIT:
@@ -171,7 +171,7 @@ def messages_url(channel: TwilioChannel) -> str:
 
 
 def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
-    """Why a message cannot even be tried."""
+    """Why a message cannot be sent at all, or None."""
     if channel.account_sid is None or channel.auth_token is None:
         return "channels.twilio.accountSid and authToken are not set"
     if not _sender(message, channel):
@@ -183,7 +183,7 @@ def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
 
 
 def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:
-    """The number that the guest last wrote to; a messaging service or number of the settings where there is none."""
+    """The number that the guest last wrote to, or else the configured number or messaging service."""
     wrote_to = message.channel_id.removeprefix("whatsapp:").removeprefix("+")
     return message.channel_id if wrote_to.isdecimal() else channel.from_number or ""
 
@@ -191,7 +191,7 @@ def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:
 def _callback(
     channel: TwilioChannel, property_id: str, message: OutboundMessage, number: int, parts: list[Part]
 ) -> list[tuple[str, str]]:
-    """Where Twilio tells how far the part got; without a public URL it tells nobody."""
+    """The status callback of a part. Without a public URL there is none."""
     if channel.public_url is None:
         return []
     named = quote(reference(message, number, len(parts)), safe="")

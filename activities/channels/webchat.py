@@ -1,4 +1,4 @@
-"""The hotel's own web chat: publishing a message to the live stream is its delivery."""
+"""The hotel's web chat, whose messages are delivered by publishing them to the live stream."""
 
 from contracts.events import SendResult
 from contracts.messages import OutboundMessage

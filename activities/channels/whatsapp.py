@@ -1,7 +1,7 @@
-"""The way in of the WhatsApp Cloud API: notifications verified and parsed without any I/O.
+"""Incoming notifications of the WhatsApp Cloud API, verified and parsed without I/O.
 
-A notification is a batch of entries, changes, messages and statuses. Each message and status stands for itself: one
-that cannot be read is told as such, with the bytes that would be read again, and holds nothing else back.
+A notification is a batch of entries, changes, messages and statuses. Each message and status is parsed separately: one
+that cannot be parsed is reported with the bytes to parse again later, and does not affect the others.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from contracts.quarantine import Unreadable
 ADAPTER: Final = "whatsapp"
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 WINDOW: Final = timedelta(hours=24)
-"""How long after a guest's message free text may be sent."""
+"""How long free text may be sent after a guest's message."""
 ERRORS: Final = ErrorTable.load("WhatsApp", "whatsapp_errors.yaml")
 
 MESSAGES_FIELD: Final = "messages"
@@ -55,7 +55,7 @@ ABOUT_THE_ACCOUNT: Final = frozenset(
         "user_preferences",
     }
 )
-"""Changes that no guest wrote and that are about no message of ours."""
+"""Changes that are neither guest messages nor about our messages."""
 STATES: Final = {
     "sent": DeliveryState.SENT,
     "delivered": DeliveryState.DELIVERED,
@@ -64,14 +64,14 @@ STATES: Final = {
     "failed": DeliveryState.FAILED,
 }
 PASSED_OVER: Final = frozenset({"deleted", "warning"})
-"""Statuses that say nothing of how far a message got."""
+"""Statuses that do not tell how far a message got."""
 _MILLISECONDS_FROM: Final = 100_000_000_000
 _MESSAGE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A part of a notification, the number of the hotel's that it is about, and the notification it would be alone."""
+    """One part of a notification, the hotel's number that it concerns, and a notification with this part alone."""
 
     phone_number_id: str
     alone: JsonValue
@@ -93,7 +93,7 @@ class Reported(Item):
 
 @dataclass(slots=True)
 class Batch:
-    """What one notification holds, each kind in the order it came."""
+    """The contents of one notification, each kind in the original order."""
 
     received: list[Received] = field(default_factory=list)
     reported: list[Reported] = field(default_factory=list)
@@ -107,7 +107,7 @@ def verify(body: bytes, app_secret: str, signature: str | None) -> None:
 
 
 def challenge(mode: str | None, token: str | None, value: str | None, verify_token: str) -> str:
-    """What to answer when Meta asks whether a webhook is ours. Raises Forbidden for another token."""
+    """The response to Meta's verification of our webhook. Raises Forbidden for a wrong token."""
     if mode != "subscribe" or not hmac.compare_digest(verify_token.encode(), (token or "").encode()):
         raise Forbidden("hub.mode must be subscribe and hub.verify_token the one in channels.whatsapp.verifyToken")
     return value or ""
@@ -129,7 +129,7 @@ class _Guests(Wire):
 
 
 def _moment(value: object) -> object:
-    """Seconds or milliseconds since 1970, as a number or as text."""
+    """Parses seconds or milliseconds since 1970, as a number or text."""
     number = int(value) if isinstance(value, str | int) and str(value).strip().isdecimal() else None
     if number is None:
         raise ValueError("must be seconds or milliseconds since 1970")
@@ -178,7 +178,7 @@ class _Status(Wire):
 
 
 def parse(body: bytes, received_at: datetime) -> Batch:
-    """Everything that a notification holds. Raises nothing: what cannot be read is in `unreadable`."""
+    """Parses a notification. Never raises: what cannot be parsed is in `unreadable`."""
     batch = Batch()
     try:
         content = text_only(json.loads(body))
@@ -269,7 +269,7 @@ def _guest_message(item: JsonValue, value: dict[str, JsonValue], number: str, re
 
 
 def _guest_of(message: _Message, guests: list[_Guest]) -> _Guest:
-    """Who wrote a message, of those that the notification names."""
+    """The author of a message among the contacts that the notification names."""
     ids = {message.sender, message.from_user_id, message.user_id} - {None, ""}
     for guest in guests:
         if ids & {guest.wa_id, guest.user_id}:
@@ -278,11 +278,11 @@ def _guest_of(message: _Message, guests: list[_Guest]) -> _Guest:
 
 
 def _with_circumstances(content: Said, message: _Message) -> str:
-    """The text with what surrounds it: that it answers or passes on another message, that it came from an advert."""
+    """The text with its context: that it replies to or forwards another message, or came from an advert."""
     before, after = [], []
     if message.context.forwarded or message.context.frequently_forwarded:
         before.append("[Forwarded]")
-    # A bare figure answers a question of ours as it is, such as that for a rating.
+    # A bare number may answer a question of ours, such as for a rating, so it stays bare.
     if message.context.id and message.type not in ("button", "interactive") and not content.text.strip().isdecimal():
         before.append("[In reply to an earlier message]")
     if message.referral is not None:
@@ -292,7 +292,7 @@ def _with_circumstances(content: Said, message: _Message) -> str:
 
 
 def _report(status: _Status) -> DeliveryReport | None:
-    """None for what is not ours, or says nothing of how far a message got. Raises NotUnderstood for a new status."""
+    """The report; None if not about our message, or without a delivery state. Raises NotUnderstood if unknown."""
     if status.status in PASSED_OVER or status.biz_opaque_callback_data is None:
         return None
     if status.status not in STATES:
@@ -304,7 +304,7 @@ def _report(status: _Status) -> DeliveryReport | None:
 
 
 def _alone(value: dict[str, JsonValue], name: str, item: JsonValue) -> JsonValue:
-    """A notification of one item, with what is said of all."""
+    """A notification with a single item and the shared fields."""
     shared = {key: each for key, each in value.items() if key not in ("messages", "statuses", "errors")}
     return {"entry": [{"changes": [{"field": MESSAGES_FIELD, "value": {**shared, name: [item]}}]}]}
 
@@ -318,7 +318,7 @@ def _bytes(payload: JsonValue) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong, without the words of who wrote it."""
+    """What is wrong, without quoting the message."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'item'}: {first['msg']}"

@@ -1,4 +1,4 @@
-"""What a WhatsApp message says, as text that staff and the AI read; files stay with WhatsApp by reference."""
+"""Converts WhatsApp messages to text for staff and the AI. Files stay with WhatsApp and are referenced."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from contracts.base import without_none
 from contracts.messages import Attachment
 
 MEDIA_URL: Final = "whatsapp-media:"
-"""Prefix of an attachment's url; the media id follows."""
+"""Prefix of an attachment's URL; the media id follows."""
 NAME_LENGTH: Final = 256
-"""Most characters of a file's name that are kept; the guest chose it."""
+"""How many characters of a file's name, which the guest chose, are kept."""
 EXTENSIONS: Final = {
     "audio/aac": ".aac",
     "audio/amr": ".amr",
@@ -25,16 +25,16 @@ EXTENSIONS: Final = {
     "video/3gpp": ".3gp",
     "video/mp4": ".mp4",
 }
-"""How files without a name are named."""
+"""Names for files without one."""
 
 
 class NotUnderstood(Exception):
-    """A message whose kind or form is none that we know."""
+    """A message of unknown type or form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a message says. `suppressed` is why nobody should answer it."""
+    """A message as text and files. `suppressed` is why it must not be answered."""
 
     text: str
     attachments: tuple[Attachment, ...] = ()
@@ -42,7 +42,7 @@ class Said:
 
 
 class Wire(BaseModel):
-    """A part of a notification. Unknown keys are passed over: Meta adds some without notice. Null says nothing."""
+    """A part of a notification. Unknown keys are ignored, since Meta adds some without notice, and so is null."""
 
     model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
@@ -143,7 +143,7 @@ class _Edit(Wire):
 
 
 def said(kind: str, message: dict[str, JsonValue]) -> Said:
-    """What a message of a kind says. Raises NotUnderstood, or pydantic's ValidationError naming what is wrong."""
+    """Converts a message of a kind. Raises NotUnderstood, or pydantic's ValidationError for invalid fields."""
     if kind not in _READERS:
         raise NotUnderstood(f"messages of type {kind!a} are not known")
     return _READERS[kind](message)
@@ -255,4 +255,4 @@ _READERS: dict[str, Callable[[dict[str, JsonValue]], Said]] = {
     "unknown": _unsupported,
 }
 KINDS: Final = frozenset(_READERS)
-"""The types of message that we read."""
+"""The message types that we understand."""

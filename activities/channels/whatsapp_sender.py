@@ -1,7 +1,7 @@
-"""The way out of the WhatsApp Cloud API, and to the files that guests send.
+"""Sends messages by the WhatsApp Cloud API, and fetches the files that guests send.
 
-The API has no way to ask for a message. So each carries our reference in `biz_opaque_callback_data`, which every status
-brings back: an attempt whose answer was lost has left if a status with its reference has come.
+The API cannot be asked for a message. So each carries our reference in `biz_opaque_callback_data`, which every status
+repeats: after a lost response, a status with the reference shows that the message was sent.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 TEXT_LIMIT: Final = 4096
 CAPTION_LIMIT: Final = 1024
 MARK_SECONDS: Final = 0.5
-"""How long a sent message waits for its read mark to come through."""
+"""How long sending a message waits for the read mark to be accepted."""
 _KINDS: Final = {"image/jpeg": "image", "image/png": "image", "video/mp4": "video", "video/3gpp": "video"}
-"""What WhatsApp shows as itself; sound goes as audio, all else as a document."""
+"""Types that WhatsApp displays. Sound is sent as audio, everything else as a document."""
 
 Payload = dict[str, JsonValue]
 
@@ -64,12 +64,12 @@ class WhatsApp:
             marking.cancel()
 
     async def begin_answer(self, property_id: str, channel_id: str, message_id: str) -> None:
-        """WhatsApp marks a message as read when it shows that somebody is writing; it stops after 25 seconds."""
+        """Shows the typing indicator, which also marks the message as read. WhatsApp stops it after 25 seconds."""
         channel = self._settings.channels_of(property_id).whatsapp
         await self._show_read(channel, message_id, typing=True)
 
     async def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
-        """The API tells an address that is good for five minutes; both are asked with the access token."""
+        """Fetches a file. The API gives a URL that is valid for five minutes; both requests need the access token."""
         channel = self._settings.channels_of(property_id).whatsapp
         media_id = attachment.url.removeprefix(MEDIA_URL)
         try:
@@ -96,7 +96,7 @@ class WhatsApp:
         return refusal(ERRORS, response, _error_code(response))
 
     async def _show_read(self, channel: WhatsAppChannel, message_id: str | None, *, typing: bool) -> None:
-        """Best effort: a mark that does not come through must not hold a message back."""
+        """Marks a message as read. Best effort: a failing mark must not delay a message."""
         if channel.phone_number_id is None or message_id is None:
             return
         mark: Payload = {"status": "read", "message_id": message_id}
@@ -106,7 +106,7 @@ class WhatsApp:
 
 
 def payloads(message: OutboundMessage) -> list[Payload]:
-    """A message as the requests it takes: a template, or files and text; a short text goes with its only file."""
+    """The requests for a message: a template, or files and text. A short text becomes the caption of a single file."""
     to = _recipient(message.recipient_id)
     if message.template is not None:
         return [{**to, "type": "template", "template": _template(message.template)}]
@@ -119,7 +119,7 @@ def payloads(message: OutboundMessage) -> list[Payload]:
 
 
 def _recipient(recipient_id: str) -> Payload:
-    """A number is written to by `to`; a guest of whom we only have a user id by `recipient`."""
+    """The recipient field: `to` for a number, `recipient` for a guest of whom we only have a user id."""
     number = recipient_id.removeprefix("+")
     is_number = number.isascii() and number.isdecimal()
     return {"recipient_type": "individual", **({"to": number} if is_number else {"recipient": recipient_id})}

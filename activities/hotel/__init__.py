@@ -1,1 +1,1 @@
-"""What the hotel's own systems know of guests: a port and its adapters."""
+"""The hotel's own system, which knows guests' stays: the interface and its adapters."""

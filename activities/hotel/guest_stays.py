@@ -1,4 +1,4 @@
-"""The stays of the guest that an engine is to answer."""
+"""The stays of the guest who is being answered."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ from contracts.problems import StorageAway
 
 REMEMBERED: Final = 4096
 REMEMBERED_SECONDS: Final = 60.0
-"""Long enough for a talk to ask the hotel's system once, short enough for a room that changes."""
+"""Long enough to ask the hotel's system about once per exchange, short enough to notice a change of room."""
 
 
 class GuestStays:
-    """Asks the hotel's system for whoever writes, and remembers for a minute what it said."""
+    """Asks the hotel's system for a guest's stays, and caches its answers for a minute."""
 
     def __init__(self, hotel: HotelSystem, guests: Guests) -> None:
         self._hotel = hotel
@@ -23,9 +23,9 @@ class GuestStays:
         self._known: TTLCache[str, list[Stay]] = TTLCache(maxsize=REMEMBERED, ttl=REMEMBERED_SECONDS)
 
     async def of(self, guest_id: str, contact: GuestContact | None) -> list[Stay] | None:
-        """The newest arrival first; None while the hotel's system or storage is away, which no answer waits for.
+        """The stays, newest arrival first; None while the hotel's system or storage is away.
 
-        `contact` is what they write from, where storage may not have it yet.
+        `contact` is the guest's current contact, which storage may not have yet.
         """
         known = self._known.get(guest_id)
         if known is not None:

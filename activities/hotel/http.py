@@ -1,4 +1,4 @@
-"""A hotel's system over HTTP: the guest's contacts posted as JSON, their stays back."""
+"""A hotel's system over HTTP: posts the guest's contacts as JSON and gets their stays."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from contracts.guests import GuestContact, Stay
 from settings import HttpIntegration
 
 FAILURES_TO_REST: Final = 3
-"""Failures in a row after which the system is left alone."""
+"""After this many failures in a row, the system is left alone for a while."""
 REST_SECONDS: Final = 15
 ANSWER_BYTES: Final = 256 * 1024
-"""Far more than the most stays have."""
+"""Far more than the largest real response."""
 MOST_STAYS: Final = 100
-"""Of one guest; they all go on to the AI."""
+"""How many stays of one guest are read, since all of them go to the AI."""
 
 
 class StaysQuery(Model):
-    """The body of `POST {url}/stays`: addresses stand in no URL, and so in no log of one."""
+    """The body of `POST {url}/stays`. Addresses are not part of the URL, so that they do not appear in logs."""
 
     property_id: str
     contacts: list[GuestContact]
 
 
 class StaysAnswer(Model):
-    """Its answer. A guest whom the system does not know has no stays."""
+    """The response. A guest unknown to the system has no stays."""
 
     stays: Annotated[list[Stay], Field(max_length=MOST_STAYS)]
 
 
 class HttpHotel:
-    """Leaves a system that fails alone for a while, so that nobody waits for it in vain."""
+    """The adapter. A failing system is left alone for a while, so that nobody waits for it in vain."""
 
     def __init__(self, url: str, settings: HttpIntegration) -> None:
         headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
@@ -76,7 +76,7 @@ class HttpHotel:
             raise HotelAwayError(f"the hotel's system answered what is no list of stays (wrong: {wrong})") from None
 
     async def reachable(self) -> bool:
-        """Any answer but a failure of its own counts: what stands at its root is its own business."""
+        """Whether it responds. Any response but a server error counts, whatever is at its root path."""
         if self._breaker.opened:
             return False
         try:
@@ -99,5 +99,5 @@ async def _body(answer: httpx.Response) -> bytes:
 
 
 def open_hotel(settings: HttpIntegration) -> HttpHotel | None:
-    """The system that the settings name, if any. Nothing is connected to before it is used."""
+    """The configured system, if any. It connects on first use."""
     return HttpHotel(settings.url, settings) if settings.url is not None else None

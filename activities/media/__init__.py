@@ -1,1 +1,1 @@
-"""Files of conversations: kept by reference, in a folder or in a bucket."""
+"""Files of conversations, stored in a folder or a bucket and referenced by messages."""

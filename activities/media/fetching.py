@@ -1,6 +1,6 @@
-"""Fetches what guests sent from where their provider keeps it, apart from the message that names it.
+"""Activities that fetch guests' files from their provider, independently of the message.
 
-The adapters and the store are imported for types alone, so that workflows can import the signatures.
+Adapters and store are only imported for type checking, so that workflows can import the signatures.
 """
 
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ class MediaFetching:
 
     @activity.defn
     async def fetch_media(self, order: MediaOrder) -> None:
-        """Keeps the file, or why there is none; what is there is not fetched again. Raises where it may come later."""
+        """Stores the file, or why there is none. Does nothing if done already. Raises if a retry may help."""
         if await self._store.find(order.media_id) is not None:
             return
         attachment = order.attachment
@@ -49,7 +49,7 @@ class MediaFetching:
 
     @activity.defn
     async def give_media_up(self, order: MediaOrder) -> None:
-        """Notes that a file will not come."""
+        """Records that a file could not be fetched."""
         if await self._store.find(order.media_id) is None:
             await self._store.refuse(order, GAVE_UP)
 

@@ -1,4 +1,4 @@
-"""Links to files for who has no session: signed, and good for a while."""
+"""Signed, expiring links to files, for readers without a session."""
 
 import hashlib
 import hmac
@@ -12,11 +12,11 @@ from contracts.problems import Forbidden
 from settings import Settings, SettingsError
 
 LINKED: Final = "/media/"
-"""Where a link leads; the file's id follows."""
+"""The path of a link; the file's id follows."""
 
 
 class MediaLinks:
-    """Makes and checks the links of guests, and of channels that fetch what we send."""
+    """Creates and checks links for guests, and for channels that fetch the files we send."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.security.identity_secret
@@ -27,11 +27,11 @@ class MediaLinks:
         self._public = (settings.server.public_url or "").rstrip("/")
 
     def signed(self, attachments: list[Attachment]) -> list[Attachment]:
-        """The attachments with links that need no session. Absolute where `server.publicUrl` says who we are."""
+        """The attachments with signed links, which are absolute if `server.publicUrl` is set."""
         return [self._signed(each) for each in attachments]
 
     def check(self, media_id: str, expires: int | None, signature: str | None) -> None:
-        """Raises Forbidden unless the signature is the link's and its time is not over."""
+        """Raises Forbidden for a wrong signature or an expired link."""
         right = hmac.compare_digest(self._signature(media_id, expires or 0).encode(), (signature or "").encode())
         if expires is None or not right or expires < time.time():
             raise Forbidden("The link is not right or its time is over; ask for the message again")

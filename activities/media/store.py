@@ -1,6 +1,6 @@
-"""The store of files: a folder under the data directory, or whatever `media.url` names, such as a bucket of S3.
+"""The file store: a folder in the data directory, or what `media.url` names, such as an S3 bucket.
 
-It needs no database: what is known of a file stands beside it, written last, so that what can be found is whole.
+It needs no database: a file's metadata is stored beside it and written last, so that a file found is complete.
 """
 
 import uuid
@@ -29,13 +29,13 @@ class MediaAway(Unavailable):
 
 
 class MediaGone(GatewayError):
-    """A guest sent this file, but it could not be had, or is not accepted; `detail` says why."""
+    """A guest's file that could not be fetched or is not accepted; `detail` says why."""
 
     status, code, title = 410, "media_gone", "This file is not there"
 
 
 class MediaFile(Model):
-    """What is known of a file."""
+    """The metadata of a file."""
 
     id: str
     property_id: str
@@ -43,7 +43,7 @@ class MediaFile(Model):
     content_type: str
     size: int
     refused: str | None = None
-    """Why there is no file, and there will be none."""
+    """Why there is, and will be, no file."""
 
     @property
     def attachment(self) -> Attachment:
@@ -53,7 +53,7 @@ class MediaFile(Model):
 
 
 class MediaStore:
-    """Files by their ids. Every method raises MediaAway while the store cannot be reached."""
+    """Files by id. Every method raises MediaAway while the store cannot be reached."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.media
@@ -61,7 +61,7 @@ class MediaStore:
 
     @cached_property
     def _store(self) -> ObjectStore:
-        """Opened when first needed: without it all else works."""
+        """Opened on first use, because everything else works without it."""
         url = self._settings.url
         if url is None:
             return LocalStore(self._data_dir.absolute() / "media", mkdir=True)
@@ -70,7 +70,7 @@ class MediaStore:
     async def put(
         self, property_id: str, content: bytes, *, name: str, content_type: str, media_id: str | None = None
     ) -> MediaFile:
-        """Keeps a file; under the same id it is the same file. Raises TooLarge and MediaRefused."""
+        """Stores a file, once per id. Raises TooLarge and MediaRefused."""
         if len(content) > self._settings.max_bytes:
             raise TooLarge(f"A file may have {self._settings.max_bytes} bytes at the most")
         kind = content_type_of(content, content_type, self._settings.types)
@@ -86,7 +86,7 @@ class MediaStore:
         return file
 
     async def refuse(self, order: MediaOrder, reason: str) -> None:
-        """Notes why an ordered file will not be there."""
+        """Records why an ordered file will not come."""
         attachment = order.attachment
         file = MediaFile(
             id=order.media_id,
@@ -107,7 +107,7 @@ class MediaStore:
         return MediaFile.model_validate_json(about) if about is not None else None
 
     async def content(self, file: MediaFile) -> bytes:
-        """Raises MediaGone for a file that is known not to come."""
+        """The content. Raises MediaGone for a file that will not come."""
         if file.refused is not None:
             raise MediaGone(f"The guest's file is not there: {file.refused}")
         content = await self._read(f"{file.id}/content")
@@ -116,7 +116,7 @@ class MediaStore:
         return content
 
     async def delete(self, media_id: str) -> None:
-        """Removes a file and what is known of it; one that is not there is no error."""
+        """Deletes a file and its metadata. A missing file is no error."""
         for name in ("content", "about.json"):
             try:
                 await obstore.delete_async(self._store, f"{media_id}/{name}")
@@ -142,7 +142,7 @@ class MediaStore:
 
 
 def clean_name(name: str) -> str:
-    """A file's name without folders and control characters."""
+    """A file name without folders and control characters."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(each for each in base if each.isprintable()).strip()[:NAME_LIMIT] or "attachment"
 

@@ -1,4 +1,4 @@
-"""What kind of file this is, by its content; what somebody says of it comes second."""
+"""Determines content types: by content first, by the declared type second."""
 
 import re
 from fnmatch import fnmatchcase
@@ -11,21 +11,21 @@ from contracts.problems import GatewayError
 _SYNONYMS: Final = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "application/x-pdf": "application/pdf"}
 _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _CALLED_AMR: Final = b"#!AMR"
-"""Voice notes of telephones begin like a script."""
+"""Phones' voice notes begin like a script."""
 _SOUND_OR_FILM: Final = re.compile(r"(audio|video)/[a-z0-9.+-]{1,100}")
 _NAMED_TEXT: Final = ("text/plain", "text/csv", "text/calendar", "text/vcard", "message/rfc822")
 SHOWN: Final = ("image/*", "audio/*", "video/*", "application/pdf", "text/plain")
-"""What a browser may show itself; all else is only ever downloaded."""
+"""Types that browsers may display. All others are only downloaded."""
 
 
 class MediaRefused(GatewayError):
-    """A file that is not kept; `detail` says why."""
+    """A file that is not accepted; `detail` says why."""
 
     status, code, title = 415, "media_refused", "This file is not accepted"
 
 
 def content_type_of(content: bytes, declared: str, allowed: list[str]) -> str:
-    """The type that a file is kept under. Raises MediaRefused for one that is not allowed."""
+    """The type to store a file under. Raises MediaRefused for one that is not allowed."""
     declared = declared.partition(";")[0].strip().lower()
     declared = _SYNONYMS.get(declared, declared)
     if content.startswith(_PROGRAMS) and not content.startswith(_CALLED_AMR):
@@ -51,12 +51,12 @@ def _judged(content: bytes, declared: str) -> str:
         return kept if b"\0" not in content else "application/octet-stream"
     if seen:
         return seen[0]
-    # Few sounds and films have a mark that is known; a picture or a document without one is none.
+    # Many audio and video formats have no known signature; an image or document without one is not what it claims.
     return declared if _SOUND_OR_FILM.fullmatch(declared) else "application/octet-stream"
 
 
 def _seen(content: bytes) -> list[str]:
-    """The types whose marks the content bears, the likeliest first."""
+    """The types whose signatures the content has, likeliest first."""
     try:
         found = puremagic.magic_string(content)
     except (puremagic.PureError, ValueError):

@@ -1,4 +1,4 @@
-"""Tables of who is signed in, and of the keys that programs call with."""
+"""Tables of staff sessions and of API keys."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel
 
 
 class StaffSessionRow(SQLModel, table=True):
-    """A session that somebody opened; what it takes to end all of theirs."""
+    """A session that somebody opened, kept so that all of their sessions can be ended."""
 
     __tablename__ = "staff_sessions"
 
@@ -18,7 +18,7 @@ class StaffSessionRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """A program's key. The key itself is known to the program alone; here is its hash, and how it begins."""
+    """A program's key. Only the program has the key itself; stored are its hash and its first characters."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index("api_keys_by_time", "created_at", "id"),)

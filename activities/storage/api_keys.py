@@ -1,4 +1,4 @@
-"""The keys that programs call with: made once, told once, kept as hashes."""
+"""API keys of programs: created and shown once, stored as hashes."""
 
 import hashlib
 import secrets
@@ -24,16 +24,16 @@ from contracts.staff import ApiKey
 PREFIX: Final = "gw_"
 SECRET_BYTES: Final = 32
 SHOWN: Final = 8
-"""How many characters of a key are told again, so that its owner knows it among others."""
+"""How many characters of a key are shown later, so that its owner can identify it."""
 TRUSTED_FOR: Final = timedelta(hours=12)
-"""How long a key that was looked up is known while PostgreSQL is away."""
+"""How long a key that was looked up stays valid while PostgreSQL is away."""
 REMEMBERED: Final = 1000
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A key as storage last told it. `fresh`: just now, and not from memory because storage is away."""
+    """A key as last read from storage. `fresh`: read just now, not from memory because storage is away."""
 
     key: ApiKey
     at: datetime
@@ -57,10 +57,10 @@ class ApiKeys:
         created_by: str,
         expires_at: datetime | None,
     ) -> tuple[ApiKey, str]:
-        """A new key, and the secret text that stands nowhere else.
+        """Creates a key. Returns it with its secret text, which is stored nowhere.
 
-        An id that was made within the time for which a request may be repeated gets a new text, unless it has been
-        revoked since; what was made before is another's request, and the new key gets an id of its own.
+        If the id was created within the time in which requests may be repeated and has not been revoked, that key gets
+        a new text. If it is older, it belongs to another request, and the new key gets a different id.
         """
         text = f"{PREFIX}{secrets.token_urlsafe(SECRET_BYTES)}"
         secret = {"key_hash": _hash(text), "begins": text[:SHOWN]}
@@ -83,14 +83,14 @@ class ApiKeys:
     async def list(
         self, properties: Sequence[str], *, limit: int, after: TimePosition | None
     ) -> Slice[ApiKey, TimePosition]:
-        """The keys that reach one of the properties, the newest first; revoked ones stay listed."""
+        """Keys with access to any of the properties, newest first. Revoked ones stay listed."""
         at, row_id = col(ApiKeyRow.created_at), col(ApiKeyRow.id)
         statement = select(ApiKeyRow).where(col(ApiKeyRow.properties).op("&&")(list(properties)))
         rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
         return Slice([_api_key(row) for row in rows], end)
 
     async def revoke(self, key_id: str, allow: Callable[[ApiKey], None]) -> Ending | None:
-        """Ends a key; what comes back is to be announced. None if there is no such key. `allow` raises to forbid it."""
+        """Revokes a key. Returns the ending to announce; None for an unknown key. `allow` raises to forbid it."""
         mine = col(ApiKeyRow.id) == key_id
         now = datetime.now(UTC)
         async with self._database.begin() as connection:
@@ -105,9 +105,9 @@ class ApiKeys:
         return ending
 
     async def find(self, text: str) -> Seen | None:
-        """The key of a text, None if there is none that still works.
+        """The valid key of a text, or None.
 
-        While PostgreSQL is away it is what this process saw in the hours before. Raises StorageAway where it saw none.
+        While PostgreSQL is away, this process uses what it read in the hours before, or raises StorageAway.
         """
         key_hash, now = _hash(text), datetime.now(UTC)
         try:
@@ -145,7 +145,7 @@ def _works(key: ApiKey, now: datetime) -> bool:
 
 
 def _hash(text: str) -> str:
-    """A key is 256 random bits, so that one round of a fast hash keeps it."""
+    """The stored hash. A key is 256 random bits, so one round of a fast hash is safe."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

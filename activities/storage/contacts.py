@@ -48,7 +48,7 @@ _LAST_MESSAGES = text(
 
 @dataclass(frozen=True, slots=True)
 class StoredContact:
-    """Whom a contact came as, and the way back: None before anything came from there. The name is the person's."""
+    """A contact with its guest and route, which is None before the first message. The name is the guest's."""
 
     sender_id: str
     guest_id: str
@@ -62,7 +62,7 @@ class Contacts:
         self._database = database
 
     async def facts(self, lookup: ContactLookup) -> ContactFacts:
-        """Which of the message ids are stored already, whose contact this is, and what was said last.
+        """Which of the message ids are stored already, which guest the contact belongs to, and the last messages.
 
         Raises StorageAway.
         """
@@ -110,12 +110,12 @@ class Contacts:
         return await self._find(col(ContactRow.contact_key) == contact_key)
 
     async def has_opted_out(self, contact_key: str) -> bool:
-        """Whether a contact wants no messages, or wanted none when its guest was erased. Raises StorageAway."""
+        """Whether a contact opted out, or had when its guest was erased. Raises StorageAway."""
         async with self._database.begin() as connection:
             return bool((await connection.execute(_OPTED_OUT, {"contact_key": contact_key})).scalar_one())
 
     async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
-        """The contact of a guest on a channel, the newest of several. Raises StorageAway."""
+        """A guest's newest contact on a channel. Raises StorageAway."""
         return await self._find(
             is_of(root_of(guest_id), col(ContactRow.guest_id)),
             col(ContactRow.property_id) == property_id,

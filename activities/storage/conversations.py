@@ -1,4 +1,4 @@
-"""Reading the projection of conversations, and notes on the ones whose workflow has ended."""
+"""Reads the projection of conversations, and adds notes to those whose workflow has ended."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ _ONE: Final = select(*_SHOWN).outerjoin(MessageRow, _LAST_MESSAGE).where(col(Con
 
 
 class StoredConversations:
-    """The conversations as storage knows them. Every method raises StorageAway while PostgreSQL is away."""
+    """The conversations in storage. Every method raises StorageAway while PostgreSQL is away."""
 
     def __init__(self, database: Database, live: LiveStream) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class StoredConversations:
     async def list(
         self, wanted: ConversationFilter, *, limit: int, after: MovingPosition | None
     ) -> Slice[dict[str, Any], MovingPosition]:
-        """Conversations in JSON, the one with the newest activity first; at the end, what has moved up meanwhile."""
+        """Conversations as JSON, the most recently active first; at the end, those that have moved up meanwhile."""
         async with self._database.driver(plan_each=wanted.words is not None) as connection:
             rows, end = await _page(connection, wanted, limit, after)
         return Slice(_told(rows), end)
@@ -68,7 +68,7 @@ class StoredConversations:
         return _by_seq([_message(row) for row in rows], limit)
 
     async def events(self, conversation_id: str, *, limit: int, after: SeqPosition) -> Slice[Event, SeqPosition]:
-        """What happened, in order of `seq`; a message as it is now."""
+        """Events in order of `seq`, with messages in their current state."""
         statement = (
             select(LogRow, func.to_jsonb(literal_column("messages")).op("-")("words").label("message"))
             .outerjoin(
@@ -90,7 +90,7 @@ class StoredConversations:
     async def outcomes(
         self, conversation_id: str, *, limit: int, after: TimePosition | None
     ) -> Slice[Outcome, TimePosition]:
-        """What became of the guest's messages, in the order it was decided."""
+        """Outcomes of guest messages, in the order they were decided."""
         at, message_id = col(OutcomeRow.at), col(OutcomeRow.message_id)
         statement = select(OutcomeRow).where(col(OutcomeRow.conversation_id) == conversation_id)
         if after is not None:
@@ -102,9 +102,9 @@ class StoredConversations:
         return Slice(items, end)
 
     async def add_note(self, note: Message) -> Message | None:
-        """Stores a note on a conversation whose workflow has ended, once per id, under the next `seq`.
+        """Adds a note to a conversation whose workflow has ended, once per id, under the next `seq`.
 
-        None if storage does not know the conversation as resolved.
+        Returns None if the conversation is not resolved in storage.
         """
         mine = col(ConversationRow.id) == note.conversation_id
         async with self._database.begin() as connection:
@@ -158,9 +158,9 @@ class StoredConversations:
         return note
 
     async def reviewed(self, conversation_id: str, by: str, reason: str | None) -> Conversation | None:
-        """Marks a conversation whose workflow has ended as reviewed, under the next `seq`; again changes nothing.
+        """Marks a conversation whose workflow has ended as reviewed, once, under the next `seq`.
 
-        None if storage does not know the conversation as resolved.
+        Returns None if the conversation is not resolved in storage.
         """
         mine = col(ConversationRow.id) == conversation_id
         async with self._database.begin() as connection:
@@ -240,7 +240,7 @@ def _place(row: asyncpg.Record) -> TimePosition:
 
 @lru_cache(maxsize=256)
 def _detailed(shape: Shape) -> Statement:
-    """The conversations of a page; what they are shown with is looked up for these alone."""
+    """Selects the conversations of a page. What they are shown with is looked up for these alone."""
     shown = select(*_SHOWN)
     if shape.properties == 1 and not shape.words:  # read from one index as it stands: no places to find first
         order = in_order(shape, col(ConversationRow.last_activity_at), col(ConversationRow.id))
@@ -253,7 +253,7 @@ def _detailed(shape: Shape) -> Statement:
 
 
 def _told(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
-    """Conversations in JSON, as clients get them. To read a page into models and write it from them costs thrice."""
+    """Conversations as JSON for clients. Converting a page to models and back would cost three times as much."""
     of_conversation, of_message = _defaults(Conversation), _defaults(Message)
     told = []
     for _, _, snapshot, seq, last, state, reason in rows:
@@ -267,7 +267,7 @@ def _told(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
 
 @cache
 def _defaults(model: type[Model]) -> dict[str, Any]:
-    """What a model's JSON has where nothing else is said; what is null is not stored."""
+    """A model's default values as JSON. Null values are not stored."""
     given = {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
     optional = {name for name, field in model.model_fields.items() if not field.is_required()}
     return model.model_construct(**given).model_dump(mode="json", include=optional)
@@ -294,7 +294,7 @@ def _message(row: Row[MessageRow]) -> Message:
 
 
 def _columns(message: Message) -> dict[str, Any]:
-    """A message without `ai` as a row, without its contact."""
+    """A message as a row, without `ai` and its contact."""
     return {
         **message.model_dump(exclude={"delivery", "attachments", "ai"}, by_alias=False),
         "author": message.author.value,

@@ -1,8 +1,8 @@
-"""What providers report of messages: kept by our message id, upwards only, whatever came before whatever.
+"""Providers' delivery reports: stored by our message id, in any order, and only ever moving a state upwards.
 
-A report may come before the message's row is stored, before the send has returned, or after the conversation closed.
-It is committed first and applied after; a publication applies what it finds once it is committed itself. So whichever
-comes second sees the other.
+A report may arrive before the message is stored, before the send has returned, or after the conversation closed. It is
+committed first and applied afterwards; a publication, once committed, applies the reports it finds. So whichever comes
+second sees the other.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,10 +22,10 @@ _APPLY = text(Path(__file__).with_name("reported.sql").read_text())
 _ORDER = [
     state.value for state in (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ)
 ]
-"""How reports follow each other: a failure is later news than `sent`, and no news after `delivered`."""
+"""The order of report states: a failure overrides `sent`, but not `delivered`."""
 _LEFT = [state.value for state in (DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.READ)]
 
-# The same part may have been tried twice: what a provider says of an attempt does not undo what it says of another.
+# The same part may have been attempted twice: a report on one attempt must not override one on the other.
 _KEEP = text(
     """
     WITH kept AS (
@@ -53,20 +53,20 @@ _KEEP = text(
 
 
 class DeliveryReports:
-    """The reports on all messages. Every method raises StorageAway while PostgreSQL is away."""
+    """Delivery reports. Every method raises StorageAway while PostgreSQL is away."""
 
     def __init__(self, database: Database, live: LiveStream) -> None:
         self._database = database
         self._live = live
 
     async def record(self, property_id: str, channel_type: ChannelType, report: DeliveryReport) -> bool:
-        """Keeps a report and tells it. True where it says that the message failed, and nothing better is known."""
+        """Stores a report and publishes it. Returns whether the message has failed and nothing better is known."""
         failed = await self.note(property_id, report) is DeliveryState.FAILED
         await self._live.add(await self.apply(property_id, channel_type, report.conversation_id, [report.message_id]))
         return failed and report.state is DeliveryState.FAILED
 
     async def note(self, property_id: str, report: DeliveryReport) -> DeliveryState:
-        """Keeps a report without telling it, and gives the most that is known now of that part."""
+        """Stores a report without publishing it. Returns the highest known state of that part."""
         values = {**report.model_dump(by_alias=False), "state": report.state.value, "property_id": property_id}
         async with self._database.begin() as connection:
             rows = await connection.execute(_KEEP, {**values, "order": _ORDER})
@@ -75,7 +75,7 @@ class DeliveryReports:
     async def apply(
         self, property_id: str, channel_type: ChannelType, conversation_id: str, message_ids: Sequence[str]
     ) -> list[LogEntry]:
-        """Moves messages that are stored to what is reported of them; gives what the live stream should tell."""
+        """Moves stored messages to their reported states. Returns the entries for the live stream."""
         if not message_ids:
             return []
         values = {"property_id": property_id, "conversation_id": conversation_id, "message_ids": list(message_ids)}
@@ -84,7 +84,7 @@ class DeliveryReports:
         return [_entry(property_id, channel_type, conversation_id, row) for row in rows]
 
     async def parts_that_left(self, property_id: str, conversation_id: str, message_id: str) -> set[int]:
-        """The parts of a message that its provider has taken, as far as we have heard."""
+        """The parts of a message that the provider is known to have accepted."""
         statement = select(col(DeliveryReportRow.part)).where(
             col(DeliveryReportRow.property_id) == property_id,
             col(DeliveryReportRow.conversation_id) == conversation_id,
@@ -95,7 +95,7 @@ class DeliveryReports:
             return set((await connection.execute(statement)).scalars())
 
     async def known(self, provider_ids: Collection[str]) -> set[str]:
-        """Those of a provider's ids that belong to messages we know of."""
+        """Those of a provider's ids that belong to known messages."""
         statement = select(col(DeliveryReportRow.provider_id)).where(
             col(DeliveryReportRow.provider_id).in_(provider_ids)
         )

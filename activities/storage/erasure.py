@@ -1,4 +1,4 @@
-"""Erasing a guest: storage in one transaction, then the live stream; what was erased stays known by ids alone."""
+"""Erases a guest: first from storage, in one transaction, then from the live stream. Only ids are remembered."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -20,9 +20,9 @@ from contracts.events import LogEntry, live_stream
 from contracts.problems import Unavailable
 
 ERASED_TITLE = "Erased"
-"""What a task of an erased guest is called: that there was work stays, what it was about does not."""
+"""The title of an erased guest's tasks: it stays recorded that there was work, but not what it was."""
 
-# A gap's question became a phrasing of its article, cut and with its spaces made one, and stands in every version.
+# A gap's question became a phrasing of its article, shortened and with single spaces, in every version of it.
 _ASKED = """
     WITH asked AS (
         SELECT closed.article_id, trim(regexp_replace(messages.content, '[\\s\\x1c-\\x1f]+', ' ', 'g')) AS words
@@ -98,14 +98,14 @@ _STEPS: dict[str, TextClause] = {
     "contacts": text("DELETE FROM contacts WHERE contact_key = ANY(:contacts)"),
     "guests": text("DELETE FROM guests WHERE id = ANY(:guests)"),
 }
-"""In their order. Merges go with their guests, mails that wait with their notifications."""
+"""Run in this order. Merges are deleted with their guests, waiting mails with their notifications."""
 _TOLD = ("conversations", "messages", "outcomes", "notifications", "tasks", "quarantine", "contacts", "guests")
 _LOCK = text("SELECT id FROM guests WHERE id = ANY(:guests) ORDER BY id FOR UPDATE")
 _FIND = text("SELECT * FROM erasures WHERE :guest_id = ANY(guest_ids) ORDER BY at DESC LIMIT 1")
 
 
 class Traces(Model):
-    """The ids by which what is left outside storage is found. Keyed hashes and random numbers: they name nobody."""
+    """Ids for finding what is left outside storage: keyed hashes and random numbers, which identify nobody."""
 
     contacts: list[str]
     conversations: list[str]
@@ -115,7 +115,7 @@ class Traces(Model):
 
 @dataclass(frozen=True, slots=True)
 class StoredErasure:
-    """An erasure that storage has carried out."""
+    """An erasure carried out in storage."""
 
     property_id: str
     guest_ids: list[str]
@@ -132,7 +132,7 @@ class Erasures:
         self._redis = redis
 
     async def find(self, guest_id: str) -> StoredErasure | None:
-        """The last erasure of a guest who is known no more."""
+        """The last erasure of a guest who no longer exists."""
         async with self._database.begin() as connection:
             row = (await connection.execute(_FIND, {"guest_id": guest_id})).one_or_none()
         if row is None:
@@ -141,7 +141,7 @@ class Erasures:
         return StoredErasure(row.property_id, list(row.guest_ids), row.at, dict(row.counts), traces)
 
     async def erase(self, held: Holdings, *, by: str) -> StoredErasure | None:
-        """Erases everything that storage holds about a guest, or nothing. None if somebody else just did."""
+        """Erases everything about a guest in storage, or nothing. Returns None if somebody else just did."""
         async with self._database.begin() as connection:
             await connection.execute(_LOCK, {"guests": held.guests})
             now_held = await holdings(connection, held.guests[0])
@@ -174,7 +174,7 @@ class Erasures:
         return erased
 
     async def clean_stream(self, erasure: StoredErasure) -> None:
-        """Takes what is of the guest out of the property's live stream. Raises Unavailable while Redis is away."""
+        """Removes the guest's entries from the property's live stream. Raises Unavailable while Redis is away."""
         key = live_stream(erasure.property_id)
         try:
             entries = cast("list[tuple[str, dict[str, str]]]", await self._redis.xrange(key))
@@ -210,5 +210,5 @@ def _tells_of(fields: Mapping[str, str], traces: Traces) -> bool:
 
 
 def _names_any(content: str, ids: Collection[str]) -> bool:
-    """For an entry of another release."""
+    """Whether an entry that another release wrote contains one of the ids."""
     return any(each in content for each in ids)

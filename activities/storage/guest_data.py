@@ -1,4 +1,4 @@
-"""All that is held about a guest: where it stands, and what it says."""
+"""Finds and exports everything stored about a guest."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from contracts.guest_export import GuestExport
 from contracts.media import own_media_id
 
 SHORTEST_ADDRESS = 5
-"""Anything shorter would be found in everybody's mail."""
+"""Shorter addresses would match in everybody's mail."""
 
 _GUESTS = text(
     """
@@ -36,7 +36,7 @@ _CONVERSATIONS = text(
     """
 )
 _TASKS = text("SELECT id FROM tasks WHERE guest_id = ANY(:guests) OR conversation_id = ANY(:conversations) ORDER BY id")
-# What staff have sent to others, too, such as a map of the house, is not the guest's.
+# Files that staff have also sent to others, such as a map of the hotel, are not the guest's.
 _URLS = text(
     """
     SELECT DISTINCT attachment->>'url' AS url FROM messages, jsonb_array_elements(attachments) AS attachment
@@ -60,7 +60,7 @@ _QUARANTINE = text(
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The ids under which things of a guest stand, those of everybody merged into them included."""
+    """The ids of everything stored about a guest, including everybody merged into them."""
 
     property_id: str
     guests: list[str]
@@ -72,7 +72,7 @@ class Holdings:
     quarantine: list[str]
 
     def values(self) -> dict[str, Any]:
-        """As parameters of statements."""
+        """The ids as parameters of statements."""
         return {
             "property": self.property_id,
             "guests": self.guests,
@@ -84,7 +84,7 @@ class Holdings:
 
 
 async def holdings(connection: AsyncConnection, guest_id: str) -> Holdings | None:
-    """What is held about the guest that an id leads to; None if there is no such one."""
+    """What is stored about the guest that an id leads to; None if there is no such guest."""
     guests = (await connection.execute(_GUESTS, {"guest_id": guest_id})).all()
     if not guests:
         return None
@@ -110,7 +110,7 @@ async def holdings(connection: AsyncConnection, guest_id: str) -> Holdings | Non
 
 
 async def _mentions(connection: AsyncConnection, property_id: str, addresses: Sequence[str]) -> list[str]:
-    """What lies in quarantine and names one of the addresses, whole and not as a part of another's."""
+    """Quarantined items that contain one of the addresses, as a whole and not as part of another."""
     wanted = {each.lstrip("+") for each in addresses}
     wanted = {each for each in wanted if len(each) >= SHORTEST_ADDRESS}
     if not wanted:
@@ -125,7 +125,7 @@ async def _mentions(connection: AsyncConnection, property_id: str, addresses: Se
 
 
 def _form(payload: bytes) -> bytes:
-    """A form as its sender meant it: `%2B351…` begins with a plus and not with a B."""
+    """An urlencoded form, decoded: `%2B351…` begins with a plus."""
     return unquote_to_bytes(payload.replace(b"+", b" "))
 
 
@@ -167,7 +167,7 @@ _PARTS: dict[str, TextClause] = {
         " AND conversation_id = ANY(:conversations) ORDER BY conversation_id, message_id"
     ),
 }
-"""Every part of an export, and where it stands."""
+"""Every part of an export, with its statement."""
 
 
 class GuestData:
@@ -181,7 +181,7 @@ class GuestData:
             return await holdings(connection, guest_id)
 
     async def export(self, held: Holdings) -> GuestExport:
-        """Everything held about a guest; files by what is known of them in the messages."""
+        """Everything stored about a guest. Files are listed as the messages describe them."""
         values = held.values()
         async with self._database.begin() as connection:
             parts = {

@@ -1,7 +1,7 @@
-"""Merging guests who are one person, and undoing it.
+"""Merges guests who are the same person, and undoes merges.
 
-A merge moves nothing: contacts and conversations stay with the guest they came to, and are found by the one at the
-top. What an undo must take back is only what the merge filled in the other's profile.
+A merge moves nothing: contacts and conversations stay with their guest and are found through the root guest. An undo
+only has to take back what the merge filled into the other's profile.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from activities.storage.tables import GuestRow
 from contracts.guests import PREFERENCE_CHARACTERS, PREFERENCES, are_bearable
 from contracts.problems import Invalid, NotFound, WrongState
 
-# Whoever was merged into a guest, and into those, at any depth.
+# Guests merged into a guest, directly or indirectly.
 _MOVE_BELOW = text(
     """
     WITH RECURSIVE below (guest_id) AS (
@@ -38,10 +38,10 @@ class GuestMerges:
         self._database = database
 
     async def merge(self, guest_id: str, into_id: str, *, by: str, allow: Callable[[str], None]) -> None:
-        """Makes a guest part of another; again changes nothing. `allow` gets each property and raises to forbid it.
+        """Merges a guest into another, once. `allow` gets each property and raises to forbid it.
 
-        Raises NotFound for the first, Invalid for a second that cannot be, WrongState where the first is part of
-        somebody else.
+        Raises NotFound for an unknown first guest, Invalid for an impossible second one, and WrongState if the first is
+        merged into somebody else.
         """
         async with self._database.begin() as connection:
             guests = await _locked(connection, guest_id, into_id)
@@ -76,9 +76,9 @@ class GuestMerges:
         await connection.execute(_MOVE_BELOW, {"guest_id": guest_id, "root_id": into_id})
 
     async def unmerge(self, guest_id: str, *, allow: Callable[[str], None]) -> None:
-        """Makes a guest one of their own again; one who is changes nothing.
+        """Separates a merged guest again; does nothing for one who is not merged.
 
-        Raises NotFound, and WrongState while the other is merged into somebody themselves.
+        Raises NotFound, and WrongState while the other guest is merged into somebody themselves.
         """
         async with self._database.begin() as connection:
             found = await _merge_of(connection, guest_id)
@@ -110,7 +110,7 @@ class GuestMerges:
 
 
 async def _locked(connection: AsyncConnection, *guest_ids: str) -> dict[str, str]:
-    """The property of each guest that there is; nobody else merges them until the transaction ends."""
+    """The property of each existing guest, who are locked against other merges until the transaction ends."""
     statement = select(col(GuestRow.id), col(GuestRow.property_id)).where(col(GuestRow.id).in_(guest_ids))
     rows = await connection.execute(statement.order_by(col(GuestRow.id)).with_for_update())
     return {row.id: row.property_id for row in rows}

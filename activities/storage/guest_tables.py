@@ -1,4 +1,4 @@
-"""Tables of what staff do with guests: merging them, and erasing them."""
+"""Tables of guest merges and erasures."""
 
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from activities.storage.tables import JsonObject
 
 
 class GuestMergeRow(SQLModel, table=True):
-    """A guest who is the same person as another. Contacts and conversations stay where they are: `root_id` finds them.
+    """A guest who is the same person as another. Their contacts and conversations stay, and are found by `root_id`.
 
-    `into_id` is whom staff named, `root_id` the one at the top, who may have been merged later. `before` and `after`
-    are the profile of `into_id` as the merge found and left it.
+    `into_id` is the guest that staff chose; `root_id` is the root of the tree, which changes if that one is merged
+    later. `before` and `after` are the profile of `into_id` before and after the merge.
     """
 
     __tablename__ = "guest_merges"
@@ -28,7 +28,7 @@ class GuestMergeRow(SQLModel, table=True):
 
 
 class ErasureRow(SQLModel, table=True):
-    """That a guest was erased, without anything of theirs; `traces` are the ids that are still to be looked for."""
+    """The fact that a guest was erased, without their data. `traces` are ids still to be looked for elsewhere."""
 
     __tablename__ = "erasures"
 
@@ -42,7 +42,7 @@ class ErasureRow(SQLModel, table=True):
 
 
 class ErasedFiguresRow(SQLModel, table=True):
-    """The figures of an erased conversation, which reports go on counting; nothing leads to whose it was."""
+    """The anonymous figures of an erased conversation, which still count in reports."""
 
     __tablename__ = "erased_figures"
 
@@ -58,7 +58,7 @@ class ErasedFiguresRow(SQLModel, table=True):
 
 
 class KeptOptOutRow(SQLModel, table=True):
-    """A contact that wanted no messages when its guest was erased: that wish outlives the rest."""
+    """A contact that had opted out when its guest was erased. The opt-out remains."""
 
     __tablename__ = "kept_opt_outs"
 

@@ -1,4 +1,4 @@
-"""Guests and how they can be reached."""
+"""Guests and their contacts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from contracts.guests import Guest
 
 @dataclass(frozen=True, slots=True)
 class StoredGuest:
-    """A guest, and the property whose guest it is."""
+    """A guest and their property."""
 
     guest: Guest
     property_id: str
@@ -32,7 +32,7 @@ class Guests:
         self._database = database
 
     async def get(self, guest_id: str) -> StoredGuest | None:
-        """A guest; the id of one who is merged leads to the one they are merged into."""
+        """A guest by id; for a merged guest, the one they were merged into."""
         async with self._database.begin() as connection:
             row = (await connection.execute(_guests().where(_is(guest_id)))).one_or_none()
         return _guest(row) if row is not None else None
@@ -40,7 +40,7 @@ class Guests:
     async def list(
         self, properties: Sequence[str], *, words: str | None, limit: int, after: TimePosition | None
     ) -> Slice[Guest, TimePosition]:
-        """Guests, the newest first; `words` are a part of their name or of one of their addresses."""
+        """Guests, newest first. `words` must be part of their name or one of their addresses."""
         at, row_id = col(GuestRow.created_at), col(GuestRow.id)
         statement = _guests().where(col(GuestRow.property_id).in_(properties), ~_is_merged())
         if words is not None:
@@ -52,7 +52,7 @@ class Guests:
     async def update(
         self, guest_id: str, changes: dict[str, JsonValue], allow: Callable[[StoredGuest], None]
     ) -> StoredGuest | None:
-        """Changes a guest, None if there is no such one. `allow` sees it as it is and raises to forbid the change."""
+        """Changes a guest; returns None if unknown. `allow` gets the current guest and raises to forbid the change."""
         mine = _is(guest_id)
         async with self._database.begin() as connection:
             await connection.execute(select(col(GuestRow.id)).where(mine).with_for_update())
@@ -89,13 +89,13 @@ def _guests() -> Select[*tuple[Any, ...]]:
 
 
 def root_of(guest_id: str) -> ColumnElement[str]:
-    """The id of the guest that an id leads to."""
+    """SQL for the root guest of an id."""
     root = select(col(GuestMergeRow.root_id)).where(col(GuestMergeRow.guest_id) == guest_id).scalar_subquery()
     return func.coalesce(root, guest_id)
 
 
 def is_of(guest_id: SQLColumnExpression[str], contact_guest: Mapped[str]) -> ColumnElement[bool]:
-    """Whether a contact's guest is this one, or merged into them; an array, so that an index finds the few."""
+    """SQL for whether a contact belongs to a guest or one merged into them: an array, so that an index is used."""
     return contact_guest == any_(func.array_prepend(guest_id, _merged_into(guest_id)))
 
 
@@ -108,7 +108,7 @@ def _is_merged() -> ColumnElement[bool]:
 
 
 def _reached_at(properties: Sequence[str], words: str) -> Select[str]:
-    """The guests who have an address with these characters, or into whom somebody is merged who has."""
+    """Guests with an address that contains these characters, or with such a guest merged into them."""
     root = func.coalesce(col(GuestMergeRow.root_id), col(ContactRow.guest_id))
     return (
         select(root)
@@ -120,7 +120,7 @@ def _reached_at(properties: Sequence[str], words: str) -> Select[str]:
 
 def _merged_into(guest_id: SQLColumnExpression[str]) -> ColumnElement[list[str]]:
     merged = select(col(GuestMergeRow.guest_id)).where(col(GuestMergeRow.root_id) == guest_id)
-    # However deep it stands, the guest is the outer one.
+    # At any nesting, this refers to the guest of the outer query.
     return func.array(merged.order_by(col(GuestMergeRow.guest_id)).correlate(GuestRow).scalar_subquery())
 
 

@@ -1,4 +1,4 @@
-"""The stored articles of all properties with their versions, what they answered, and what nothing answered."""
+"""Stored articles with their versions, what they answered, and questions that no article answered."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from activities.storage.tables import (
 from contracts.knowledge import ArticleContent, ArticleUse, GapQuestion, NamedArticle, StoredArticle
 
 UNSURE = "The AI is unsure%"
-"""How the reason of an outcome begins where no article was sure to answer (workflows/policy.py)."""
+"""How an outcome's reason begins if the AI was unsure (workflows/policy.py)."""
 RECENT_GAPS = 1_000
 _LISTS = ("names", "words", "questions")
 
@@ -34,19 +34,19 @@ class Knowledge:
         self._database = database
 
     async def heads(self) -> dict[str, int]:
-        """How often each property's knowledge has changed; another number is other knowledge."""
+        """A counter of changes to each property's knowledge."""
         async with self._database.begin() as connection:
             rows = await connection.execute(select(col(KnowledgeHeadRow.property_id), col(KnowledgeHeadRow.version)))
             return {row.property_id: row.version for row in rows}
 
     async def all(self, property_id: str) -> list[StoredArticle]:
-        """Every stored article, deleted ones too."""
+        """Every stored article, including deleted ones."""
         statement = select(KnowledgeRow).where(col(KnowledgeRow.property_id) == property_id)
         async with self._database.begin() as connection:
             return [_article(row) for row in await connection.execute(statement.order_by(col(KnowledgeRow.id)))]
 
     async def page(self, property_id: str, *, limit: int, after: str | None) -> list[StoredArticle]:
-        """Articles by id, from the one after `after`, one more than `limit` where there are more."""
+        """Articles by id, beginning after `after`: up to `limit` and one more, if there is one."""
         statement = select(KnowledgeRow).where(
             col(KnowledgeRow.property_id) == property_id,
             ~col(KnowledgeRow.deleted),
@@ -63,7 +63,7 @@ class Knowledge:
         return found if found and not found.deleted else None
 
     async def versions(self, property_id: str, article_id: str) -> list[StoredArticle]:
-        """Every version of an article, the newest first."""
+        """Every version of an article, newest first."""
         statement = (
             select(KnowledgeVersionRow)
             .where(
@@ -83,10 +83,10 @@ class Knowledge:
         allow: Callable[[StoredArticle | None], None] = lambda stored: None,
         closes: Sequence[GapQuestion] = (),
     ) -> list[StoredArticle]:
-        """Writes articles, all or none, each that says something new as a new version.
+        """Writes articles, all or none. Those that differ from the stored ones become new versions.
 
-        `closes` are questions that they answer from now on.
-        `allow` sees each as it stands, None for a new one, and raises to forbid the change.
+        `closes` are questions that the articles answer from now on. `allow` gets each current article, None for a new
+        one, and raises to forbid the change.
         """
         async with self._database.begin() as connection:
             await _new_head(connection, property_id)
@@ -95,7 +95,7 @@ class Knowledge:
                 current = await _current(connection, property_id, article.id)
                 allow(current if current and not current.deleted else None)
                 if current is not None and _is(current, article):
-                    stored.append(current)  # brought again, it is no new version
+                    stored.append(current)  # unchanged, so no new version
                     continue
                 stored.append(await _write(connection, property_id, article, current, by=by, deleted=False))
             for question in closes:
@@ -110,7 +110,7 @@ class Knowledge:
     async def delete(
         self, property_id: str, article: NamedArticle, *, by: str, allow: Callable[[StoredArticle | None], None]
     ) -> StoredArticle:
-        """Hides an article. Its versions stay, and so does which guests' questions they hold."""
+        """Hides an article. Its versions stay, and so does the record of the guests' questions in them."""
         async with self._database.begin() as connection:
             await _new_head(connection, property_id)
             current = await _current(connection, property_id, article.id)
@@ -118,7 +118,7 @@ class Knowledge:
             return await _write(connection, property_id, current or article, current, by=by, deleted=True)
 
     async def uses(self, property_id: str, article_id: str, *, limit: int) -> list[ArticleUse]:
-        """What the article answered, the newest first."""
+        """Replies of the AI that cited the article, newest first."""
         reply, asked = MessageRow.__table__.alias("reply"), MessageRow.__table__.alias("asked")  # type: ignore[attr-defined]
         statement = (
             select(
@@ -159,7 +159,7 @@ class Knowledge:
             ]
 
     async def unanswered(self, property_id: str) -> list[GapQuestion]:
-        """The newest guest messages that no article was sure to answer, without those that one answers by now."""
+        """The newest guest messages about which the AI was unsure, without those answered by an article since."""
         closed = exists().where(
             col(KnowledgeClosedGapRow.conversation_id) == col(OutcomeRow.conversation_id),
             col(KnowledgeClosedGapRow.message_id) == col(OutcomeRow.message_id),
@@ -191,7 +191,7 @@ class Knowledge:
             ]
 
     async def questions_answered_by(self, conversation_id: str, reply_id: str) -> list[GapQuestion]:
-        """The guest's messages that stood unanswered before a person's reply: those since the last public one."""
+        """The guest's messages that a person's reply answers: those since the previous public message."""
         statement = text(
             "SELECT id, content, created_at FROM messages WHERE conversation_id = :conversation AND author = 'guest' "
             "AND seq < (SELECT seq FROM messages WHERE conversation_id = :conversation AND id = :reply) "
@@ -228,7 +228,7 @@ async def _current(connection: AsyncConnection, property_id: str, article_id: st
 
 
 async def _new_head(connection: AsyncConnection, property_id: str) -> None:
-    """Its row lock makes writers of one property's knowledge follow each other."""
+    """Increments the counter. Its row lock serialises writers of one property's knowledge."""
     first = insert(KnowledgeHeadRow).values(property_id=property_id, version=1)
     again = {"version": col(KnowledgeHeadRow.version) + 1}
     await connection.execute(first.on_conflict_do_update(index_elements=["property_id"], set_=again))
@@ -274,7 +274,7 @@ def _article(row: Row[Any]) -> StoredArticle:
 
 
 def _is(stored: StoredArticle, article: NamedArticle) -> bool:
-    """Whether an article stands as it is written."""
+    """Whether an article is stored unchanged."""
     return not stored.deleted and all(
         getattr(stored, each) == getattr(article, each) for each in NamedArticle.model_fields
     )

@@ -1,4 +1,4 @@
-"""Questions that nothing answered, grouped by what they ask. Pure."""
+"""Groups similar unanswered questions. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from rapidfuzz import fuzz, process, utils
 from contracts.knowledge import Gap, GapQuestion
 
 ALIKE = 75
-"""Least likeness, of 100, of a question to a group's first one."""
+"""Minimum similarity, out of 100, of a question to a group's first one."""
 SHOWN = 20
-"""Most questions of a gap that are told one by one."""
+"""How many questions of a gap are listed."""
 
 
 def grouped(questions: Sequence[GapQuestion]) -> list[Gap]:
-    """Gaps, the most asked first. A question joins the group whose first question is most like it."""
+    """Gaps, most frequent first. A question joins the group whose first question is most similar."""
     groups: list[list[GapQuestion]] = []
     heads: list[str] = []
     for question in questions:

@@ -1,4 +1,4 @@
-"""Articles out of files: Markdown with or without front matter, and CSV. Pure."""
+"""Imports articles from files: Markdown with or without front matter, and CSV. Pure."""
 
 import csv
 import io
@@ -14,21 +14,21 @@ from contracts.knowledge import NamedArticle
 from contracts.problems import Invalid
 
 _FENCE = "---"
-# What surrounds the title is stripped afterwards: an expression that did it would try each division of its spaces.
+# White space around the title is stripped afterwards: doing it in the expression would backtrack on every blank.
 _HEADING = re.compile(r"^#{1,3}[ \t]+(?P<title>.*)$", re.MULTILINE)
 _COLUMNS = ("id", "title", "text", "questions", "names", "words")
 _LISTS = ("questions", "names", "words")
 ARTICLES = 1_000
-"""The most in one import: all are written in one transaction, and the property's other writers wait for it."""
+"""The limit of one import, which is written in one transaction while the property's other writers wait."""
 
 FRONT_MATTER_LENGTH = 200_000
-"""Most characters of it, more than the fullest article needs: a megabyte of odd YAML is read for half a minute."""
+"""The limit in characters, above any real article's: parsing a megabyte of odd YAML takes half a minute."""
 
 
 class _ReadArticle(NamedArticle):
-    """YAML can name characters that its file does not hold.
+    """An article whose texts are checked for forbidden characters, which YAML can produce by escapes.
 
-    They are looked for behind validation, in texts of known lengths: what aliases stand for can be endless.
+    That is done after validation, when lengths are bounded: aliases can expand without end.
     """
 
     @field_validator("*")
@@ -39,10 +39,10 @@ class _ReadArticle(NamedArticle):
 
 
 def articles_of_markdown(content: str) -> list[NamedArticle]:
-    """Each heading is an article's title and what stands below it its text.
+    """The articles of a Markdown file: each heading is a title, and what follows is the text.
 
-    A file that begins with front matter between lines of `---` is one article, as the shipped ones are; its `id` may
-    stand there, too. Raises Invalid with the heading that is wrong.
+    A file that begins with front matter between `---` lines is a single article, like the shipped ones; its `id` may be
+    given there. Raises Invalid, naming the wrong heading.
     """
     content = content.lstrip("\ufeff").replace("\r\n", "\n")
     if content.startswith(f"{_FENCE}\n"):
@@ -57,9 +57,10 @@ def articles_of_markdown(content: str) -> list[NamedArticle]:
 
 
 def articles_of_csv(content: str) -> list[NamedArticle]:
-    """A row an article, with the columns `title` and `text`, and `id`, `questions`, `names` and `words` where known.
+    """The articles of a CSV file, one per row, with the columns `title` and `text`.
 
-    In the last three, `|` divides. Raises Invalid with the row that is wrong.
+    `id`, `questions`, `names` and `words` are optional, the last three lists separated by `|`. Raises Invalid, naming
+    the wrong row.
     """
     reader = csv.DictReader(io.StringIO(content.lstrip("\ufeff")), strict=True)
     try:
@@ -78,7 +79,7 @@ def articles_of_csv(content: str) -> list[NamedArticle]:
 
 
 def slug(title: str) -> str:
-    """An id made from a title: `Early check-in` is `early_check_in`."""
+    """An id made from a title: `Early check-in` becomes `early_check_in`."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:64]
 
@@ -106,7 +107,7 @@ def _with_front_matter(content: str) -> NamedArticle:
         said = f"content: the front matter must have no more than {FRONT_MATTER_LENGTH:,} characters"
         raise Invalid(said, field="content")
     try:
-        # Every scalar stays a text: making a date or what a tag names may fail in ways of its own.
+        # Every scalar stays text: converting dates or tags could fail in other ways.
         matter = yaml.BaseLoader(front).get_single_data()
     except yaml.YAMLError as error:
         raise Invalid(

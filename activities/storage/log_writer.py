@@ -1,4 +1,4 @@
-"""Writing to a property's log: its next positions, and the live stream that tells of them at once."""
+"""Writes to a property's log and its live stream."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from activities.storage.tables import LogRow
 from contracts.events import LogEntry, live_stream
 
 LIVE_LENGTH = 1000
-"""About how many entries a live stream keeps; who is further behind reads storage."""
+"""About how many entries a live stream keeps. Readers further behind read storage."""
 
 _ADVANCE = text(
     "INSERT INTO log_heads (property_id, head) VALUES (:property_id, :count)"
@@ -20,19 +20,19 @@ _ADVANCE = text(
 
 
 async def next_positions(connection: AsyncConnection, property_id: str, count: int) -> int:
-    """Takes `count` positions of the property's log and gives the first.
+    """Allocates `count` positions of the property's log and returns the first.
 
-    The property's head stays locked until the transaction ends, so that positions become visible in their order:
-    take them last, and write the entries right after.
+    The log's head stays locked until the transaction ends, so that positions become visible in order. Allocate them
+    last, and write the entries right after.
     """
     head: int = (await connection.execute(_ADVANCE, {"property_id": property_id, "count": count})).scalar_one()
     return head - count + 1
 
 
 async def append(connection: AsyncConnection, property_id: str, entries: Sequence[LogEntry]) -> None:
-    """Adds tasks and notifications to a property's log, in order; the last thing that a transaction does.
+    """Adds tasks and notifications to a property's log, in order. Must be the last step of a transaction.
 
-    Each entry gets its position. They stand under no contact, so that no guest's reader comes across them.
+    Each entry gets its position. They have no contact, so that guests' readers never see them.
     """
     if not entries:
         return
@@ -58,14 +58,14 @@ def _row(entry: LogEntry) -> dict[str, object]:
 
 
 class LiveStream:
-    """The live streams of all properties. They only make things faster; storage is what readers rely on."""
+    """The live streams of all properties. They are only an acceleration; readers rely on storage."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._fuse = Fuse()
 
     async def add(self, entries: Sequence[LogEntry]) -> bool:
-        """Tells the entries to who listens, in order; False while Redis is away."""
+        """Adds entries to the stream, in order. Returns False while Redis is away."""
         if not entries:
             return True
         try:

@@ -1,4 +1,4 @@
-"""Notifications that staff want by e-mail: queued in the transaction that stores the notification, sent after it."""
+"""The outbox of notification mails: queued in the transaction that stores the notification, and sent afterwards."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from contracts.events import Notification
 from settings import Settings
 
 GIVES_UP: Final = timedelta(days=1)
-"""How old a notification may be that is still sent."""
+"""The age after which a notification is no longer mailed."""
 BACKOFF: Final = timedelta(seconds=30)
 LONGEST_BACKOFF: Final = timedelta(hours=1)
 
-# A notification for one person goes to that person alone, one for managers to managers and administrators.
+# A notification for one person goes only to that person, one for managers to managers and administrators.
 _QUEUE = text(
     """
     INSERT INTO mail_outbox (notification_id, staff_id, property_id, queued_at, next_at)
@@ -35,7 +35,7 @@ _QUEUE = text(
 
 
 class Sent(StrEnum):
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     GONE = "gone"
     REFUSED = "refused"
@@ -65,10 +65,10 @@ class MailOutbox:
     async def send_next(
         self, send: Callable[[NotificationMail], Awaitable[Sent]], *, besides: Collection[str] = ()
     ) -> bool:
-        """Tries the mail that is due the longest, `besides` those of some properties; False where none is due.
+        """Tries the mail that has been due longest, except for the properties in `besides`. False if none is due.
 
-        Its row stays locked meanwhile, so that many workers take different ones. A worker that dies in between leaves
-        it to be sent again, under the same Message-ID.
+        Its row is locked meanwhile, so that workers take different mails. If a worker dies, the mail is sent again
+        under the same Message-ID.
         """
         now = datetime.now(UTC)
         async with self._database.begin() as connection:
@@ -101,9 +101,9 @@ class MailOutbox:
 async def queue_mails(
     connection: AsyncConnection, settings: Settings, property_id: str, notifications: Sequence[Notification]
 ) -> None:
-    """Queues, within a transaction that stores notifications, the mails that staff want of them.
+    """Queues the mails that staff want of notifications, within the transaction that stores these.
 
-    A property without a mail server queues nothing.
+    Nothing is queued for a property without a mail server.
     """
     channel = settings.channels_of(property_id).email
     if channel.smtp_host is None or channel.from_address is None:

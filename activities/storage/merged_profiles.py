@@ -1,4 +1,4 @@
-"""What a merge does to a profile, and how it is undone. Pure."""
+"""Merges guests' profiles, and undoes that. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _CAUTION = ("auto", "draft", "off")
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The profile of whom `other` was merged into, as the merge found and left it."""
+    """A merge of `other` into a profile, which was `before` and became `after`."""
 
     other: Profile
     before: Profile
@@ -21,7 +21,7 @@ class Merge:
 
 
 def merged(into: Profile, other: Profile) -> Profile:
-    """The profile of `into`, its gaps filled from `other`; of two rules for the AI the more cautious one."""
+    """The profile of `into` with gaps filled from `other`, and the more cautious of their AI settings."""
     return {
         "name": into["name"] if into["name"] is not None else other["name"],
         "language": into["language"] if into["language"] is not None else other["language"],
@@ -31,15 +31,15 @@ def merged(into: Profile, other: Profile) -> Profile:
 
 
 def unmerged(now: Profile, before: Profile, after: Profile) -> Profile:
-    """The profile without what the merge brought; what was changed since then stays as it is."""
+    """The profile without what the merge added. Later changes stay."""
     return _with_changes(before, after, now)
 
 
 def without(now: Profile, undone: Merge, later: Sequence[Merge]) -> tuple[Profile, list[Merge]]:
-    """The profile without one merge, and the later ones, oldest first, as they are without it.
+    """The profile without one merge, and the later merges, oldest first, as they would have been without it.
 
-    They are made again on what there was before it: what they brought, and what they must give back, may have hung on
-    the one. What people changed between the merges, and since the last, is changed again.
+    Later merges are replayed on the state before the undone one, because their effect may have depended on it. Changes
+    that people made between and after the merges are replayed, too.
     """
     without_it, as_left = undone.before, undone.after
     again = []
@@ -51,7 +51,7 @@ def without(now: Profile, undone: Merge, later: Sequence[Merge]) -> tuple[Profil
 
 
 def _with_changes(profile: Profile, was: Profile, became: Profile) -> Profile:
-    """The profile with what was changed in another one."""
+    """The profile with the changes applied that turned `was` into `became`."""
     fields = ("name", "language", "autonomy")
     changed: Profile = {each: profile[each] if became[each] == was[each] else became[each] for each in fields}
     preferences, before, after = dict(preferences_of(profile)), preferences_of(was), preferences_of(became)

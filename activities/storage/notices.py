@@ -1,4 +1,4 @@
-"""Notifications that come from no conversation and no task."""
+"""Notifications that do not come from a conversation or task."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,7 +18,7 @@ class Notices:
         self._settings = settings
 
     async def tell(self, property_id: str, notification: Notification) -> None:
-        """Tells staff, once for each id."""
+        """Notifies staff, once per id."""
         async with self._database.begin() as connection:
             entries = await add_notice(connection, self._settings, property_id, notification)
         await self._live.add(entries)
@@ -27,8 +27,8 @@ class Notices:
 async def add_notice(
     connection: AsyncConnection, settings: Settings, property_id: str, notification: Notification
 ) -> list[LogEntry]:
-    """Adds a notification, as the last thing that a transaction does. Gives what to tell live: nothing if it was there
-    already."""
+    """Adds a notification, as the last step of a transaction. Returns the entries for the live stream, none if it
+    existed already."""
     if not await store_notifications(connection, settings, property_id, [notification]):
         return []
     entry = LogEntry(

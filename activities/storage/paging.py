@@ -1,4 +1,4 @@
-"""Reading long lists page by page, each page from where the last one ended, whatever was added meanwhile."""
+"""Keyset paging: each page begins where the last one ended, whatever was added meanwhile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ RowId = Annotated[str, StringConstraints(max_length=256, pattern=r"^[\x21-\x7e]+
 
 
 class TimePosition(Model):
-    """The last row of a page in a list that is ordered by time and id."""
+    """Where a page ends in a list ordered by time and id."""
 
     at: Timestamp
     id: RowId
 
 
 class SeqPosition(Model):
-    """The last row of a page in a list that is ordered by `seq`."""
+    """Where a page ends in a list ordered by `seq`."""
 
     seq: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class MovingPosition(TimePosition):
-    """The last row of a page in a list, newest first, whose rows move to its top.
+    """Where a page ends in a list, newest first, whose rows move to the top when they change.
 
-    `topAt` and `topId` are where the list began when its first page was read. What has moved above that since is told
-    at the end of the list, `moved`, oldest first: nothing is missed, and only what has changed comes twice.
+    `topAt` and `topId` are where the list began when its first page was read. Rows that have moved above that since
+    follow at the end (`moved`), oldest first: none is missed, and only changed ones appear twice.
     """
 
     top_at: Timestamp
@@ -48,7 +48,7 @@ class MovingPosition(TimePosition):
 
 @dataclass(frozen=True, slots=True)
 class Slice(Generic[Item, Place]):
-    """A page. `end` is where the next one begins, None on the last."""
+    """A page. `end` is where the next one begins; None on the last page."""
 
     items: list[Item]
     end: Place | None
@@ -63,7 +63,7 @@ async def newest_first(
     limit: int,
     after: TimePosition | None,
 ) -> tuple[Sequence[Row[*tuple[Any, ...]]], TimePosition | None]:
-    """The rows of one page of a list that is ordered by time and id, and where the next begins, None on the last."""
+    """The rows of one page of a list ordered by time and id, and where it ends; None on the last page."""
     if after is not None:
         statement = statement.where(older_than(at, row_id, after))
     async with database.read() as connection:
@@ -76,10 +76,10 @@ async def newest_first(
 
 
 def older_than(at: Mapped[Any], row_id: Mapped[Any], position: TimePosition) -> ColumnElement[bool]:
-    """What comes after the position in a list with the newest first."""
+    """SQL for what follows a position in a list with the newest first."""
     return tuple_(at, row_id) < (position.at, position.id)
 
 
 def newer_than(at: Mapped[Any], row_id: Mapped[Any], position: TimePosition) -> ColumnElement[bool]:
-    """What comes after the position in a list with the oldest first."""
+    """SQL for what follows a position in a list with the oldest first."""
     return tuple_(at, row_id) > (position.at, position.id)

@@ -1,4 +1,4 @@
-"""Reading what happened at a property by its names, from the log."""
+"""Reads a property's log as named events."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ from contracts.property_events import PropertyEvent, event_of
 from contracts.tasks import Task
 
 _OVERDUE: Final = re.compile(r"task-(?P<id>.+)-overdue-[0-9T.]+Z")
-"""The id of the notification by which a task tells that it is overdue."""
+"""The id of a task's overdue notification."""
 
 
 class PropertyEvents:
@@ -25,18 +25,18 @@ class PropertyEvents:
         self._log = Log(database)
 
     async def head(self, property_id: str) -> int:
-        """The newest position; nothing will ever come at or below it."""
+        """The newest position. No more events will ever appear at or below it."""
         return await self._log.head(property_id)
 
     async def read(self, property_id: str, *, after: int, limit: int) -> tuple[list[PropertyEvent], int]:
-        """Events of the next `limit` entries above `after`, in order, and the position up to which this is all."""
+        """The events among the next `limit` entries above `after`, in order, and the position they reach up to."""
         head = await self._log.head(property_id)
         entries = await self._log.read(property_id, after=after, up_to=head, limit=limit)
         read_to = entries[-1].position if len(entries) == limit else head
         return await self._events(entries), read_to or head
 
     async def of_conversation(self, property_id: str, conversation_id: str, *, limit: int) -> list[PropertyEvent]:
-        """What happened in a conversation and with its tasks, in order; of the first `limit` entries."""
+        """The events of a conversation and its tasks among their first `limit` entries, in order."""
         return await self._events(await self._log.of_conversation(property_id, conversation_id, limit=limit))
 
     async def _events(self, entries: list[LogEntry]) -> list[PropertyEvent]:

@@ -1,4 +1,4 @@
-"""What channels brought and nobody could read: kept as it came, listed, and tried again after a mend."""
+"""Messages that could not be parsed: kept as they came, listed, and parsed again after a fix."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An item as its adapter needs it to try again."""
+    """What an adapter needs to parse an item again."""
 
     property_id: str
     adapter: str
@@ -39,9 +39,9 @@ class Quarantine:
         self._settings = settings
 
     async def keep(self, property_id: str, adapter: str, items: Sequence[Unreadable]) -> None:
-        """Keeps what could not be read, each once however often it comes, and lets staff know.
+        """Keeps unparsable items, once however often they come, and notifies staff.
 
-        Staff are told once an hour for each channel: a provider's new format would else bury all other news.
+        Staff are notified once an hour per channel: otherwise a provider's new format would bury all other news.
         """
         if not items:
             return
@@ -77,7 +77,7 @@ class Quarantine:
         limit: int,
         after: TimePosition | None,
     ) -> Slice[QuarantineItem, TimePosition]:
-        """Items, the newest first."""
+        """Items, newest first."""
         at, row_id, handled_at = col(QuarantineRow.at), col(QuarantineRow.id), col(QuarantineRow.handled_at)
         statement = select(QuarantineRow).where(col(QuarantineRow.property_id).in_(properties))
         if adapter is not None:
@@ -96,7 +96,7 @@ class Quarantine:
         return Kept(row.property_id, row.adapter, row.payload, row.at, row.handled_at is not None)
 
     async def retried(self, item_id: str, reason: str | None) -> QuarantineItem:
-        """Notes a try: `reason` is why it still cannot be read, None where it was. What is handled stays so."""
+        """Records a retry. `reason` is why it still cannot be parsed; None means handled, which is final."""
         now = datetime.now(UTC)
         changes = {"retried_at": now, "handled_at": now} if reason is None else {"retried_at": now, "reason": reason}
         mine = col(QuarantineRow.id) == item_id
@@ -122,6 +122,6 @@ def _notification(property_id: str, adapter: str, now: datetime) -> Notification
 
 
 def _item(row: Row[QuarantineRow]) -> QuarantineItem:
-    """The payload as text: what is no UTF-8 is shown escaped, and stays as it came."""
+    """An item for display. Bytes of the payload that are not UTF-8 are escaped."""
     payload = row.payload.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
     return QuarantineItem.model_validate({**row._mapping, "payload": payload})

@@ -1,4 +1,4 @@
-"""The connection to Redis, which only makes things faster: every user of it goes on without."""
+"""The connection to Redis, which is only an acceleration: everything works without it."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from redis.exceptions import RedisError
 import settings as configuration
 
 REDIS_AWAY = (RedisError, OSError, TimeoutError)
-"""What a call raises while Redis cannot be reached or refuses to work."""
+"""Errors of calls while Redis cannot be reached or refuses to work."""
 PAUSE_SECONDS: Final = 1.0
 
 
 class Fuse:
-    """A block that is not entered while Redis was away a moment ago, so that few callers wait for its timeout.
+    """Guards a block: after a failure of Redis it is not entered for a moment, so that few callers wait for a timeout.
 
-    Raises what Redis raises while it is away; after each pause one caller finds out whether it is back.
+    Meanwhile it raises one of REDIS_AWAY. After each pause one caller finds out whether Redis is back.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Fuse:
 
 
 def open_redis(settings: configuration.Redis) -> Redis:
-    """A pool of connections, opened when first used. A call fails after `settings.timeout` and is tried once again."""
+    """A connection pool, opened on first use. Calls time out after `settings.timeout` and are retried once."""
     if settings.url is None:
         raise configuration.SettingsError("redis.url: set GATEWAY_REDIS__URL to redis://… or unix://…")
     seconds = settings.timeout / 1000
@@ -56,14 +56,14 @@ def open_redis(settings: configuration.Redis) -> Redis:
             socket_connect_timeout=seconds,
             retry=Retry(NoBackoff(), retries=1),
         )
-    except ValueError:  # its text may quote the password
+    except ValueError:  # the error's text may quote the password
         raise configuration.SettingsError("redis.url: must be redis://host:port or unix://path") from None
 
 
 def heed_cancellation() -> None:
-    """Ends a task whose cancellation a call to Redis has kept to itself; what only a cancellation ends asks each turn.
+    """Ends a task whose cancellation was swallowed by a call to Redis. Call it in loops that only a cancellation ends.
 
-    The client sends by `asyncio.wait_for`, which in Python 3.11 drops a cancellation that comes as the send is done.
+    The client uses `asyncio.wait_for`, which in Python 3.11 drops a cancellation that arrives as the send completes.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

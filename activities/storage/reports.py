@@ -1,4 +1,4 @@
-"""How conversations went, counted in SQL from the figures that each was resolved with."""
+"""Reports on conversations, computed in SQL from the figures recorded when each was resolved."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from contracts.reports import Durations, Grouping, ReportRow, Satisfaction
 
 _COLUMNS: dict[Grouping, str] = {"day": "day", "property": "property_id", "channel": "channel_type"}
 _SATISFIED = 4
-"""The least rating of a satisfied guest."""
+"""The lowest rating of a satisfied guest."""
 _DURATIONS = ("first_response", "first_person", "resolution")
 
-# Spares looking into conversations of other times; no time zone is two days away from another.
+# Narrows the search to the time span; no two time zones are two days apart.
 _ABOUT_THEN = """
     created_at < CAST(:last_day AS date) + 2
     AND (resolved_at IS NULL OR resolved_at >= CAST(:first_day AS date) - 2)
 """
-# Each conversation counts on two days of its property: the one it began on, and the one it was resolved on.
+# Each conversation counts on two days in its property's time zone: when it began and when it was resolved.
 _FACTS = f"""
     WITH zones AS (
         SELECT * FROM unnest(CAST(:properties AS text[]), CAST(:zones AS text[])) AS zone (property_id, name)
@@ -78,7 +78,7 @@ _FIGURES = f"""
 
 @dataclass(frozen=True, slots=True)
 class ReportQuery:
-    """`zones` has the time zone of each property to count; days are those, the last one included."""
+    """What to report. `zones` has each property's time zone, in which days are counted; the last day is included."""
 
     zones: Mapping[str, str]
     first_day: date
@@ -94,7 +94,7 @@ class Reports:
         self._database = database
 
     async def conversations(self, query: ReportQuery) -> list[ReportRow]:
-        """A row for each group in which anything happened; one row in all where nothing is grouped by."""
+        """A row for each group with conversations, or a single row without grouping."""
         columns = [_COLUMNS[each] for each in _COLUMNS if each in query.by]
         grouped = f"GROUP BY {', '.join(columns)} ORDER BY {', '.join(columns)}" if columns else ""
         chosen = "".join(f"{each}, " for each in columns)

@@ -1,4 +1,4 @@
-"""PostgreSQL's list of the sessions, and keys, that were ended before their time."""
+"""The list in PostgreSQL of sessions and keys that were revoked early."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from activities.storage.tables import RevokedSessionRow
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A session that was ended. By `ends_at` it would have been over anyway, and the ending can be forgotten."""
+    """A revoked session. After `ends_at` it would have expired anyway, and the entry can be deleted."""
 
     session_id: str
     ends_at: datetime
 
 
 async def revoke(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
-    """Adds to the list, and forgets what is over."""
+    """Adds to the list, and deletes expired entries."""
     over = col(RevokedSessionRow.expires_at) < datetime.now(UTC)
     await connection.execute(delete(RevokedSessionRow).where(over))
     if endings:
@@ -31,7 +31,7 @@ async def revoke(connection: AsyncConnection, endings: Sequence[Ending]) -> None
 
 
 async def revoke_all_of(connection: AsyncConnection, staff_id: str, *, but: str | None = None) -> list[Ending]:
-    """Revokes every session of one member of staff, or all but one."""
+    """Revokes all sessions of a member of staff, or all but one."""
     theirs = delete(StaffSessionRow).where(col(StaffSessionRow.staff_id) == staff_id)
     if but is not None:
         theirs = theirs.where(col(StaffSessionRow.session_id) != but)
@@ -47,6 +47,6 @@ async def is_revoked(connection: AsyncConnection, session_id: str) -> bool:
 
 
 async def all_revoked(connection: AsyncConnection) -> list[Ending]:
-    """Those that would not be over yet."""
+    """All entries that have not expired."""
     lasting = select(RevokedSessionRow).where(col(RevokedSessionRow.expires_at) > datetime.now(UTC))
     return [Ending(row.session_id, row.expires_at) for row in await connection.execute(lasting)]

@@ -1,4 +1,4 @@
-"""Secrets that must be read again: they stand in PostgreSQL encrypted, so that who reads it can sign nothing."""
+"""Secrets that we must be able to read: encrypted in PostgreSQL, so that its readers cannot sign anything."""
 
 import base64
 
@@ -11,11 +11,11 @@ from settings import Temporal
 
 
 class SecretLostError(Exception):
-    """No key of the settings opens a secret: the one that sealed it is not among them any more."""
+    """No configured key can decrypt a secret: the one that encrypted it has been removed."""
 
 
 class SealedSecrets:
-    """Sealed by a key derived from `temporal.codecKeyId`'s, opened by those of all `temporal.codecKeys`."""
+    """Encrypts by a key derived from `temporal.codecKeyId`'s, and decrypts by those of all `temporal.codecKeys`."""
 
     def __init__(self, settings: Temporal) -> None:
         newest_first = sorted(settings.codec_keys, key=lambda key_id: key_id != settings.codec_key_id)
@@ -33,6 +33,6 @@ class SealedSecrets:
 
 
 def _derived(key: SecretStr) -> Fernet:
-    """A key of its own: none is used for two things."""
+    """A derived key, so that no key is used for two purposes."""
     derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"gateway: secrets in storage")
     return Fernet(base64.urlsafe_b64encode(derivation.derive(key.get_secret_value().encode())))

@@ -1,4 +1,4 @@
-"""What came while Temporal was away, in the order in which it came, until its conversation has it."""
+"""The spool: what came in while Temporal was away, in order, until its conversation has it."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
@@ -17,7 +17,7 @@ from contracts.spool import WAITING, Waiting
 
 BATCH: Final = 200
 CHANNEL: Final = "gateway_spool"
-"""Where PostgreSQL tells every process that something was added; the lock of who hands over has the same name."""
+"""The NOTIFY channel for additions. The lock of the process that hands over has the same name."""
 
 _ADD: Final = """
 WITH added AS (
@@ -35,7 +35,7 @@ _END_TURN: Final = "SELECT pg_advisory_unlock(hashtext($1))"
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """One item. `waiting` is None where a newer release put it there, which alone can read it."""
+    """One item. `waiting` is None if only a newer release, which added it, can read it."""
 
     position: int
     id: str
@@ -44,18 +44,18 @@ class Spooled:
 
 
 class Watch:
-    """The connection by which a process hears what others add, and says that it hands over now."""
+    """A process's connection for hearing of additions and for taking its turn to hand over."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     @property
     def over(self) -> bool:
-        """The connection is lost, and with it what would have been heard."""
+        """Whether the connection is lost, and notifications may have been missed."""
         return bool(self._connection.is_closed())
 
     async def take_turn(self) -> bool:
-        """Whether nobody else hands over. That two do harms no order: each goes by it, and repeats are dropped."""
+        """Takes the turn unless another process has it. Two at once are harmless: both keep the order, repeats are dropped."""
         with _unusable_is_away():
             return bool(await self._connection.fetchval(_TAKE_TURN, CHANNEL))
 
@@ -65,9 +65,9 @@ class Watch:
 
 
 class Spool:
-    """The spool of all properties. Every method raises StorageAway while PostgreSQL is away, full or only reads.
+    """The spool of all properties. Every method raises StorageAway while PostgreSQL is away, full or read-only.
 
-    `listening` is for the one connection of `watch`.
+    `listening` is the database of the single connection of `watch`.
     """
 
     def __init__(self, database: Database, listening: Database) -> None:
@@ -75,7 +75,7 @@ class Spool:
         self._listening = listening
 
     async def add(self, waiting: Waiting) -> None:
-        """Puts something at the end, once however often it comes."""
+        """Appends an item, once however often it comes."""
         with _unusable_is_away():
             async with self._database.driver() as driver:
                 await driver.execute(
@@ -83,7 +83,7 @@ class Spool:
                 )
 
     async def oldest(self, *, after: int, but: Collection[str]) -> list[Spooled]:
-        """The first of what stands behind a position, but nothing of some contacts."""
+        """The first items after a position, without those of the contacts in `but`."""
         with _unusable_is_away():
             async with self._database.driver() as driver:
                 rows = await driver.fetch(_OLDEST, after, list(but), BATCH)
@@ -101,7 +101,7 @@ class Spool:
 
     @asynccontextmanager
     async def watch(self, *, added: Callable[[], None], lost: Callable[[], None]) -> AsyncIterator[Watch]:
-        """Calls `added` whenever something was, in whatever process, and `lost` if that can be heard no more."""
+        """Calls `added` after additions in any process, and `lost` if the connection is lost."""
         with _unusable_is_away():
             async with self._listening.driver() as connection:
 
@@ -122,7 +122,7 @@ class Spool:
 
 def _written(waiting: Waiting) -> str:
     payload = waiting.model_dump_json()
-    # PostgreSQL keeps NUL in no text, and a conversation takes it out anyhow.
+    # PostgreSQL cannot store NUL in text, and a conversation removes it anyhow.
     return json.dumps(without_nul(waiting.model_dump(mode="json"))) if "\\u0000" in payload else payload
 
 

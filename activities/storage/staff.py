@@ -26,12 +26,12 @@ PASSWORD_LENGTH: Final = range(8, 1025)
 DEMO_ROLES: Final[tuple[StaffRole, ...]] = ("admin", "manager", "agent")
 PASSWORDS: Final = PasswordHash.recommended()
 ENDS_SESSIONS: Final = frozenset({"role", "properties", "disabled", "password"})
-"""What cannot change while somebody goes on with a session from before."""
+"""Fields whose change ends the person's sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A member of staff with what a sign-in needs. `version` counts the changes."""
+    """A member of staff with what signing in needs. `version` counts changes."""
 
     member: StaffMember
     password_hash: str
@@ -48,7 +48,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A member of staff after a change, and the sessions that it ended; these are to be announced."""
+    """A member of staff after a change, and the ended sessions, which must be announced."""
 
     account: Account
     endings: list[Ending]
@@ -70,9 +70,9 @@ class StaffAccounts:
         password: str,
         staff_id: str | None = None,
     ) -> Staff:
-        """Adds somebody, once under an id.
+        """Adds a member of staff, once per id.
 
-        Raises Invalid if the e-mail address is taken or wrong, or the password too short.
+        Raises Invalid if the e-mail address is taken or invalid, or the password too short.
         """
         _check_password(password)
         staff = Staff(
@@ -87,7 +87,7 @@ class StaffAccounts:
     async def members(
         self, properties: Sequence[str], *, disabled: bool | None, limit: int, after: TimePosition | None
     ) -> Slice[StaffMember, TimePosition]:
-        """Who works at one of the properties, the newest first."""
+        """Everybody who works at one of the properties, newest first."""
         at, row_id = col(StaffRow.created_at), col(StaffRow.id)
         statement = select(StaffRow).where(col(StaffRow.properties).op("&&")(list(properties)))
         if disabled is not None:
@@ -98,10 +98,10 @@ class StaffAccounts:
     async def update(
         self, staff_id: str, changes: dict[str, Any], allow: Callable[[Account], None], *, keep: str | None = None
     ) -> Changed | None:
-        """Changes a member of staff, None if there is no such one. `allow` sees them as they are and raises to forbid.
+        """Changes a member of staff; returns None if unknown. `allow` gets the current one and raises to forbid it.
 
-        A change of what they may do, or of their password, ends their sessions, but for the one to `keep`. Raises
-        Invalid if the e-mail address is taken or wrong, or the password too short.
+        Changing permissions or the password ends their sessions, except for the one to `keep`. Raises Invalid if the
+        e-mail address is taken or invalid, or the password too short.
         """
         values = dict(changes)
         if "email" in values:
@@ -127,21 +127,21 @@ class StaffAccounts:
             raise _taken() from None
 
     async def strengthen(self, account: Account, password_hash: str) -> None:
-        """Stores the same password under the hash of today, unless it has been changed meanwhile.
+        """Stores the same password with the current hash settings, unless it has been changed meanwhile.
 
-        Nothing that anybody sees changes, so that the version and the sessions stay.
+        Nothing visible changes, so version and sessions stay.
         """
         same = (col(StaffRow.id) == account.member.id) & (col(StaffRow.password_hash) == account.password_hash)
         async with self._database.begin() as connection:
             await connection.execute(update(StaffRow).where(same).values(password_hash=password_hash))
 
     async def note_session(self, account: Account, session_id: str, ends_at: datetime) -> bool:
-        """Notes a session that somebody opens; False where their account has been changed since it was read."""
+        """Records a new session. Returns False if the account has changed since it was read."""
         same = select(col(StaffRow.id)).where(
             col(StaffRow.id) == account.member.id, col(StaffRow.version) == account.version
         )
         async with self._database.begin() as connection:
-            # Whoever changes the account meanwhile waits, and finds the session.
+            # Concurrent changes of the account wait for this, and then find the session.
             if (await connection.execute(same.with_for_update(read=True))).one_or_none() is None:
                 return False
             over = col(StaffSessionRow.ends_at) < datetime.now(UTC)
@@ -151,8 +151,8 @@ class StaffAccounts:
         return True
 
     async def mentioned(self, property_id: str, note: str) -> list[str]:
-        """Ids of those of a property whom a note names, by `@` and their name or what stands before their address's
-        `@`; nobody while storage is away."""
+        """Ids of a property's staff whom a note mentions, by `@` and their name or the part of their address before the
+        `@`. Empty while storage is away."""
         words = note.casefold()
         statement = select(StaffRow).where(col(StaffRow.properties).contains([property_id]), ~col(StaffRow.disabled))
         try:
@@ -169,7 +169,7 @@ class StaffAccounts:
         return await self._find(col(StaffRow.id) == staff_id)
 
     async def mail_kinds(self, staff_id: str) -> list[str]:
-        """The kinds of notifications that somebody wants by e-mail."""
+        """The kinds of notifications that somebody gets by e-mail."""
         wish = select(col(StaffRow.mail_kinds)).where(col(StaffRow.id) == staff_id)
         async with self._database.begin() as connection:
             return (await connection.execute(wish)).scalar_one_or_none() or []
@@ -180,7 +180,7 @@ class StaffAccounts:
             await connection.execute(wish)
 
     async def ensure_demo(self) -> list[Staff]:
-        """The demo property's staff, one of each role; those that are missing are added."""
+        """The demo property's staff, one per role. Missing ones are added."""
         team = [
             Staff(
                 id=str(uuid5(NAMESPACE_URL, f"{role}@{DEMO_PROPERTY}.demo")),
@@ -197,7 +197,7 @@ class StaffAccounts:
         return team
 
     async def _insert(self, staff: Staff, password: str) -> bool:
-        """False if somebody has the e-mail address already."""
+        """Returns False if the e-mail address is taken."""
         values = {
             **staff.model_dump(by_alias=False),
             "password_hash": await asyncio.to_thread(PASSWORDS.hash, password),
@@ -215,12 +215,12 @@ class StaffAccounts:
 
 
 def normal_email(email: str) -> str:
-    """The form in which an address is stored and looked for."""
+    """The normalised form in which an address is stored and looked up."""
     return email.strip().lower()
 
 
 def _address(email: str) -> str:
-    """The address as it is stored. Raises Invalid for what is none."""
+    """The normalised address. Raises Invalid if it is not an address."""
     address = normal_email(email)
     name_part, _, domain = address.partition("@")
     if not name_part or not domain or any(char.isspace() for char in address):

@@ -1,4 +1,4 @@
-"""What members of staff may do as PostgreSQL says now, whatever their tokens say."""
+"""The current permissions of staff in PostgreSQL, which may differ from their tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class Standing:
     disabled: bool
 
     def allows(self, staff: Staff) -> bool:
-        """Whether somebody may still do what they could when they signed in, and no more."""
+        """Whether somebody's permissions are the same as when they signed in."""
         return not self.disabled and (self.role, self.properties) == (staff.role, frozenset(staff.properties))
 
 
 async def standings(database: Database, staff_ids: Sequence[str]) -> dict[str, Standing]:
-    """Standings by id; programs and others who are no members of staff have none. Raises StorageAway."""
+    """Standings by id. Programs, and others who are not staff, have none. Raises StorageAway."""
     row = StaffRow
     columns = (col(row.id), col(row.role), col(row.properties), col(row.disabled))
     async with database.begin() as connection:

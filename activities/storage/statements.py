@@ -1,4 +1,4 @@
-"""Statements that are made once and given to the driver as they stand."""
+"""Statements that are compiled once and given to the driver directly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _DIALECT: Final = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement for the driver; to have SQLAlchemy carry it out takes longer, for the page of a list by a tenth."""
+    """A statement for the driver. Executing it through SQLAlchemy takes longer, by a tenth for a page of a list."""
 
     text: str
     names: tuple[str, ...]
-    """Of its parameters, in their order."""
+    """The names of its parameters, in order."""
     constants: Mapping[str, Any]
-    """Those that it brings itself."""
+    """Parameters with fixed values."""
 
     @classmethod
     def of(cls, statement: Select[*tuple[Any, ...]] | TextClause) -> Self:
@@ -28,7 +28,7 @@ class Statement:
         return cls(compiled.string, tuple(compiled.positiontup or ()), constants)
 
     async def fetch(self, connection: asyncpg.Connection, parameters: Mapping[str, object]) -> Sequence[asyncpg.Record]:
-        """All rows. Raises what the driver raises, which `Database.driver` understands."""
+        """Fetches all rows. Raises the driver's errors, which `Database.driver` translates."""
         given = {**self.constants, **parameters}
         rows: Sequence[asyncpg.Record] = await connection.fetch(self.text, *[given[name] for name in self.names])
         return rows

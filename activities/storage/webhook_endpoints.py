@@ -1,4 +1,4 @@
-"""Endpoints of outgoing webhooks: who they are, how far they have been told, and what came of each attempt."""
+"""Endpoints of outgoing webhooks: their settings, their position in the log, and their deliveries."""
 
 import base64
 import secrets
@@ -23,12 +23,12 @@ from contracts.webhooks import WebhookDelivery, WebhookEndpoint
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 SECRET_BYTES: Final = 32
 KEPT: Final = timedelta(days=30)
-"""How long what came of a delivery is kept."""
+"""How long deliveries are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as its sender needs it. All of the sealed secrets sign; the newest is the first."""
+    """An endpoint as its sender needs it. All sealed secrets sign; the newest comes first."""
 
     endpoint: WebhookEndpoint
     sealed_secrets: list[str]
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt: `reason` is None where the endpoint took the event."""
+    """The result of one attempt. `reason` is None if the endpoint accepted the event."""
 
     webhook_id: str
     type: str
@@ -59,9 +59,9 @@ class WebhookEndpoints:
     # --- who they are ------------------------------------------------------------------------------------------------
 
     async def add(self, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-        """Adds an endpoint, which is told what happens from now on, and gives its secret.
+        """Adds an endpoint, which gets events from now on. Returns it with its secret.
 
-        One of the same id is there already where a request was sent twice: then that one is given.
+        If a repeated request has already added the id, that endpoint is returned.
         """
         head = select(col(LogHeadRow.head)).where(col(LogHeadRow.property_id) == endpoint.property_id)
         async with self._database.begin() as connection:
@@ -79,7 +79,7 @@ class WebhookEndpoints:
     async def list(
         self, properties: Sequence[str], *, limit: int, after: TimePosition | None
     ) -> Slice[WebhookEndpoint, TimePosition]:
-        """Endpoints, the newest first."""
+        """Endpoints, newest first."""
         at, row_id = col(WebhookEndpointRow.created_at), col(WebhookEndpointRow.id)
         statement = select(WebhookEndpointRow).where(col(WebhookEndpointRow.property_id).in_(properties))
         rows, end = await newest_first(self._database, statement, at, row_id, limit=limit, after=after)
@@ -93,9 +93,9 @@ class WebhookEndpoints:
         skip_missed: bool,
         allow: Callable[[WebhookEndpoint], None],
     ) -> WebhookEndpoint:
-        """Changes what is named; `allow` raises for a version that must not be changed. Raises NotFound.
+        """Changes the given fields. `allow` gets the current endpoint and raises to forbid it. Raises NotFound.
 
-        What is enabled again, or changed at all, is tried at once. `skip_missed`: what happened so far is not told.
+        A changed or re-enabled endpoint is tried at once. `skip_missed`: events until now are not sent.
         """
         async with self._database.begin() as connection:
             locked = select(WebhookEndpointRow).where(_has(endpoint_id)).with_for_update()
@@ -113,7 +113,7 @@ class WebhookEndpoints:
             return _endpoint((await connection.execute(changed.returning(WebhookEndpointRow))).one())
 
     async def rotate(self, endpoint_id: str, *, overlap: timedelta) -> tuple[WebhookEndpoint, str]:
-        """Gives the endpoint a new secret; the old one signs, too, until `overlap` has passed. Raises NotFound."""
+        """Creates a new secret. The old one also signs until `overlap` has passed. Raises NotFound."""
         now, secret = datetime.now(UTC), new_secret()
         values = {
             "secret": self._secrets.seal(secret),
@@ -135,7 +135,7 @@ class WebhookEndpoints:
     # --- how far they have been told ---------------------------------------------------------------------------------
 
     async def behind(self, now: datetime) -> Sequence[Target]:
-        """Enabled endpoints at whose property something happened that they were not told; not those that wait."""
+        """Enabled endpoints with pending log entries, except those waiting for their next attempt."""
         next_at = col(WebhookEndpointRow.next_attempt_at)
         statement = (
             select(WebhookEndpointRow)
@@ -152,15 +152,15 @@ class WebhookEndpoints:
         return _target(row) if row is not None else None
 
     async def pass_over(self, endpoint_id: str, *, after: int, up_to: int) -> None:
-        """Nothing above `after` and at or below `up_to` is for this endpoint; unless it has gone on meanwhile."""
-        if up_to <= after:  # it was told to skip more
+        """Skips the entries above `after` up to `up_to`, unless the position has changed meanwhile."""
+        if up_to <= after:  # it already skipped more
             return
         mine = (_has(endpoint_id)) & (col(WebhookEndpointRow.position) == after)
         async with self._database.begin() as connection:
             await connection.execute(update(WebhookEndpointRow).where(mine).values(position=up_to))
 
     async def delivered(self, endpoint_id: str, attempt: Attempt, *, position: int | None) -> Target | None:
-        """Notes that the endpoint has the event at `position`, and gives the endpoint as it is now."""
+        """Records that the endpoint has the event at `position`. Returns the endpoint afterwards."""
         values: dict[str, Any] = {"failures": 0, "next_attempt_at": None}
         mine = _has(endpoint_id)
         async with self._database.begin() as connection:
@@ -175,7 +175,7 @@ class WebhookEndpoints:
         return _target(row)
 
     async def failed(self, endpoint_id: str, attempt: Attempt, *, failures: int, next_attempt_at: datetime) -> None:
-        """Notes an attempt that failed, the `failures`th in a row."""
+        """Records a failed attempt, the `failures`th in a row."""
         values = {"failures": failures, "next_attempt_at": next_attempt_at}
         async with self._database.begin() as connection:
             noted = update(WebhookEndpointRow).where(_has(endpoint_id)).values(**values)
@@ -183,7 +183,7 @@ class WebhookEndpoints:
                 await connection.execute(_note(endpoint_id, attempt))
 
     async def noted(self, endpoint_id: str, attempt: Attempt) -> WebhookDelivery:
-        """Notes an attempt that stands outside the order of events. Raises NotFound where the endpoint is gone."""
+        """Records an attempt outside the order of events. Raises NotFound if the endpoint is gone."""
         async with self._database.begin() as connection:
             locked = select(col(WebhookEndpointRow.id)).where(_has(endpoint_id)).with_for_update(key_share=True)
             if (await connection.execute(locked)).one_or_none() is None:
@@ -194,7 +194,7 @@ class WebhookEndpoints:
     async def deliveries(
         self, endpoint_id: str, *, state: str | None, limit: int, after: TimePosition | None
     ) -> Slice[WebhookDelivery, TimePosition]:
-        """What came of the endpoint's events, the newest first."""
+        """The endpoint's deliveries, newest first."""
         at, row_id = col(WebhookDeliveryRow.first_attempt_at), col(WebhookDeliveryRow.webhook_id)
         statement = select(WebhookDeliveryRow).where(col(WebhookDeliveryRow.endpoint_id) == endpoint_id)
         if state is not None:
@@ -203,7 +203,7 @@ class WebhookEndpoints:
         return Slice([_delivery(row) for row in rows], end)
 
     async def forget_old_deliveries(self, endpoint_id: str) -> None:
-        """Deletes what came of deliveries longer ago than they are kept."""
+        """Deletes deliveries that are older than they are kept."""
         old = (col(WebhookDeliveryRow.endpoint_id) == endpoint_id) & (
             col(WebhookDeliveryRow.first_attempt_at) < datetime.now(UTC) - KEPT
         )
@@ -220,7 +220,7 @@ def no_such(endpoint_id: str) -> NotFound:
 
 
 def _note(endpoint_id: str, attempt: Attempt) -> Any:
-    """Writes an attempt, or adds it to those before. What an endpoint has taken stays delivered."""
+    """A statement that records an attempt. A delivered event stays delivered."""
     outcome = {
         "state": "delivered" if attempt.reason is None else "failing",
         "response_status": attempt.response_status,

@@ -1,4 +1,4 @@
-"""Disabling an endpoint, and what staff are told of it."""
+"""Disables endpoints and notifies staff of it."""
 
 from sqlalchemy import update
 from sqlmodel import col
@@ -25,7 +25,7 @@ class WebhookNotices:
         self._settings = settings
 
     async def disable(self, order: DisableEndpoint) -> None:
-        """Disables an endpoint that is enabled, and tells managers. Raises StorageAway."""
+        """Disables an enabled endpoint and notifies managers. Raises StorageAway."""
         enabled = (col(WebhookEndpointRow.id) == order.endpoint_id) & col(WebhookEndpointRow.enabled)
         values = {
             "enabled": False,

@@ -8,10 +8,7 @@ from sqlmodel import Field, SQLModel
 
 
 class WebhookEndpointRow(SQLModel, table=True):
-    """`position` is that of the newest entry of the property's log that the endpoint needs not be told any more.
-
-    Secrets are sealed.
-    """
+    """An endpoint. Log entries up to `position` have been handled. Secrets are encrypted."""
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (Index("webhook_endpoints_by_time", "property_id", "created_at", "id"),)

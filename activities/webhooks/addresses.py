@@ -1,4 +1,4 @@
-"""Where webhooks may go: nowhere in our own network. The address that is connected to is checked, not only the name."""
+"""Keeps webhooks out of our own network, by checking the address actually connected to and not only the name."""
 
 import asyncio
 import ipaddress
@@ -17,24 +17,24 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class PrivateAddressError(httpcore.ConnectError):
-    """The name of an endpoint leads to addresses of a private network alone."""
+    """An endpoint's name resolves only to private addresses."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the internet; one inside another, as in IPv4 over IPv6, is judged as well."""
+    """Whether an address is on the public internet. Embedded addresses, as in IPv4 over IPv6, are checked as well."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return is_public(inner)
-        if address.is_site_local:  # deprecated, and global to Python
+        if address.is_site_local:  # deprecated, and Python takes it for global
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raises Invalid for a URL that no webhook may go to. Where its name leads is seen when it is connected to."""
+    """Raises Invalid for a forbidden URL. What its name resolves to is checked when connecting."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -69,7 +69,7 @@ def _literal(host: str) -> Address | None:
 
 
 class GuardedNetwork(AsyncNetworkBackend):
-    """Resolves a name itself and connects to what it found, so that no second look-up can lead elsewhere."""
+    """Resolves names itself and connects to the checked address, so that a second lookup cannot lead elsewhere."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -83,10 +83,10 @@ class GuardedNetwork(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        """Raises PrivateAddressError where every address is a private one, ConnectError where none answers."""
+        """Raises PrivateAddressError if all addresses are private, ConnectError if none answers."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: the name can be none, such as a..b
+        except (OSError, UnicodeError) as error:  # UnicodeError: for an invalid name such as a..b
             raise httpcore.ConnectError("the name cannot be resolved") from error
         addresses = [str(each[4][0]) for each in found]
         allowed = [each for each in addresses if self._allow_private or _is_public_literal(each)]

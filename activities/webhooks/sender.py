@@ -1,4 +1,4 @@
-"""Sends one event to one endpoint: signed by the Standard Webhooks specification, once, without following redirects."""
+"""Sends one event to one endpoint: one attempt, signed by the Standard Webhooks specification, without redirects."""
 
 import asyncio
 import hashlib
@@ -29,7 +29,7 @@ SCHEDULE: Final = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 )
-"""How long to wait after each failure in a row, as the specification suggests; after the last, always so long."""
+"""Delays after consecutive failures, as the specification suggests. The last one repeats."""
 JITTER: Final = 0.1
 _LONGEST_RETRY_AFTER: Final = timedelta(days=1)
 _TROUBLE: Final = (
@@ -37,12 +37,12 @@ _TROUBLE: Final = (
     httpcore.ProtocolError,
     httpcore.TimeoutException,
     TimeoutError,
-    ssl.SSLError,  # after the handshake, as for want of a certificate of ours, it comes as it is
+    ssl.SSLError,  # after the handshake, e.g. for a missing client certificate, it comes unwrapped
 )
 
 
 class EventData(Model):
-    """`sequence` orders what happens at a property; the rest is as the REST interface shows it."""
+    """The data of an event. `sequence` orders a property's events; the rest is as in the REST API."""
 
     property_id: str
     sequence: int
@@ -61,7 +61,7 @@ class Payload(Model):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """`retry_after` is how long the endpoint asks us to wait."""
+    """The result of an attempt. `retry_after` is how long the endpoint asks us to wait."""
 
     attempt: Attempt
     retry_after: timedelta | None = None
@@ -71,14 +71,14 @@ class Sent:
         return self.attempt.response_status == GONE
 
     def pause(self, failures: int) -> timedelta:
-        """How long to wait after this, the `failures`th failure in a row; not less than the endpoint asks for."""
+        """The delay after the `failures`th consecutive failure, but not less than the endpoint asks for."""
         planned = SCHEDULE[min(failures, len(SCHEDULE)) - 1]
         spread = planned * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         return max(spread, min(self.retry_after or timedelta(0), _LONGEST_RETRY_AFTER))
 
 
 def webhook_id(*parts: str | int) -> str:
-    """The same parts give the same id; it tells nothing of them."""
+    """An id that is the same for the same parts, without revealing them."""
     return "msg_" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
@@ -96,24 +96,24 @@ def payload_of(event: PropertyEvent) -> Payload:
 
 
 class WebhookSender:
-    """One pool of connections for all endpoints."""
+    """Sends to all endpoints over one connection pool."""
 
     def __init__(self, settings: Webhooks, secrets: SealedSecrets) -> None:
         self._secrets = secrets
         self._seconds = settings.timeout / 1000
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trusted(),
-            max_connections=None,  # bounded by what sends: with a number, a few that hang would leave others none
+            max_connections=None,  # the callers limit it: with a limit here, a few hanging endpoints would block others
             network_backend=GuardedNetwork(allow_private=settings.allow_private),
             keepalive_expiry=30,
         )
 
     async def send_event(self, target: Target, event: PropertyEvent) -> Sent:
-        """The same event has the same id for everybody, whenever it is sent."""
+        """Sends an event. Its id is the same for all endpoints and attempts."""
         return await self.send(target, webhook_id(event.property_id, event.position), payload_of(event))
 
     async def send(self, target: Target, message_id: str, payload: Payload) -> Sent:
-        """One attempt. Nothing of the answer but its status and `Retry-After` is read."""
+        """One attempt. Only the status and `Retry-After` of the response are read."""
         body = payload.model_dump_json(exclude_none=True, serialize_as_any=True)
         try:
             async with asyncio.timeout(self._seconds):
@@ -147,7 +147,7 @@ class WebhookSender:
 
 
 def signature_headers(secrets: Sequence[str], message_id: str, body: str) -> list[tuple[bytes | str, bytes | str]]:
-    """The headers of the specification, signed with each secret."""
+    """The specification's headers, signed with each secret."""
     now = datetime.now(UTC)
     return [
         ("webhook-id", message_id),

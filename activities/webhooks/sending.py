@@ -1,5 +1,5 @@
-"""What an endpoint's workflow calls. Storage and sender are imported for types alone, so that workflows can import the
-signatures."""
+"""The activities of webhook delivery workflows. Storage and sender are only imported for type checking, so that
+workflows can import the signatures."""
 
 import time
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE: Final = 100
 BATCH_SECONDS: Final = 60.0
-"""How long one activity goes on to send; an endpoint that is told much begins another."""
+"""How long one activity keeps sending. If more events are pending, another one follows."""
 
 
 class WebhookSending:
@@ -36,10 +36,10 @@ class WebhookSending:
 
     @activity.defn
     async def send_events(self, order: SendEvents) -> EventsSent:
-        """Tells an endpoint what it has not been told, in order, until one attempt fails.
+        """Sends an endpoint its pending events in order, until an attempt fails.
 
-        How far it got stands in PostgreSQL after each event, so that another attempt goes on from there; what was sent
-        and not noted is sent again under the same id. Raises StorageAway, to be tried again.
+        Its position is stored after each event, so that a retry continues there. An event that was sent but not
+        recorded is repeated under the same id. Raises StorageAway, to be retried.
         """
         ends, delivered = time.monotonic() + BATCH_SECONDS, 0
         target = await self._endpoints.target(order.endpoint_id)
@@ -69,7 +69,7 @@ class WebhookSending:
         return EventsSent(result="caught_up", delivered=delivered)
 
     async def _send(self, target: "Target", event: "PropertyEvent", failures: int) -> "EventsSent | Target | None":
-        """One attempt: the endpoint as it is after it, None where it is there no more, or how it failed."""
+        """One attempt. Returns the endpoint afterwards, None if it is gone, or how the attempt failed."""
         sent = await self._sender.send_event(target, event)
         if sent.attempt.reason is None:
             return await self._endpoints.delivered(target.endpoint.id, sent.attempt, position=event.position)
@@ -82,5 +82,5 @@ class WebhookSending:
 
     @activity.defn
     async def disable_endpoint(self, order: DisableEndpoint) -> None:
-        """Sends nothing there any more and lets staff know, once however often it is called. Raises StorageAway."""
+        """Disables an endpoint and tells staff, once however often it is called. Raises StorageAway."""
         await self._notices.disable(order)
