@@ -35,6 +35,7 @@ from activities.channels.email_reading import (
     read_headers,
     read_mail,
 )
+from activities.channels.faults import first_fault
 from contracts.base import without_none
 from contracts.problems import BadSignature
 
@@ -189,9 +190,8 @@ def postmark_mail(body: bytes) -> Mail:
     try:
         inbound = _PostmarkMail.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        raise Unreadable(f"{field}: {first['msg']}") from None
+        field, fault = first_fault(error)
+        raise Unreadable(f"{field}: {fault}") from None
     recipients = tuple(_addresses(inbound.original_recipient or ""))
     if inbound.mailbox_hash:
         recipients += (f"inbound+{inbound.mailbox_hash}@postmark",)

@@ -53,7 +53,7 @@ def said_in(subject: str, text: str | None, html: str | None) -> str:
     """The text of a mail: what is newly written, or everything if nothing would be left. Empty without text.
 
     The subject counts as the guest's words if the mail has nothing else but history and polite forms; otherwise it is
-        added in brackets for staff to read. A reply's subject belongs to an earlier mail and is left out. A forwarded mail
+    added in brackets for staff to read. A reply's subject belongs to an earlier mail and is left out. A forwarded mail
     is kept whole.
     """
     if _FORWARD_PREFIX.match(subject):

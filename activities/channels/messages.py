@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError
 
 from activities.channels.body_signature import is_signed
+from activities.channels.faults import first_fault
 from contracts.base import Model
 from contracts.messages import ChannelType, GivenAttachment, GuestMessage, InboundMessage, MessageId, Route
 from contracts.names import GUEST_CONTENT_LIMIT
@@ -93,6 +94,5 @@ def text_only(value: JsonValue) -> JsonValue:
 
 
 def _invalid(error: ValidationError, *parents: str) -> Invalid:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(map(str, (*parents, *first["loc"]))) or "body"
-    return Invalid(f"{field}: {first['msg']}", field=field)
+    field, fault = first_fault(error, *parents)
+    return Invalid(f"{field}: {fault}", field=field)

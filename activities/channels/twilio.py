@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from twilio.request_validator import RequestValidator
 
+from activities.channels.faults import first_fault
 from activities.channels.messages import NOT_TEXT
 from activities.channels.provider_errors import ErrorTable
 from contracts.delivery import DeliveryReport, referred
@@ -232,6 +233,5 @@ def _has_good_port(url: str) -> bool:
 def _why(error: ValueError) -> str:
     """What is wrong, without quoting the message."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(first_fault(error, whole="form"))
     return "it is not a form in UTF-8" if isinstance(error, UnicodeError) else str(error)

@@ -15,6 +15,7 @@ from typing import Final
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
 from activities.channels.body_signature import is_signed
+from activities.channels.faults import first_fault
 from activities.channels.messages import text_only
 from activities.channels.provider_errors import ErrorTable
 from activities.channels.whatsapp_content import NotUnderstood, Said, Wire, said
@@ -320,6 +321,5 @@ def _bytes(payload: JsonValue) -> bytes:
 def _why(error: Exception) -> str:
     """What is wrong, without quoting the message."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'item'}: {first['msg']}"
+        return ": ".join(first_fault(error, whole="item"))
     return str(error) if isinstance(error, NotUnderstood) else "it is nested too deeply"

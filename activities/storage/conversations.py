@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Row, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
@@ -140,20 +141,7 @@ class StoredConversations:
             )
             await connection.execute(insert(MessageRow).values(contact_key=conversation.contact_key, **_columns(note)))
             await connection.execute(update(ConversationRow).where(mine).values(seq=note.seq))
-            entry.position = await next_positions(connection, conversation.property_id, 1)
-            await connection.execute(
-                insert(LogRow).values(
-                    property_id=entry.property_id,
-                    position=entry.position,
-                    contact_key=entry.contact_key,
-                    conversation_id=entry.conversation_id,
-                    seq=entry.seq,
-                    type=entry.type,
-                    message_id=note.id,
-                    repeats=False,
-                    at=note.created_at,
-                )
-            )
+            await _log(connection, entry, message_id=note.id, at=note.created_at)
         await self._live.add([entry])
         return note
 
@@ -190,24 +178,29 @@ class StoredConversations:
                 conversation_id=conversation_id,
                 seq=conversation.seq,
                 conversation=conversation,
-                position=await next_positions(connection, row.property_id, 1),
             )
             payload = {"change": "reviewed", "by": by, "reason": reason, "conversation": snapshot}
-            await connection.execute(
-                insert(LogRow).values(
-                    property_id=entry.property_id,
-                    position=entry.position,
-                    contact_key=entry.contact_key,
-                    conversation_id=entry.conversation_id,
-                    seq=entry.seq,
-                    type=entry.type,
-                    payload=payload,
-                    repeats=False,
-                    at=datetime.now(UTC),
-                )
-            )
+            await _log(connection, entry, payload=payload, at=datetime.now(UTC))
         await self._live.add([entry])
         return conversation
+
+
+async def _log(connection: AsyncConnection, entry: LogEntry, *, at: datetime, **content: object) -> None:
+    """Gives the entry the log's next position and writes it with its content, as the last step of a transaction."""
+    entry.position = await next_positions(connection, entry.property_id, 1)
+    await connection.execute(
+        insert(LogRow).values(
+            property_id=entry.property_id,
+            position=entry.position,
+            contact_key=entry.contact_key,
+            conversation_id=entry.conversation_id,
+            seq=entry.seq,
+            type=entry.type,
+            repeats=False,
+            at=at,
+            **content,
+        )
+    )
 
 
 async def _page(

@@ -55,7 +55,7 @@ class Watch:
         return bool(self._connection.is_closed())
 
     async def take_turn(self) -> bool:
-        """Takes the turn unless another process has it. Two at once are harmless: both keep the order, repeats are dropped."""
+        """Takes the turn unless another process has it. Two at once are harmless: both keep the order."""
         with _unusable_is_away():
             return bool(await self._connection.fetchval(_TAKE_TURN, CHANNEL))
 
