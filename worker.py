@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from prometheus_client import start_http_server
-from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -32,6 +31,7 @@ from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
 from activities.hotel.guest_stays import GuestStays
 from activities.hotel.http import open_hotel
+from activities.looking import look_until
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaStore
 from activities.storage.automations import StoredAutomations
@@ -63,6 +63,7 @@ from workflows.automation import AutomationWorkflow
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
 from workflows.conversation import ConversationWorkflow
+from workflows.deployment import Release
 from workflows.media import MediaWorkflow
 from workflows.sandbox import Sandbox
 from workflows.search import register_search_attributes
@@ -74,6 +75,8 @@ from workflows.webhook_delivery import WebhookDeliveryWorkflow
 GRACE = timedelta(seconds=30)
 """How long running activities may go on after a stop was asked for."""
 READY = "worker ready"
+LEAD_SECONDS = 10.0
+"""Between looks whether the current release has workers."""
 STICKY = timedelta(seconds=5)
 """How long a conversation waits for the worker that knows it before another may go on with it. By default a guest would
 wait twice as long where that worker has ended; with much less, a rush would have conversations read anew."""
@@ -112,7 +115,7 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
             await workers.enter_async_context(mailing(settings))
         if TaskQueue.GATEWAY in queues:
             await workers.enter_async_context(following(settings, client))
-            await make_current(client)
+            await workers.enter_async_context(leading(client))
         gc.freeze()  # what is loaded by now stays; to look through it for garbage stops all for a tenth of a second
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
         await stop.wait()
@@ -205,6 +208,19 @@ async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def leading(client: Client) -> AsyncIterator[None]:
+    """Makes this release the current one, and again where that is one whose workers are gone, as the block lasts."""
+    await make_current(client)
+    stop, take_over = asyncio.Event(), Release(client, build_id()).take_over
+    looking = asyncio.create_task(look_until(stop, take_over, seconds=LEAD_SECONDS, what="a release without workers"))
+    try:
+        yield
+    finally:
+        stop.set()
+        await looking
+
+
 def build_channels(settings: Settings, reports: DeliveryReports, files: MediaStore) -> dict[str, Channel]:
     """The ways out to guests, by the name that stands in a message's route."""
     return {
@@ -279,15 +295,8 @@ def build_id() -> str:
 
 
 async def make_current(client: Client) -> None:
-    """New workflows go to this version from now on. Without a current version no first task ever starts."""
-    request = SetWorkerDeploymentCurrentVersionRequest(
-        namespace=client.namespace,
-        deployment_name=DEPLOYMENT,
-        build_id=build_id(),
-        ignore_missing_task_queues=True,
-        allow_no_pollers=True,
-    )
-    await client.workflow_service.set_worker_deployment_current_version(request)
+    """New workflows go to this version from now on."""
+    await Release(client, build_id()).make_current()
 
 
 def main() -> None:

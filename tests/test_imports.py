@@ -87,6 +87,7 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
     ("workflows.automation_policy", ("contracts",)),
     ("workflows.automation_client", ("contracts", "settings", "workflows")),
     ("workflows.webhook_client", ("contracts", "settings", "workflows")),
+    ("workflows.deployment", ("contracts", "workflows.calls")),
     ("workflows.executions", ("contracts", "workflows.calls")),
     ("workflows.client", ("contracts", "settings", "workflows")),
     ("activities", ("activities", "contracts", "settings")),

@@ -18,6 +18,7 @@ from tests.histories import failed_tasks, read
 from tests.processes import ROOT, worker_process
 from tests.story import check_contact
 from tests.support import ANA, Stack, eventually
+from workflows.deployment import Release
 
 GUESTS = 200
 AT_ONCE = 16
@@ -62,6 +63,22 @@ async def test_two_hundred_conversations_outlive_a_release(stack: Stack, ai: Fak
     for history in histories:
         contact = await read([history], stack.client.data_converter)
         check_contact(contact.stories, contact.received)
+
+
+async def test_a_release_whose_workers_are_gone_is_taken_over_from(
+    stack: Stack, ai: FakeAI, working: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them crashed while both served, made it current as it started again, and was stopped with the rest."""
+    monkeypatch.setattr(worker, "LEAD_SECONDS", 0.1)
+    async with worker.leading(stack.client):
+        await Release(stack.client, "the-one-before").make_current()
+        assert (await stack.guest().ask("Hello?")).outcome == "answered"
+
+
+async def test_a_release_that_has_workers_keeps_the_conversations(stack: Stack, ai: FakeAI, working: None) -> None:
+    assert (await stack.guest().ask("Hello?")).outcome == "answered"
+    await Release(stack.client, "another").take_over()
+    assert (await stack.guest().ask("When is breakfast?")).outcome == "answered"
 
 
 def _changed_release(root: Path) -> Path:

@@ -13,6 +13,7 @@ OUTSIDE = (
     "calls",
     "client",
     "codec",
+    "deployment",
     "executions",
     "rules",
     "sandbox",
