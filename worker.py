@@ -58,7 +58,7 @@ from activities.webhooks.following import WebhookFollower
 from activities.webhooks.sender import WebhookSender
 from activities.webhooks.sending import WebhookSending
 from contracts.names import DEPLOYMENT, TaskQueue
-from settings import Channels, Settings
+from settings import Channels, Settings, SettingsError
 from workflows.automation import AutomationWorkflow
 from workflows.automation_client import AutomationRuns
 from workflows.client import Conversations, connect
@@ -102,8 +102,11 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if settings.temporal.metrics_port:
-        start_http_server(settings.temporal.metrics_port)
+    if port := settings.temporal.metrics_port:
+        try:
+            start_http_server(port)
+        except OSError as error:
+            raise SettingsError(f"temporal.metricsPort: nothing can listen at {port}: {error.strerror}") from None
     client = await connect(settings, lazy=False)
     async with dependencies(settings, client, engine) as activities, contextlib.AsyncExitStack() as workers:
         await register_search_attributes(client)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import uuid
 from dataclasses import dataclass
@@ -46,6 +47,18 @@ async def test_config_shows_every_setting_with_the_value_in_force() -> None:
     assert shown["routing"]["aiTimeout"] == 1234
     assert shown["conversation"]["debounce"]["webchat"] == 500
     assert len(shown) == len(Settings.model_fields)
+
+
+async def test_a_second_worker_at_the_same_port_for_metrics_says_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = await gateway("worker", TEMPORAL__METRICS_PORT=str(port), TEMPORAL__ADDRESS="127.0.0.1:1")
+    assert (done.code, done.errors) == (
+        1,
+        f"temporal.metricsPort: nothing can listen at {port}: Address already in use\n",
+    )
 
 
 @pytest.mark.parametrize("first", ["CODEC_KEYS", "CODEC_KEYS__MAIN"])
