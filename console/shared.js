@@ -43,14 +43,22 @@ class Connection {
   }
 
   open() {
-    this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.path}`);
-    this.socket.onopen = () => this.opened();
-    this.socket.onmessage = (event) => this.received(JSON.parse(event.data));
-    this.socket.onclose = (end) => {
+    const socket = this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.path}`);
+    this.asked = true, this.pulse = setInterval(() => this.feel(), 30000);
+    socket.onopen = () => this.opened();
+    socket.onmessage = ({ data }, frame = JSON.parse(data)) => { this.asked = false; if (frame.id !== "ping") this.received(frame); };
+    socket.onclose = (end) => {
+      if (this.socket !== socket) return; // given up before
+      this.socket = undefined, clearInterval(this.pulse);
       if (!this.ended(end)) return;
       setTimeout(() => this.open(), this.delay * (0.5 + Math.random()));
       this.delay = Math.min(this.delay * 2, 15000);
     };
+  }
+
+  feel() { // a connection may be dead without having been closed: what is asked is answered before the next time
+    if (this.asked) return this.close();
+    this.send("ping", {}, "ping"), this.asked = true;
   }
 
   welcomed() {
@@ -63,7 +71,8 @@ class Connection {
     return open;
   }
 
-  close() {
-    this.socket?.close();
+  close() { // at once: a browser waits a minute for the other end of a dead connection
+    const { socket } = this;
+    socket?.close(), socket?.onclose({});
   }
 }

@@ -10,7 +10,7 @@ const connection = new Connection("/ws", { opened: greet, received: (frame) => r
 let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId;
 
 const tell = (text) => { element("alert").textContent = text; };
-const complain = (error) => tell(error.message);
+const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => colleagues.get(id) ?? id)); // as in "… holds it"
 
 async function api(method, path, body) {
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
@@ -128,7 +128,7 @@ function entry(each) {
 function question(action) {
   const decide = (approve) => () => trying(() => order(`actions/${action.id}`, { approve }));
   const wanted = [action.type.replaceAll("_", " "), ...Object.values(action.params ?? {})].join(" · ");
-  return line("p", `The AI asks: ${wanted} `, button("Approve", decide(true)), button("Refuse", decide(false)));
+  return shownAs(items, action.id, wanted, () => line("p", `The AI asks: ${wanted} `, button("Approve", decide(true)), button("Refuse", decide(false))));
 }
 
 async function download(file) {
@@ -198,7 +198,7 @@ function showFacts(each) {
   element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.snoozedUntil ? `snoozed until ${clock(each.snoozedUntil)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
-  element("actions").replaceChildren(...(each.pendingActions ?? []).map(question));
+  arrange(element("actions"), (each.pendingActions ?? []).map(question));
   for (const command of commands) command.disabled = off[command.dataset.command];
   element("more").hidden = over || each.state === "new";
 }

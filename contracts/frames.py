@@ -12,7 +12,7 @@ from contracts.messages import ChannelType, Message
 from contracts.staff import Staff
 from contracts.tasks import Task
 
-ClientType = Literal["auth", "subscribe", "unsubscribe", "send_message", "typing", "delivered", "read"]
+ClientType = Literal["auth", "subscribe", "unsubscribe", "send_message", "typing", "delivered", "read", "ping"]
 ServerType = Literal[
     "session",
     "message",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import update
 from sqlmodel import col
+from websockets.exceptions import ConnectionClosed
 
 from activities.storage.database import Database
 from activities.storage.publications import Publications
@@ -83,6 +84,22 @@ async def test_working_on_the_socket_keeps_the_session(settings: Settings, hotel
             while asyncio.get_running_loop().time() - began < 4:
                 assert (await client.ask("unsubscribe"))["type"] == "ack"
                 await asyncio.sleep(0.2)
+
+
+async def test_a_ping_is_answered_and_keeps_no_session(settings: Settings, hotel: str) -> None:
+    settings.session.ttl, settings.session.renewal_threshold = 2, 2
+    async with running_api(settings) as api:
+        rui = await api.person(hotel)
+        async with staff(api.url, rui.token) as client, guest(api.url, hotel) as visitor:
+            assert (await visitor.ask("ping"))["type"] == "ack"
+
+            async def ping_on() -> None:
+                while len(client.frames) < 40:
+                    assert (await client.ask("ping"))["type"] == "ack"
+                    await asyncio.sleep(0.2)
+
+            with pytest.raises(ConnectionClosed, match="4401"):
+                await ping_on()
 
 
 async def test_nothing_is_compressed_unless_a_proxy_does_it(api: Api) -> None:

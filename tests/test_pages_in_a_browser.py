@@ -103,6 +103,21 @@ async def test_a_connection_that_is_dead_without_having_been_closed_is_given_up(
     assert await chat.run("sockets.length") == 2
 
 
+async def test_a_connection_that_died_while_nobody_wrote_is_given_up(browser: Browser, site: str) -> None:
+    pulse = "window.setInterval = (then) => { window.pulse = then; };"
+    chat = await _chat(browser, site, await browser.profile(), first=pulse)
+    for _ in range(2):
+        await chat.run("pulse()")
+        assert await chat.run("sockets.at(-1).sent.at(-1)") == {"type": "ping", "payload": {}, "id": "ping"}
+        await chat.tell("ack", {}, id="ping")
+    await chat.run("sockets.at(-1).close = () => {}")  # the other end of a dead connection says nothing
+    await chat.run("pulse(), pulse()")
+    await chat.until("sockets.length === 2")
+    await chat.run("sockets[0].onclose({ code: 1006, reason: '' })")  # the browser gives up at last
+    await chat.run("pulse()")  # nothing was heard on the new one
+    await chat.until("sockets.length === 3")
+
+
 async def test_tabs_of_one_browser_lose_nothing_of_each_other(browser: Browser, site: str) -> None:
     profile = await browser.profile()
     one, two = [await _chat(browser, site, profile) for _ in range(2)]

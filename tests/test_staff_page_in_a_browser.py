@@ -121,6 +121,23 @@ async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
     assert "delivered" in (await desk.run(BUBBLES))[0]
 
 
+async def test_what_the_ai_asks_is_not_drawn_anew_under_the_pointer(desk: Tab) -> None:
+    asked = {"id": "a1", "type": "create_task", "params": {"title": "Towels"}}
+    await desk.run(f"keep({{ ...found[1], pendingActions: [{json.dumps(asked)}] }})")
+    await desk.run("window.approve = document.querySelector('#actions button'), approve.focus()")
+    await desk.tell("message", _of(2, 5, "And soap, please"))
+    assert await desk.run("document.activeElement === approve")
+    await desk.run("approve.click()")
+    await desk.until("calls.some(([, part, body]) => part === 'actions/a1' && body.approve)")
+
+
+async def test_staff_read_a_name_where_somebody_else_holds_the_conversation(desk: Tab) -> None:
+    holder = "d78c10f8-6210-59ef-8a51-b824851b1d21"
+    await desk.until("colleagues.size")
+    await desk.run(f"colleagues.set({holder!r}, 'Ana'), complain(new Error('{holder} holds the conversation'))")
+    assert await desk.run("document.getElementById('alert').textContent") == "Ana holds the conversation"
+
+
 async def _begin(tab: Tab, text: str) -> None:
     await tab.run("document.getElementById('content').focus()")
     await tab.write(text)

@@ -219,15 +219,19 @@ class Connection:
                 return frame
 
     def _next(self) -> ClientFrame | None:
-        """The oldest frame that came; one that cannot be read is answered with an error."""
+        """The oldest frame that came; one that cannot be read is answered with an error, and a ping at once."""
         text = self._inbox.pop(0)
         if len(self._inbox) < READ_AHEAD:
             self._wire.resume()
         try:
-            return _parse(text)
+            frame = _parse(text)
         except GatewayError as problem:
             self.send_problem(problem, _id_of(text))
             return None
+        if frame.type == "ping":  # of the page, not of a person: it keeps no session
+            self.send(ServerFrame(type="ack", id=frame.id))
+            return None
+        return frame
 
     async def _handle_inbox(self) -> None:
         while self._inbox and self._served is not None:
