@@ -264,6 +264,18 @@ async def test_typing_goes_both_ways(api: Api, hotel: str, visitor: Client, stor
     assert [frame["payload"]["author"] for frame in one.frames if frame["type"] == "typing"] == ["guest"]
 
 
+async def test_typing_is_acknowledged_to_who_asks_for_it(
+    api: Api, hotel: str, visitor: Client, story_of: TellStory
+) -> None:
+    assert (await visitor.ask("typing", {"typing": True}))["type"] == "ack"  # also before there is a conversation
+    story = story_of(_session(visitor))
+    await story.say("Hello")
+    marta = await api.person(hotel)
+    async with staff(api.url, marta.token) as one:
+        ack = await one.ask("typing", {"conversationId": story.id, "typing": True})
+        assert (ack["type"], ack["payload"]) == ("ack", {"conversationId": story.id})
+
+
 async def test_who_is_not_heard_of_has_stopped_typing(
     api: Api, hotel: str, visitor: Client, story_of: TellStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ class GuestSocket:
                     await self._send_message(frame)
                 case "typing":
                     await self._pass_typing(frame.payload.typing)
+                    self._acknowledge(frame, None)
                 case "delivered" | "read":
                     await self._mark(frame)
                 case _:
@@ -193,7 +194,7 @@ class GuestSocket:
         answers = self._answers
         reached = await self._state.reception.receive(self._property_id, "webchat", message)
         MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
-        self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
+        self._acknowledge(frame, message_id)
         if reached and answers == self._answers and not self._with_staff:
             self._show_thinking()
 
@@ -230,9 +231,11 @@ class GuestSocket:
                 message_id=frame.payload.message_id, delivery=Delivery(state=DeliveryState(frame.type))
             )
             await self._state.publications.move_delivery(conversation, moved)
+        self._acknowledge(frame, frame.payload.message_id)
+
+    def _acknowledge(self, frame: ClientFrame, message_id: str | None) -> None:
         if frame.id is not None:
-            payload = ServerPayload(message_id=frame.payload.message_id)
-            self._connection.send(ServerFrame(type="ack", id=frame.id, payload=payload))
+            self._connection.send(ServerFrame(type="ack", id=frame.id, payload=ServerPayload(message_id=message_id)))
 
     async def _pass_typing(self, typing: bool) -> None:
         if self._conversation_id is None or not self._typing.passes(typing):

@@ -151,6 +151,7 @@ class StaffSocket:
                     await self._send_message(frame)
                 case "typing":
                     await self._pass_typing(frame)
+                    self._acknowledge(frame)
                 case "auth":
                     raise Invalid("type: this socket is signed in already", field="type")
                 case "delivered" | "read":
