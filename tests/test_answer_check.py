@@ -61,6 +61,28 @@ def test_an_answer_rests_on_its_grounds(answer: str, fault: Fault | None) -> Non
         ),
         ("Wann macht das Spa am Wochenende auf?", "Das Spa ist am Wochenende wie jeden Tag geöffnet.", None),
         ("spa?", "The spa opens every day in the morning, also at weekends.", None),
+        *(
+            (informal, "The spa opens every day in the morning, also at weekends.", None)
+            for informal in (
+                "what happens if i dont show up",
+                "where can i drop my bags til my flight tonight",
+                "till what time do they pour beers downstairs",
+                "do u guys serve dinner? what time till",
+                "cn non guests use da pool",
+                "yo when r u guys open til 2nite",
+                "i dont want a wake up call",
+            )
+        ),
+        *(
+            (foreign, "The spa opens every day in the morning, also at weekends.", "language")
+            for foreign in (
+                "il bar del hotel a che ora apre",
+                "de un taxi al hotel a las 5 am",
+                "non ho la chiave, come entro in hotel?",
+                "hat das hotel einen pool und eine bar",
+                "är spa gratis i hotellet",
+            )
+        ),
     ],
 )
 def test_an_answer_is_in_the_guests_language(question: str, answer: str, fault: Fault | None) -> None:

@@ -48,6 +48,7 @@ async def test_work_is_asked_of_its_department_and_not_called_done(
     [
         ("please do not clean my room today", "Housekeeping request"),
         ("no cleaning today please", "Housekeeping request"),
+        ("no more towels please", "Housekeeping request"),
         ("cancel my taxi", "Request for the concierge"),
     ],
 )

@@ -25,6 +25,10 @@ _REFUSAL = re.compile(
 """How a guest says that something is not to be done; nobody says so of what does not work."""
 
 
+DECLINED = re.compile(r"\W*no\b[^.?!]*\b(?:please|pls|plz|thanks|thank you|thx)\W*$", re.IGNORECASE)
+"""`No more towels please` is no wish for towels, nor are they out of order."""
+
+
 def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Action:
     """The action of a request. The title has only names that the hotel knows: a guest may be told it.
 
@@ -33,7 +37,8 @@ def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Ac
     if act.takes == "request_late_checkout":
         until = hour_of(text)
         return Action(id=action_id, type="request_late_checkout", params={"until": until} if until else {})
-    named = things and (act.department == "maintenance" or not _REFUSAL.search(text))
+    refused = _REFUSAL.search(text) or DECLINED.match(text)
+    named = things and (act.department == "maintenance" or not refused)
     title = f"{act.title}: {', '.join(things)}" if named else act.title
     return Action(
         id=action_id,

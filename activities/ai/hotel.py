@@ -7,7 +7,7 @@ from activities.ai.calibration import load_calibration
 from activities.ai.knowledge import Article
 from activities.ai.reader import OTHER_TOPIC, Reader
 from activities.ai.segments import sentences
-from activities.ai.text import own_words
+from activities.ai.text import own_words, without_courtesies
 from activities.ai.understanding import Part, Understanding
 
 CLEAR = 0.3
@@ -25,7 +25,7 @@ class Hotel:
 
     def parts(self, messages: Sequence[str]) -> list[Part]:
         """What a guest said in a turn's messages, the most pressing first."""
-        return self._understanding.parts([own_words(each) for each in messages])
+        return self._understanding.parts([without_courtesies(own_words(each)) for each in messages])
 
     def things_in(self, text: str) -> list[str]:
         """The things of hotels that a text names, in a spelling of ours."""

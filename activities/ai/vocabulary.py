@@ -8,14 +8,16 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from spellchecker import SpellChecker
 
-from activities.ai.text import words
+from activities.ai.text import stem, words
 
 _SHORTEST_MISTAKE, _SHORTEST_MEANT, _TWO_MISTAKES_FROM = 4, 3, 6
 """Letters of a word that may be a mistake, of the one that was meant, and of one that may hold two mistakes."""
 _CANDIDATES = 8
 _CORRECTIONS_KEPT = 10_000
-_COMMON = 500
-"""Times that a word stands in the spell checker's texts to be surely one."""
+_COMMON, _EVERYDAY = 500, 30_000
+"""Times that a word stands in the spell checker's texts to be surely one, and to be one of those that say little."""
+_SHORTEST_TOPIC = 3
+_NEARLY_ALL = 0.85
 
 
 class Vocabulary:
@@ -24,7 +26,9 @@ class Vocabulary:
         self._counts = Counter(word for text in texts for word in words(text))
         self._learned = list(self._counts)
         self._english = _common_english()
+        self._everyday = _english_from(_EVERYDAY)
         self._foreign = frozenset(word for text in foreign for word in words(text))
+        self._stems = frozenset(map(stem, self._counts))
         self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
 
     def __getstate__(self) -> dict[str, object]:
@@ -41,6 +45,12 @@ class Vocabulary:
 
     def has_learned(self, word: str) -> bool:
         return word in self._counts
+
+    def is_unheard_of(self, word: str) -> bool:
+        """Whether it means something that nothing we learned from speaks of: `is the pool haunted`."""
+        if word.isupper() or len(word) < _SHORTEST_TOPIC or word in self._foreign:
+            return False
+        return stem(word) not in self._stems and word not in self._everyday
 
     def english_share(self, corrected: list[str]) -> float:
         """The share of words that are English, learned or not, from 0 to 1."""
@@ -61,8 +71,18 @@ class Vocabulary:
         return min(meant)[2] if meant else word
 
 
+def is_mostly_english(text: str) -> bool:
+    """Whether English has nearly all of its words, slang spelled out; not of other languages, which share but some."""
+    said = [word for word in words(text) if not word.isupper()]
+    return sum(word in _common_english() for word in said) >= _NEARLY_ALL * max(len(said), 1)
+
+
 @cache
 def _common_english() -> frozenset[str]:
     """Words that are no typing mistakes, whatever they look like."""
+    return _english_from(_COMMON)
+
+
+def _english_from(least: int) -> frozenset[str]:
     frequencies = SpellChecker(language="en").word_frequency.dictionary
-    return frozenset(word for word, count in frequencies.items() if count >= _COMMON)
+    return frozenset(word for word, count in frequencies.items() if count >= least)
