@@ -1,8 +1,8 @@
 // What both pages are made of: elements, and a connection that comes back by itself.
 const element = (id) => document.getElementById(id);
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const clock = (at, day = new Date(at).toDateString() === new Date().toDateString() ? {} : { dateStyle: "medium" }) =>
-  new Date(at).toLocaleString([], { ...day, timeStyle: "short" }); // conversations last for days
+const [times, days] = [{}, { dateStyle: "medium" }].map((day) => new Intl.DateTimeFormat([], { ...day, timeStyle: "short" })); // made once: that is slow
+const clock = (at, moment = new Date(at)) => (moment.toDateString() === new Date().toDateString() ? times : days).format(moment); // conversations last for days
 const readsTheEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
 
 function line(tag, text, ...children) {

@@ -96,6 +96,17 @@ async def test_what_has_not_changed_on_the_staff_page_is_left_alone(desk: Tab) -
     assert await desk.run("Promise.resolve().then(() => changes)") == 1  # "read", and nothing else
 
 
+async def test_a_conversation_of_three_hundred_messages_is_quick(desk: Tab) -> None:
+    first = json.dumps(said(1, "Hello", "guest")["message"])
+    seconds = await desk.run(
+        f"(() => {{ const began = performance.now(), first = {first};"
+        "for (let seq = 1; seq <= 300; seq++) showMessage({ ...first, id: `m${seq}`, seq });"
+        "return (performance.now() - began) / 1000; })()"
+    )
+    assert await desk.run(f"{BUBBLES}.length") == 300
+    assert seconds < 6  # it was 30: making what shows a time took longer than all else
+
+
 async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
     for number in range(60):
         await desk.tell("message", _of(2, number, f"Message {number}"))
