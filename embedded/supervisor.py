@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 
-from contracts.problems import GatewayError
 from contracts.staff import Staff
 from embedded.development import environment
 from embedded.greeting import greeting
@@ -19,7 +18,8 @@ from embedded.preflight import check_port, held
 from embedded.process import Process, StackError
 from embedded.program import Program
 from embedded.redis import RedisServer
-from embedded.service import Service, free_port
+from embedded.seed import seed
+from embedded.service import START_SECONDS, Service, free_port
 from embedded.temporal import TemporalServer
 from settings import Settings
 
@@ -145,21 +145,9 @@ class Supervisor:
         return self._settings.database.url or self._postgres.url
 
     async def _seed(self) -> None:
-        """Migrates the schema and adds missing demo staff."""
-        # Imported here, concurrently with the programs' own imports, so that it does not delay their start.
-        from sqlalchemy.exc import SQLAlchemyError
-
-        from activities.storage.database import Database
-        from activities.storage.staff import StaffAccounts
-
-        database = Database(self._settings.database.model_copy(update={"url": self._database_url()}))
-        try:
-            await database.migrate()
-            self._team = await StaffAccounts(database).ensure_demo()
-        except (GatewayError, SQLAlchemyError) as error:
-            raise StackError(f"database: {error}") from error
-        finally:
-            await database.close()
+        # Our own server has just answered, so it is worth waiting for.
+        database = self._settings.database.model_copy(update={"url": self._database_url()})
+        self._team = await seed(database, patience=0 if self._settings.database.url else START_SECONDS)
 
     async def _api_answers(self, _: Process) -> bool:
         try:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,12 @@ class Dev:
             self.printed += line.decode()
         return found[times - 1]
 
+    async def listen(self) -> None:
+        """Reads on to its end, so that it never waits for a reader."""
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.printed += line.decode()
+
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -45,6 +51,15 @@ class Dev:
         """Waits for its greeting and returns the address of the API."""
         await self.until(r"First call .*\n")
         return (await self.until(r"Guest chat +(http://\S+)/"))[1]
+
+
+PROCESSES: dict[str, Callable[[Dev], psutil.Process]] = {
+    "PostgreSQL": lambda dev: dev.server("postgres"),
+    "Temporal": lambda dev: dev.server("temporal"),
+    "worker": lambda dev: dev.child("worker"),
+    "api": lambda dev: dev.child("api"),
+    "Redis": lambda dev: dev.server("redis-server"),
+}
 
 
 async def launch(folder: Path, **variables: str) -> Dev:

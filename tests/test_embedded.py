@@ -18,11 +18,14 @@ from pydantic import SecretStr
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 
+from activities.storage.database import Database
 from contracts.names import SEARCH_BOOL, SEARCH_INT, SEARCH_KEYWORDS
+from contracts.problems import StorageAway
 from embedded import PostgresServer, RedisServer, StackError, TemporalServer, supervisor
 from embedded.development import environment, kept_secrets
 from embedded.preflight import check_port, held
 from embedded.process import Process
+from embedded.seed import seed
 from embedded.service import Service, free_port
 from settings import Settings, load_settings
 from tests.processes import ended
@@ -45,6 +48,29 @@ async def query(server: PostgresServer, statement: str) -> object:
         return await connection.fetchval(statement)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("patience", [0, 30])
+async def test_the_demo_waits_for_a_database_that_is_slow_to_answer(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    answers, asked = Database.migrate, 0
+
+    async def migrate(database: Database) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise StorageAway("PostgreSQL does not answer")
+        await answers(database)
+
+    monkeypatch.setattr(Database, "migrate", migrate)
+    settings = Settings().database.model_copy(update={"url": postgres.url})
+    if not patience:
+        with pytest.raises(StackError, match="database: PostgreSQL does not answer"):
+            await seed(settings, patience=patience)
+    else:
+        team = await seed(settings, patience=patience)
+        assert {each.role for each in team} == {"agent", "manager", "admin"}
 
 
 async def test_postgres_keeps_what_was_committed_before_it_was_killed(postgres: PostgresServer) -> None:

@@ -147,14 +147,15 @@ def test_every_article_is_asked_for_in_both_halves() -> None:
         assert asked == ARTICLES
 
 
-async def test_an_answer_takes_milliseconds(engine: EmbeddedEngine) -> None:
+async def test_no_answer_takes_a_time_that_a_guest_would_notice(engine: EmbeddedEngine) -> None:
+    """Thirty times what it takes: what runs away is found on the slowest machine, and nothing else."""
     texts = [each.text for each in load_labelled(DATA / "messages-test.jsonl")]
     times = []
     for text in texts:
         started = time.thread_time()
         await ask(engine, text)
         times.append(time.thread_time() - started)
-    assert sorted(times)[int(len(times) * 0.99)] < 0.003
+    assert max(times) < 0.1
 
 
 # --- answers -----------------------------------------------------------------------------------------------------

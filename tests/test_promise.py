@@ -6,17 +6,15 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from contracts.staff import DEMO_PASSWORD, DEMO_PROPERTY
 from embedded.supervisor import STEADY_SECONDS
-from tests.development import Dev, running
+from tests.development import PROCESSES, Dev, running
 from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import SECRET, FakeCallback, signed_message
 from tests.fakes.server import serving
@@ -25,13 +23,6 @@ from tests.support import eventually
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-PROCESSES: dict[str, Callable[[Dev], psutil.Process]] = {
-    "PostgreSQL": lambda dev: dev.server("postgres"),
-    "Temporal": lambda dev: dev.server("temporal"),
-    "worker": lambda dev: dev.child("worker"),
-    "api": lambda dev: dev.child("api"),
-    "Redis": lambda dev: dev.server("redis-server"),
-}
 GUESTS = 6
 BETWEEN_KILLS = 8
 """Messages that are acknowledged after one process is back and before the next is killed."""
