@@ -1,4 +1,4 @@
-# One image for api and worker. Everything in it is locked, the build's own tools included, and checked by hash.
+# One image for api and worker. All dependencies, including the build's own tools, are pinned and checked by hash.
 FROM python:3.11-slim AS build
 RUN pip install --no-cache-dir uv
 WORKDIR /build

@@ -1,4 +1,4 @@
-# `make dev` runs the product, `make test` proves it. Both make their own environment first.
+# `make dev` runs the product, `make test` tests it. Both create the virtual environment first.
 PYTHON ?= python3
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
@@ -8,14 +8,14 @@ BIN := .venv/bin
 dev: .venv/ready
 	$(BIN)/gateway dev
 
-# Three at a time, each with servers of its own: what one waits for leaves the cores to the others.
+# Three processes, each with its own servers: tests wait a lot, so more than one per core pays off.
 test: .venv/ready
 	$(BIN)/pytest -m "not long" -n 3 --dist worksteal
 
 test-long: .venv/ready
 	$(BIN)/pytest -m long
 
-# Changes the pure decisions one small thing at a time; fails where their tests do not notice. Takes some ten minutes.
+# Mutates the decision logic, one small change at a time; fails if no test notices one. Takes some ten minutes.
 mutation: .venv/ready
 	rm -rf mutants
 	$(BIN)/python -m tests.mutation
@@ -32,13 +32,13 @@ format: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m bench
 
-# --target needs no virtual environment and no rights over the system's Python.
+# --target works without a virtual environment and without write access to the system's Python.
 .uv/bin/uv:
 	$(PYTHON) -m pip install --quiet --root-user-action=ignore --target .uv uv
 
 .venv/ready: requirements-dev.txt pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	@# Compiled once here, the programs start in less than half the time, and also where Python may not keep bytecode.
+	@# Compiling once here more than halves start-up time, even if Python may not write bytecode later.
 	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
