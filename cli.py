@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
+import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -16,7 +17,14 @@ import typer
 from contracts.names import TaskQueue
 from contracts.problems import GatewayError
 from contracts.staff import DEMO_PROPERTY, Staff, StaffRole
-from settings import KEYED_BY_IDS, Database, Settings, SettingsError, load_settings
+from settings import KEYED_BY_IDS, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from activities.storage.database import Database
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="Hotel guests write, an AI butler answers, a person takes over.",
@@ -72,11 +80,18 @@ def dev() -> None:
         sys.exit(f"gateway dev: {error}")
 
 
+def begin_logging() -> None:
+    """Gives each line on standard error a time, a level and the module that it comes from."""
+    line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(format=line, datefmt="%Y-%m-%dT%H:%M:%S%z", level=logging.WARNING)
+
+
 @app.command()
 def api() -> None:
     """Serve the HTTP and WebSocket API."""
     import uvloop
 
+    begin_logging()
     uvloop.run(_serve(load_settings()))
 
 
@@ -92,7 +107,7 @@ async def _serve(settings: Settings) -> None:
         host=settings.server.host,
         port=settings.server.port,
         access_log=False,  # addresses and contact ids must not be logged
-        log_level="warning",
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         lifespan="off",
@@ -118,6 +133,7 @@ def worker(
 
     from worker import run
 
+    begin_logging()
     uvloop.run(run(load_settings(), served))
 
 
@@ -244,34 +260,79 @@ def add(
 ) -> None:
     """Add a member of staff. The password is the first line of standard input."""
     settings = load_settings()
-    database_settings, known = settings.database, set(settings.properties)
-    if not database_settings.url and (settings.data_dir / "postgres").is_dir():
-        from embedded.postgres import PostgresServer
-
-        url = PostgresServer(settings.data_dir / "postgres").url
-        database_settings, known = database_settings.model_copy(update={"url": url}), known | {DEMO_PROPERTY}
-    unknown = sorted(set(properties) - known)
-    if unknown:
+    known = set(settings.properties) | ({DEMO_PROPERTY} if _has_own_postgres(settings) else set())
+    if unknown := sorted(set(properties) - known):
         raise typer.BadParameter(
             f"no such property: {', '.join(unknown)}; configured: {', '.join(sorted(known)) or 'none'}"
         )
-    person = asyncio.run(_add(database_settings, email, name or email.partition("@")[0], role, properties, _password()))
+    shown, password = name or email.partition("@")[0], _password()
+
+    async def adding(database: "Database") -> Staff:
+        from activities.storage.staff import StaffAccounts
+
+        accounts = StaffAccounts(database)
+        return await accounts.add(email=email, name=shown, role=role, properties=properties, password=password)
+
+    person = asyncio.run(_with_database(settings, adding))
     typer.echo(f"added {person.email}, {person.role} of {', '.join(person.properties)}")
 
 
-async def _add(
-    settings: Database, email: str, name: str, role: StaffRole, properties: list[str], password: str
-) -> Staff:
-    from activities.storage import database as storage
-    from activities.storage.staff import StaffAccounts
+@staff.command("password")
+def change_password(email: Annotated[str, typer.Argument(help="What they sign in with.")]) -> None:
+    """Give a member of staff a new password, and end their sessions. It is the first line of standard input."""
+    settings, password = load_settings(), _password()
 
-    database = storage.Database(settings)
+    async def changing(database: "Database") -> Staff | None:
+        from activities.storage.sessions import Sessions
+        from activities.storage.staff import StaffAccounts
+
+        accounts = StaffAccounts(database)
+        async with _redis(settings) as redis:
+            account = await accounts.by_email(email)
+            changes = {"password": password}
+            changed = await accounts.update(account.member.id, changes, lambda _: None) if account else None
+            if changed is None:
+                return None
+            await Sessions(database, redis, settings.session).announce(changed.endings)
+            return changed.account.staff
+
+    person = asyncio.run(_with_database(settings, changing))
+    if person is None:
+        raise typer.BadParameter(f"nobody signs in with {email}")
+    typer.echo(f"changed the password of {person.email}")
+
+
+def _has_own_postgres(settings: Settings) -> bool:
+    """Whether people are kept by the server that `gateway dev` starts."""
+    return not settings.database.url and (settings.data_dir / "postgres").is_dir()
+
+
+async def _with_database(settings: Settings, work: Callable[["Database"], Awaitable[T]]) -> T:
+    from activities.storage.database import Database
+
+    database_settings = settings.database
+    if _has_own_postgres(settings):
+        from embedded.postgres import PostgresServer
+
+        url = PostgresServer(settings.data_dir / "postgres").url
+        database_settings = database_settings.model_copy(update={"url": url})
+    database = Database(database_settings)
     try:
         await database.migrate()
-        accounts = StaffAccounts(database)
-        return await accounts.add(email=email, name=name, role=role, properties=properties, password=password)
+        return await work(database)
     finally:
         await database.close()
+
+
+def _redis(settings: Settings) -> "Redis":
+    from activities.storage.redis_client import open_redis
+
+    redis_settings = settings.redis
+    if not redis_settings.url and (settings.data_dir / "redis").is_dir():
+        from embedded.redis import RedisServer
+
+        redis_settings = redis_settings.model_copy(update={"url": RedisServer(settings.data_dir / "redis").url})
+    return open_redis(redis_settings)
 
 
 def _password() -> str:

@@ -8,10 +8,10 @@ import os
 import re
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_settings import (
     BaseSettings,
@@ -76,10 +76,34 @@ class RateLimit(Section):
     max_requests: int = Field(default=100, ge=1)
 
 
+class TemporalTls(Section):
+    """TLS on connections to the server at `temporal.address`. Paths name PEM files."""
+
+    enabled: bool = False
+    server_ca: Path | None = None
+    """Certificate of the authority that signed the server's. If unset, the system's authorities are trusted."""
+    server_name: str | None = None
+    """The name in the server's certificate, if it differs from the host in the address."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    """Certificate and key that identify us to the server (mTLS): both or neither."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("clientCert and clientKey: set both or neither")
+        if not self.enabled and (self.server_ca or self.server_name or self.client_cert):
+            raise ValueError("enabled: must be true for the other settings to have an effect")
+        return self
+
+
 class Temporal(Section):
     address: str | None = None
     """`host:port` of a Temporal server. If unset, `gateway dev` starts one."""
     namespace: str = "default"
+    tls: TemporalTls = TemporalTls()
+    api_key: SecretStr | None = None
+    """Sent with every request, as Temporal Cloud wants it. Needs `tls.enabled`."""
     port: int = Field(default=7233, ge=0, le=65535)
     ui_port: int = Field(default=8233, ge=0, le=65535)
     cli: str | None = None
@@ -89,6 +113,14 @@ class Temporal(Section):
     codec_key_id: str = "dev"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Prometheus port of a worker process. 0 means none."""
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        if self.api_key is not None and not self.tls.enabled:
+            raise ValueError("apiKey: needs tls.enabled, or it would be sent in clear text")
+        if self.tls.enabled and self.address is None:
+            raise ValueError("tls: needs address; the server that gateway dev starts has no TLS")
+        return self
 
 
 class Database(Section):

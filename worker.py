@@ -61,7 +61,8 @@ from contracts.names import DEPLOYMENT, TaskQueue
 from settings import Channels, Settings, SettingsError
 from workflows.automation import AutomationWorkflow
 from workflows.automation_client import AutomationRuns
-from workflows.client import Conversations, connect
+from workflows.client import Conversations
+from workflows.connection import connect
 from workflows.conversation import ConversationWorkflow
 from workflows.deployment import Release
 from workflows.media import MediaWorkflow

@@ -85,7 +85,8 @@ from api.state import State
 from api.webhooks import email, messages, twilio, whatsapp
 from settings import Settings, load_settings
 from workflows.automation_client import AutomationRuns
-from workflows.client import Conversations, connect
+from workflows.client import Conversations
+from workflows.connection import connect
 from workflows.executions import Executions
 from workflows.media_client import MediaOrders
 from workflows.task_client import RunningTasks

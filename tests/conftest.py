@@ -46,8 +46,9 @@ from tests.histories import all_told, check_all
 from tests.mails import HOTEL_ADDRESS, MAILGUN_KEY, POSTMARK_SECRET, RAW_SECRET, SENDGRID_SECRET
 from tests.support import Guest, Stack, eventually, workers, workers_without_deployment
 from tests.webhooks import Hooked, hook
-from workflows.client import Conversations, connect
+from workflows.client import Conversations
 from workflows.codec import data_converter
+from workflows.connection import connect
 from workflows.search import register_search_attributes, search_attributes
 
 OWN_FOLDER = pytest.StashKey[Path]()

@@ -6,7 +6,7 @@ from activities.storage.database import Database
 from activities.storage.redis_client import open_redis
 from settings import Database as DatabaseSettings
 from settings import Redis, Settings, SettingsError
-from workflows.client import connect
+from workflows.connection import connect
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tests.fakes.server import serving
 from tests.histories import check_all, stumbled
 from tests.house import ChattingGuest, Receptionist, WritingGuest
 from tests.support import eventually
-from workflows.client import connect
+from workflows.connection import connect
 
 pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.long, pytest.mark.timeout(1_800)]
 

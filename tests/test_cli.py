@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import sys
 import uuid
@@ -14,6 +15,8 @@ import yaml
 from activities.storage.database import Database
 from activities.storage.staff import PASSWORDS, StaffAccounts
 from settings import Settings, load_settings
+from tests.api import Api
+from tests.support import eventually
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 PASSWORD = "a good long password"
@@ -215,6 +218,14 @@ async def test_api_and_worker_say_which_setting_they_lack() -> None:
         assert "set GATEWAY_" in done.errors
 
 
+async def test_a_line_of_the_log_says_when_how_bad_and_from_where() -> None:
+    program = "import cli, logging; cli.begin_logging(); logging.getLogger('api.reception').warning('it waits')"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+    _, errors = await process.communicate()
+    line = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING api\.reception: it waits\n"
+    assert re.fullmatch(line, errors.decode())
+
+
 async def add(settings: Settings, email: str, *more: str, password: str = PASSWORD) -> Finished:
     assert settings.database.url
     return await gateway(
@@ -267,6 +278,53 @@ async def test_staff_add_says_that_the_database_is_away(settings: Settings, tmp_
     done = await add(settings, "mia@harbour.example", "--property", "harbour")
     assert done.code == 1
     assert "PostgreSQL does not answer" in done.errors
+
+
+async def test_who_has_forgotten_their_password_gets_another_and_is_signed_out(
+    settings: Settings, database: Database, api: Api
+) -> None:
+    email = f"{uuid.uuid4().hex}@harbour.example"
+    await add(settings, email, "--property", "harbour")
+    before = await api.http.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+    done = await _password(settings, email.upper(), "another password")
+    assert (done.code, done.output) == (0, f"changed the password of {email}\n")
+    assert "another" not in done.output + done.errors
+    account = await StaffAccounts(database).by_email(email)
+    assert account is not None
+    assert PASSWORDS.verify("another password", account.password_hash)
+    session = {"authorization": f"Bearer {before.json()['accessToken']}"}
+
+    async def is_out() -> bool:
+        return (await api.http.get("/api/v1/auth/me", headers=session)).status_code == 401
+
+    await eventually(is_out, what="the end of the session")
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "complaint"),
+    [
+        ("nobody@harbour.example", "another password", "nobody signs in with nobody@harbour.example"),
+        ("", "another password", "nobody signs in with"),
+        (None, "short", "8 to 1024 characters"),
+    ],
+)
+async def test_a_password_that_cannot_be_changed_is_told(
+    settings: Settings, database: Database, email: str | None, password: str, complaint: str
+) -> None:
+    known = f"{uuid.uuid4().hex}@harbour.example"
+    await add(settings, known, "--property", "harbour")
+    done = await _password(settings, known if email is None else email, password)
+    assert done.code != 0
+    assert complaint in " ".join(done.errors.replace("│", "").split())
+    account = await StaffAccounts(database).by_email(known)
+    assert account is not None
+    assert PASSWORDS.verify(PASSWORD, account.password_hash)
+
+
+async def _password(settings: Settings, email: str, password: str) -> Finished:
+    assert settings.database.url
+    urls = {"DATABASE__URL": settings.database.url, "REDIS__URL": settings.redis.url or ""}
+    return await gateway("staff", "password", email, given=f"{password}\n", **urls)
 
 
 async def test_eval_tells_how_good_the_butler_is(tmp_path: Path) -> None:

@@ -2,15 +2,9 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from activities.channels.email_sender import EmailSender
@@ -20,6 +14,7 @@ from contracts.media import MEDIA_PATH
 from contracts.messages import Attachment, Author, OutboundMessage
 from embedded.service import free_port
 from settings import Settings
+from tests.certificates import self_signed
 from tests.fakes.smtp import FakeSmtp, mail_server
 from tests.mails import CRASHING
 
@@ -42,24 +37,9 @@ def _message(**changes: object) -> OutboundMessage:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that signs itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
-    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    issued = self_signed("localhost")
+    path.write_bytes(issued.key + issued.certificate)
     return path
 
 

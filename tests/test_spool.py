@@ -23,7 +23,8 @@ from tests.fakes.callback import FakeCallback, signed_message
 from tests.fakes.smtp import FakeSmtp
 from tests.mails import HOTEL_ADDRESS
 from tests.support import Guest, Stack, command, eventually, guest_message, reply, workers
-from workflows.client import Conversations, connect
+from workflows.client import Conversations
+from workflows.connection import connect
 
 NOWHERE = "127.0.0.1:1"
 PHOTO = Attachment(id="x", name="room.png", content_type="image/png", url="https://provider.test/x")

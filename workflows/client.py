@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import re
 import uuid
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
@@ -19,7 +18,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import without_nul
@@ -56,40 +54,13 @@ from workflows.calls import (
     refusal,
     until_answered,
 )
-from workflows.codec import data_converter
 from workflows.conversation import ConversationStart, ConversationWorkflow
 from workflows.rules import conversation_policy
 from workflows.search import initial
 
 SIGNAL_SECONDS = 10
-LARGEST_PORT = 65535
-_ADDRESS = re.compile(r"(?:[^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 T = TypeVar("T")
-
-
-async def connect(settings: Settings, *, lazy: bool = True, runtime: Runtime | None = None) -> Client:
-    """A Temporal client. A lazy one connects on first use, so that a process can start while Temporal is away.
-
-    Raises SettingsError if the address or the codec's key is missing or wrong, and Unavailable if it is not lazy and
-    Temporal does not answer.
-    """
-    address = settings.temporal.address
-    if address is None:
-        raise SettingsError("temporal.address: set GATEWAY_TEMPORAL__ADDRESS to host:port")
-    found = _ADDRESS.fullmatch(address)
-    if found is None or int(found["port"]) > LARGEST_PORT:
-        raise SettingsError(f"temporal.address: must be host:port (value {address!r})")
-    try:
-        return await Client.connect(
-            address,
-            namespace=settings.temporal.namespace,
-            data_converter=data_converter(settings.temporal),
-            lazy=lazy,
-            runtime=runtime,
-        )
-    except RuntimeError as error:
-        raise Unavailable(f"Temporal does not answer at {address}") from error
 
 
 def contact_key(secret: str, property_id: str, channel_type: str, sender_id: str) -> str:
