@@ -20,13 +20,15 @@ Phrasings = Annotated[
 class ArticleContent(Model):
     """An article. `text` is the answer given to guests; the rest says how they ask for it.
 
-    `names` are names of its subject, `words` are related words, `questions` are complete example questions.
+    `names` are names of its subject, `words` are related words, `questions` are complete example questions. `excludes`
+    lists what guests ask about the subject that the text does not answer: such a question goes to a person.
     """
 
     title: Annotated[NotBlank, StringConstraints(max_length=200)]
     names: Phrasings = []
     words: Phrasings = []
     questions: Phrasings = []
+    excludes: Phrasings = []
     text: Annotated[NotBlank, StringConstraints(max_length=ARTICLE_TEXT_LENGTH)]
 
 

@@ -19,7 +19,7 @@ from contracts.events import Event, Notification, Publication, Published
 from contracts.messages import AIInfo, Author, ChannelType, Delivery, DeliveryState, Message, Route
 from contracts.names import workflow_id
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 Frame = dict[str, Any]
 

@@ -147,7 +147,7 @@ def test_what_articles_do_not_tell_is_not_in_their_texts() -> None:
     told = {
         (article.id, phrase)
         for article in load_articles(SHIPPED / "seaview")
-        for phrase in article.untold
+        for phrase in article.excludes
         if f" {phrase} " in f" {article.text.lower().replace(',', ' ').replace('.', ' ')} "
     }
     assert told == set()
@@ -159,7 +159,7 @@ def test_an_article_of_one_s_own_hands_over_what_it_does_not_tell() -> None:
         title="Roof garden",
         text="Open from 9 am.",
         questions=["is there a roof garden"],
-        untold=["barbecue"],
+        excludes=["barbecue"],
     )
     hotel = Hotel([roof, *load_articles(SHIPPED / "seaview")])
     told, untold = (

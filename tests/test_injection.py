@@ -196,7 +196,7 @@ def test_orders_are_looked_for_in_a_long_text_in_no_long_time() -> None:
     started = time.process_time()
     for text in ("\n" * 4000, "system" + " " * 4000 + "\n", "system note" + " " * 4000 + "\nb"):
         assert not gives_orders(text)
-    assert time.process_time() - started < 0.05
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("text", ["Hi\n\n  ## System", "system \n:", "SYSTEM  prompt\n >", "assistant]"])

@@ -26,6 +26,7 @@ LAGOON = {
     "title": "Lagoon",
     "names": ["lagoon"],
     "questions": ["Can we swim in the lagoon?"],
+    "excludes": ["night"],
     "text": "From dawn to dusk.",
 }
 ALIASES = "a0: &a0 x\n" + "".join(f"a{each + 1}: &a{each + 1} [{f'*a{each}, ' * 10}]\n" for each in range(30))
@@ -143,12 +144,12 @@ def test_front_matter_is_text_whatever_it_looks_like(title: str) -> None:
 
 def test_a_heading_of_spaces_is_read_at_once() -> None:
     """One expression for a title and what surrounds it took minutes, and the process stood still meanwhile."""
-    spaces, started = " " * 20_000, time.monotonic()
+    spaces, started = " " * 20_000, time.process_time()
     (found,) = articles_of_markdown(f"#{spaces}Lagoon{spaces}##{spaces}\nDawn.")
     assert (found.title, found.text) == ("Lagoon", "Dawn.")
     with pytest.raises(Invalid, match="title"):
         articles_of_markdown(f"# a{spaces}b\nDawn.")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -166,8 +167,11 @@ def test_an_import_has_a_thousand_articles_at_the_most(
 
 
 def test_csv_has_lists_divided_by_bars() -> None:
-    (found,) = articles_of_csv('\ufeffTitle,Text,Questions\nLagoon,"Dawn, dusk",can we swim | is it warm\n')
+    (found,) = articles_of_csv(
+        '\ufeffTitle,Text,Questions,Excludes\nLagoon,"Dawn, dusk",can we swim | is it warm,depth\n'
+    )
     assert (found.id, found.text, found.questions) == ("lagoon", "Dawn, dusk", ["can we swim", "is it warm"])
+    assert found.excludes == ["depth"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +228,8 @@ async def test_engines_answer_from_what_staff_wrote_and_not_from_what_they_delet
     await library.refresh(stored)
     lagoon = await engine.answer(a_request("Can we swim in the lagoon?", property_id=hotel), turn_id="t")
     assert (lagoon.response, lagoon.sources) == ("From dawn to dusk.", ["lagoon"])
+    at_night = await engine.answer(a_request("Can we swim in the lagoon at night?", property_id=hotel), turn_id="t")
+    assert lagoon.confidence > settings.routing.escalation_threshold > at_night.confidence
     known = library.hotel(hotel)
     assert known.articles["pets"].text == "No pets, please."
     await library.refresh(stored)

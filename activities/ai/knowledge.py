@@ -1,8 +1,8 @@
 """A property's knowledge: a folder of articles, one Markdown file each; the file's name is the article's id.
 
 The text is what a guest is told. The front matter says how guests ask for it: `title`, and lists of `names` (what the
-thing is called), `words` (what belongs to it) and `questions` (whole phrasings); `untold` has what guests ask about the
-thing and the text does not tell, which is a person's to answer.
+thing is called), `words` (what belongs to it) and `questions` (whole phrasings). `excludes` lists what guests ask about
+the thing that the text does not answer: such a question goes to a person.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class FrontMatter(BaseModel):
     names: list[str] = []
     words: list[str] = []
     questions: list[str] = []
-    untold: list[str] = []
+    excludes: list[str] = []
 
 
 class Article(FrontMatter):

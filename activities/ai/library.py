@@ -82,6 +82,7 @@ def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> li
                 names=each.names,
                 words=each.words,
                 questions=each.questions,
+                excludes=each.excludes,
                 text=each.text,
             )
     return [articles[article_id] for article_id in sorted(articles)]

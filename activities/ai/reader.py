@@ -41,7 +41,7 @@ class Reading:
     """Acts of which an alarm word stands in the text."""
     foreign_alarms: tuple[str, ...]
     """Acts of which an alarm word of another language stands in the text."""
-    untold: bool
+    excluded: bool
     """It asks what the best article does not tell of its thing, or of what no text of ours has ever named."""
     strange: float
     """Share of the telling words that nobody uses who asks for the best article, from 0 to 1."""
@@ -72,7 +72,7 @@ class Reader:
         self._vocabulary = Vocabulary(_english(articles, acts, objects), _foreign(acts))
         self._things = Things(articles, objects)
         self._own = {each.id: frozenset(stem for text in _texts(each) for stem in stems_of(text)) for each in articles}
-        self._untold = {each.id: _beginnings(map(stems_of, each.untold)) for each in articles if each.untold}
+        self._excluded = {each.id: _beginnings(map(stems_of, each.excludes)) for each in articles if each.excludes}
         self._alarms = {words(alarm): act.name for act in acts for alarm in act.alarms}
         self._foreign_alarms = {words(alarm): act.name for act in acts for alarm in act.foreign_alarms}
         self._of_questions = _stems_around_things(act for act in acts if act.name == QUESTION)
@@ -133,7 +133,7 @@ class Reader:
             articles=articles,
             alarms=tuple(_found_in(spelled, self._alarms)),
             foreign_alarms=tuple(_found_in(spelled, self._foreign_alarms)),
-            untold=_holds(stems, self._untold.get(best, {})) or any(map(self._vocabulary.is_unheard_of, spelled)),
+            excluded=_holds(stems, self._excluded.get(best, {})) or any(map(self._vocabulary.is_unheard_of, spelled)),
             strange=sum(each not in own for each in telling) / (len(telling) or 1),
             english=self._vocabulary.english_share(spelled),
             topical=not self._of_questions.issuperset(stems),

@@ -205,7 +205,7 @@ class Understanding:
             return Part(act.kind, act.name, self._courtesy(reading), act)
         if act.name != QUESTION or reading.article == OTHER_TOPIC or not reading.topical:
             return Part("unsure", "unknown", 0.0)
-        if reading.untold or (_STATE.search(reading.text) and not _WHEN.search(reading.text)):
+        if reading.excluded or (_STATE.search(reading.text) and not _WHEN.search(reading.text)):
             return Part("unsure", "unknown", 0.0)
         return Part("answer", reading.article, self._calibration.confidence(evidence(reading, self._acts)))
 

@@ -24,7 +24,6 @@ from contracts.knowledge import ArticleContent, ArticleUse, GapQuestion, NamedAr
 UNSURE = "The AI is unsure%"
 """How an outcome's reason begins if the AI was unsure (workflows/policy.py)."""
 RECENT_GAPS = 1_000
-_LISTS = ("names", "words", "questions")
 
 
 class Knowledge:

@@ -16,8 +16,8 @@ from contracts.problems import Invalid
 _FENCE = "---"
 # White space around the title is stripped afterwards: doing it in the expression would backtrack on every blank.
 _HEADING = re.compile(r"^#{1,3}[ \t]+(?P<title>.*)$", re.MULTILINE)
-_COLUMNS = ("id", "title", "text", "questions", "names", "words")
-_LISTS = ("questions", "names", "words")
+_COLUMNS = ("id", "title", "text", "questions", "names", "words", "excludes")
+_LISTS = ("questions", "names", "words", "excludes")
 ARTICLES = 1_000
 """The limit of one import, which is written in one transaction while the property's other writers wait."""
 

@@ -316,6 +316,7 @@ class KnowledgeRow(SQLModel, table=True):
     names: list[str] = _texts()
     words: list[str] = _texts()
     questions: list[str] = _texts()
+    excludes: list[str] = _texts()
     text: str
     version: int
     deleted: bool = False
