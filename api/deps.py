@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from api.auth.permissions import Permission, require_permission, require_property
 from api.auth.sessions import Session
 from api.gate import SESSION_KEY
-from api.keys import LASTING_KEY
+from api.names import LASTING_KEY
 from api.state import State, state_of
 from contracts.conversations import Conversation
 from contracts.problems import NotFound, StorageAway, Unauthenticated

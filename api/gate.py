@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.sessions import Session, authenticate
 from api.errors import problem_response
-from api.keys import BASE
+from api.names import BASE
 from api.state import State, state_of
 from contracts.problems import GatewayError, TooManyRequests, Unauthenticated
 

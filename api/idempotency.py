@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from activities.storage.idempotency import IdempotencyKeys
 from api.errors import problem_response
 from api.gate import caller
-from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, LASTING_KEY, REPLAYED
+from api.names import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, LASTING_KEY, REPLAYED
 from api.state import State, state_of
 from contracts.problems import Invalid, KeyInFlight, KeyReused, StorageAway
 

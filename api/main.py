@@ -74,11 +74,11 @@ from api.auth.tokens import Tokens
 from api.errors import install_error_handlers
 from api.gate import Gate
 from api.idempotency import Idempotency
-from api.keys import BASE
 from api.limits import Limit
 from api.live import chat_media, pages, sockets
 from api.live.hub import LiveHub
 from api.middleware import BodyLimit, UnexpectedErrors
+from api.names import BASE
 from api.openapi import TAGS, DescribedAPI
 from api.reception import Reception
 from api.state import State

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from api.errors import PROBLEM_TYPE
 from api.examples import EXAMPLES, PARAMETER_EXAMPLES
-from api.keys import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
+from api.names import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
 from api.queries import QueryOf, parameters_of
 from contracts.messages import InboundMessage
 from contracts.problems import (

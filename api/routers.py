@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import APIRouter, Depends
 
 from api.auth.permissions import Public
-from api.keys import BASE
+from api.names import BASE
 from api.openapi import SIGNED_IN, Responses, operation_id
 
 SIGNED: Final = "what comes in is signed by its channel"

@@ -7,7 +7,7 @@ import schemathesis
 from schemathesis import HookContext
 from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPositiveData
 
-from api.keys import REPLAYED
+from api.names import REPLAYED
 
 CODES = {"idempotency_key_reused", "stale", "media_refused", "mail_unreadable", "too_large"}
 """They depend on what was sent before, or on what a file or a text holds."""

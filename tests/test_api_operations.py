@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 from api.auth.permissions import ALLOWED
 from api.deps import Allow
 from api.gate import OPEN
-from api.keys import BASE
 from api.main import create_app
+from api.names import BASE
 from embedded import PostgresServer, RedisServer
 from settings import Security, Settings, SettingsError
 from tests.api import Api, problem, running_api

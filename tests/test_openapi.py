@@ -10,8 +10,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.errors import PROBLEM_TYPE
 from api.gate import OPEN
-from api.keys import BASE, KEY_HEADER
 from api.main import create_app
+from api.names import BASE, KEY_HEADER
 from contracts.names import LARGEST_SEQ
 from settings import load_settings
 

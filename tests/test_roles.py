@@ -15,8 +15,8 @@ from starlette.staticfiles import StaticFiles
 from api.auth.permissions import ALLOWED, AND_PROGRAMS, Permission, Public, permissions_of
 from api.deps import Allow
 from api.gate import OPEN
-from api.keys import BASE
 from api.main import DOCS, create_app
+from api.names import BASE
 from contracts.staff import Role, Staff
 from settings import Settings
 from tests.api import Api, problem
