@@ -31,9 +31,9 @@ from activities.channels.webchat import Webchat
 from activities.channels.whatsapp_sender import WhatsApp
 from activities.hotel.guest_stays import GuestStays
 from activities.hotel.http import open_hotel
-from activities.looking import look_until
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaStore
+from activities.polling import poll_until
 from activities.storage.automations import StoredAutomations
 from activities.storage.contacts import Contacts
 from activities.storage.database import Database
@@ -217,7 +217,7 @@ async def leading(client: Client) -> AsyncIterator[None]:
     """Makes this release the current one, and again where that is one whose workers are gone, as the block lasts."""
     await make_current(client)
     stop, take_over = asyncio.Event(), Release(client, build_id()).take_over
-    looking = asyncio.create_task(look_until(stop, take_over, seconds=LEAD_SECONDS, what="a release without workers"))
+    looking = asyncio.create_task(poll_until(stop, take_over, seconds=LEAD_SECONDS, what="a release without workers"))
     try:
         yield
     finally:

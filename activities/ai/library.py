@@ -10,7 +10,7 @@ from typing import Protocol
 from activities.ai.hotel import Hotel
 from activities.ai.knowledge import Article, knowledge_folder, load_articles
 from activities.ai.learned import learned
-from activities.looking import look_until
+from activities.polling import poll_until
 from contracts.knowledge import StoredArticle
 from contracts.problems import StorageAway
 from contracts.unexpected import told
@@ -45,7 +45,7 @@ class Library:
     async def follow(self, stored: Stored) -> None:
         """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
         look = functools.partial(self.refresh, stored)
-        await look_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="changes of knowledge")
+        await poll_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="changes of knowledge")
 
     async def refresh(self, stored: Stored) -> None:
         """Reads what has changed since the last time; stored articles go before shipped ones of the same id.

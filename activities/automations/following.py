@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from activities.looking import by_itself, look_until
+from activities.polling import by_itself, poll_until
 from activities.storage.automations import StoredAutomations
 from activities.storage.property_events import PropertyEvents
 from contracts.automations import Automations, Facts
@@ -29,7 +29,7 @@ class AutomationFollower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks once a second until `stop` is set."""
-        await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="automations")
+        await poll_until(stop, self.look, seconds=INTERVAL_SECONDS, what="automations")
 
     async def look(self) -> None:
         """Looks where something happened; a property that fails is tried again, and holds up no other."""

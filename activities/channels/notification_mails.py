@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from activities.channels.email_addresses import mail_address
 from activities.channels.email_sender import hand_over, html_of
-from activities.looking import look_until
+from activities.polling import poll_until
 from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
 from settings import Settings
 
@@ -40,7 +40,7 @@ class NotificationMails:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until told to stop, but finishes a mail being sent. PostgreSQL may be away meanwhile."""
-        await look_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
+        await poll_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
 
     async def drain(self, stop: asyncio.Event | None = None) -> None:
         """Tries every due mail once. Raises StorageAway.

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from activities.looking import by_itself, look_until
+from activities.polling import by_itself, poll_until
 from activities.storage.property_events import PropertyEvents
 from activities.storage.webhook_endpoints import Target, WebhookEndpoints
 from activities.webhooks.sending import READ_AT_ONCE
@@ -30,7 +30,7 @@ class WebhookFollower:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks once a second until `stop` is set."""
-        await look_until(stop, self.look, seconds=INTERVAL_SECONDS, what="webhooks")
+        await poll_until(stop, self.look, seconds=INTERVAL_SECONDS, what="webhooks")
 
     async def look(self) -> None:
         """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it.

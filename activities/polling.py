@@ -1,4 +1,4 @@
-"""Looking again and again for something to do, beside the queues."""
+"""Polling for work that does not come through the task queues."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from contracts.unexpected import told
 logger = logging.getLogger(__name__)
 
 
-async def look_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]], *, seconds: float, what: str) -> None:
-    """Looks, waits for `seconds`, and looks again until `stop` is set; `what` waits, in the log, while a look fails."""
+async def poll_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]], *, seconds: float, what: str) -> None:
+    """Calls `look`, with pauses of `seconds`, until `stop` is set. A failure is logged, naming `what`, and retried."""
     while not stop.is_set():
         with _waits(what):
             await look()
@@ -23,7 +23,7 @@ async def look_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]],
 
 @contextlib.contextmanager
 def by_itself(what: str) -> Iterator[None]:
-    """A part of a look that leaves the others alone where it fails. Raises Unreachable, which they would meet, too."""
+    """Lets one part of a look fail without stopping the others. Raises Unreachable, which would stop them all."""
     with _waits(what, but=(Unreachable,)):
         yield
 
@@ -36,5 +36,5 @@ def _waits(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         raise
     except (StorageAway, Unavailable) as error:
         logger.warning("%s wait: %s", what, error.code)
-    except Exception as error:  # a fault in this must stop neither later looks nor the guests' conversations
+    except Exception as error:  # must stop neither later looks nor the conversations
         logger.error("%s wait: unexpected %s", what, told(error))  # noqa: TRY400 - its text may quote a guest
