@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 from contracts.problems import StorageAway, Unavailable, Unreachable
-from contracts.unexpected import told
+from contracts.unexpected import describe
 
 logger = logging.getLogger(__name__)
 
@@ -37,4 +37,4 @@ def _waits(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     except (StorageAway, Unavailable) as error:
         logger.warning("%s wait: %s", what, error.code)
     except Exception as error:  # must stop neither later looks nor the conversations
-        logger.error("%s wait: unexpected %s", what, told(error))  # noqa: TRY400 - its text may quote a guest
+        logger.error("%s wait: unexpected %s", what, describe(error))  # noqa: TRY400 - its text may quote a guest

@@ -36,7 +36,7 @@ from contracts.guests import GuestContact, Stay, is_vip
 from contracts.messages import Delivery, DeliveryState, OutboundMessage
 from contracts.metrics import MESSAGES_OUTBOUND, MESSAGES_ROUTED, ROUTING_LATENCY
 from contracts.problems import StorageAway
-from contracts.unexpected import kinds_of, told
+from contracts.unexpected import describe, kinds_of
 
 if TYPE_CHECKING:
     from activities.ai.port import Engine
@@ -217,7 +217,7 @@ async def _attempt(channel: "Channel", property_id: str, message: OutboundMessag
     try:
         return await channel.send(property_id, message)
     except Exception as error:
-        logger.error("a send broke: unexpected %s", told(error))  # noqa: TRY400 - its text may quote a guest
+        logger.error("a send broke: unexpected %s", describe(error))  # noqa: TRY400 - its text may quote a guest
         reason = f"the channel adapter broke ({kinds_of(error)})"
         return SendResult(message_id=message.message_id, result="retry", reason=reason, unsure=True)
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem_response
 from contracts.problems import GatewayError, TooLarge
-from contracts.unexpected import told
+from contracts.unexpected import describe
 
 BODY_LIMIT: Final = 1_000_000
 """The largest request body, in bytes."""
@@ -62,7 +62,7 @@ class _Unexpected:
 
 def log_unexpected(error: Exception) -> None:
     """Logs an error's types and where it happened. Its text may quote a guest and is not logged."""
-    logger.error("unexpected %s", told(error))
+    logger.error("unexpected %s", describe(error))
 
 
 class BodyLimit:

@@ -1,10 +1,10 @@
-"""What may be logged of an unexpected error: never its text, which may quote a guest."""
+"""Describes unexpected errors for logs without their texts, which may quote a guest."""
 
 import traceback
 
 
 def kinds_of(error: BaseException | None) -> str:
-    """The types of an error, of the errors it groups, and of those that caused it."""
+    """The types of an error and of its causes; for a group, of each error in it."""
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(kinds_of(each) for each in error.exceptions)
     kinds: list[str] = []
@@ -14,8 +14,8 @@ def kinds_of(error: BaseException | None) -> str:
     return " from ".join(kinds)
 
 
-def told(error: BaseException) -> str:
-    """The error's types and where it happened, innermost frame first."""
+def describe(error: BaseException) -> str:
+    """The types of an error and of its causes, and its traceback with the innermost frame first."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     return f"{kinds_of(error)} at {where}"

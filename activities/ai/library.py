@@ -13,7 +13,7 @@ from activities.ai.learned import learned
 from activities.polling import poll_until
 from contracts.knowledge import StoredArticle
 from contracts.problems import StorageAway
-from contracts.unexpected import told
+from contracts.unexpected import describe
 from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Library:
         except StorageAway:
             raise
         except Exception as error:
-            logger.error("knowledge of %s stays as it was: %s", property_id, told(error))  # noqa: TRY400 - may quote it
+            logger.error("knowledge of %s stays as it was: %s", property_id, describe(error))  # noqa: TRY400 - may quote it
 
 
 def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> list[Article]:

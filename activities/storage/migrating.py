@@ -8,7 +8,7 @@ from typing import Final
 
 from activities.storage.database import Database
 from contracts.problems import StorageAway
-from contracts.unexpected import told
+from contracts.unexpected import describe
 
 RETRY_SECONDS: Final = 1.0
 FAILURE_SECONDS: Final = 30.0
@@ -28,7 +28,7 @@ async def migrate(database: Database, migrated: asyncio.Event, tried: asyncio.Ev
         except StorageAway:
             pass
         except Exception as error:  # it is tried again, for somebody may mend it
-            logger.error("the schema cannot be brought up to date: %s", told(error))  # noqa: TRY400 - may quote a guest
+            logger.error("the schema cannot be brought up to date: %s", describe(error))  # noqa: TRY400 - may quote a guest
             pause = FAILURE_SECONDS
         if tried is not None:
             tried.set()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from activities.storage.database import Database
 from activities.storage.migrating import FAILURE_SECONDS, RETRY_SECONDS
 from contracts.problems import StorageAway
-from contracts.unexpected import told
+from contracts.unexpected import describe
 
 BATCH: Final = 500
 LOOK_SECONDS: Final = 60.0
@@ -52,7 +52,7 @@ class Rewording:
             except StorageAway:
                 await asyncio.sleep(RETRY_SECONDS)
             except SQLAlchemyError as error:
-                logger.error("older messages cannot be gone through: %s", told(error))  # noqa: TRY400 - may quote a guest
+                logger.error("older messages cannot be gone through: %s", describe(error))  # noqa: TRY400 - may quote a guest
                 await asyncio.sleep(FAILURE_SECONDS)
 
     async def run(self) -> None:

@@ -18,7 +18,7 @@ from activities.storage.database import Database
 from activities.storage.redis_client import REDIS_AWAY, Fuse, heed_cancellation
 from activities.storage.revocations import Ending, all_revoked, is_revoked, revoke, revoke_all_of
 from contracts.problems import StorageAway
-from contracts.unexpected import told
+from contracts.unexpected import describe
 
 OPEN: Final = "open"
 ENDED: Final = "ended"
@@ -156,7 +156,7 @@ class Sessions:
             except REDIS_AWAY:
                 pass  # it is tried again
             except Exception as error:  # or nothing would ever be heard again
-                logger.error("endings of sessions wait: unexpected %s", told(error))  # noqa: TRY400 - may quote a name
+                logger.error("endings of sessions wait: unexpected %s", describe(error))  # noqa: TRY400 - may quote a name
             heed_cancellation()
             await asyncio.sleep(RECONNECT_SECONDS)
 
