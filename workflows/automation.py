@@ -1,4 +1,4 @@
-"""The automation workflow: one rule for one event, its actions in order, each once."""
+"""The automation workflow: carries out one rule for one event, its actions in order, each once."""
 
 import asyncio
 from datetime import timedelta
@@ -16,20 +16,22 @@ with workflow.unsafe.imports_passed_through():
 
 ACT_TIMEOUT = timedelta(seconds=30)
 GIVES_UP = timedelta(days=1)
-"""An action that could not be done for so long is no help any more."""
+"""An action that is later than this no longer helps."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 NOTE_TIMEOUT = timedelta(seconds=10)
 CALLS_BESIDE, CANCELS_ALL = "calls-of-endpoints-beside-the-rest", "a-cancel-ends-all-of-it"
-"""Gates: before them a call held up what came after it, and a cancel ended one action alone."""
+"""Patches. Before the first, a webhook call delayed the actions after it; before the second, a cancel ended only the
+action being done."""
 
 
 @workflow.defn(name=AUTOMATION_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class AutomationWorkflow:
     @workflow.run
     async def run(self, start: AutomationStart) -> list[Acted]:
-        """What came of each action. One that is refused stops none of the others, and staff learn of it.
+        """Returns the outcome of each action. A refused action does not stop the others, and staff are told of it.
 
-        Each begins when the one before it has ended, but none waits for another's server, which is tried for a day.
+        Each action begins when the one before has ended, except that none waits for a webhook call, which may be
+        retried for a day.
         """
         rule = start.rule
         beside = any(isinstance(each, CallWebhook) for each in rule.then) and workflow.patched(CALLS_BESIDE)
@@ -60,7 +62,7 @@ class AutomationWorkflow:
             )
         except ActivityError as error:
             if is_cancelled_exception(error) and workflow.patched(CANCELS_ALL):
-                raise  # an operator wants no more of it
+                raise  # an operator stops the whole automation
             return Acted(outcome="failed", reason=cause_of(error))
 
     async def _tell_staff(self, failed: NotActed) -> None:

@@ -22,20 +22,20 @@ START_SECONDS = 10
 
 
 class AutomationRuns:
-    """What rules do. Raises Unavailable while Temporal is away."""
+    """Runs the rules of properties. `start` raises Unavailable while Temporal is away."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
 
     def firing(self, automations: Automations, event: PropertyEvent, facts: Facts) -> list[AutomationRule]:
-        """The rules that fire for an event, in their order, with what each is to do."""
+        """The rules that fire for an event, in order, each with the actions to carry out."""
         hours = business_hours(self._settings, event.property_id)
         known = facts.model_copy(update={"open": is_open(hours, event.at)})
         return [rule for each in automations.rules if (rule := due(each, event, known)) is not None]
 
     async def start(self, automations: Automations, event: PropertyEvent, facts: Facts) -> None:
-        """Runs each rule that fires, once for the event however often this is called."""
+        """Starts each rule that fires. However often this is called, a rule runs once for an event."""
         for rule in self.firing(automations, event, facts):
             await self._start(AutomationStart(rule=rule, happening=Happening.of(event)))
 

@@ -1,4 +1,4 @@
-"""Which rules fire for what happened. Pure."""
+"""Decides which rules fire for an event. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,10 @@ from contracts.property_events import PropertyEvent
 
 
 def due(rule: AutomationRule, event: PropertyEvent, facts: Facts) -> AutomationRule | None:
-    """The rule as it is to run, without words for who is not answered; None where it does not fire or has no more."""
+    """The rule with the actions to carry out. None if it does not fire or has none left.
+
+    Messages to the guest are left out if the event must not be answered.
+    """
     if not fires(rule, event, facts):
         return None
     then = [action for action in rule.then if facts.answerable or not isinstance(action, SendMessage)]
@@ -15,12 +18,12 @@ def due(rule: AutomationRule, event: PropertyEvent, facts: Facts) -> AutomationR
 
 
 def fires(rule: AutomationRule, event: PropertyEvent, facts: Facts) -> bool:
-    """Whether a rule is to run; it never is for what an automation did."""
+    """Whether a rule fires. None does for the effects of an automation."""
     return rule.enabled and not is_own_effect(event) and event.matches(rule.when) and holds(rule.conditions, facts)
 
 
 def holds(wanted: Conditions, facts: Facts) -> bool:
-    """Whether all conditions that are given hold."""
+    """Whether the facts meet all conditions that are set."""
     conversation, task = facts.conversation, facts.task
     priority = task.priority if task is not None else conversation.priority if conversation is not None else None
     hours = "open" if facts.open else "closed"

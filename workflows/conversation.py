@@ -1,7 +1,8 @@
 """The conversation workflow: one guest contact, from the first message until it is resolved.
 
-Guests signal, staff update; handlers only change the record, and never wait. `run` takes the turns and what follows
-from them, one coroutine drains the outbox, another keeps the time. Whoever waits, waits for a change of the record.
+Guests send signals, staff send updates. Their handlers only change the record and never wait. `run` takes the turns and
+does their follow-up work, one coroutine drains the outbox, another watches deadlines. All three wait for changes of the
+record.
 """
 
 import asyncio
@@ -42,9 +43,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.unforeseen import failing_the_task_only, read
 
 HISTORY_CEILING = 8192
-"""Events above which even a running publish does not hold continue-as-new back."""
+"""Number of history events above which even a running publish does not delay continue-as-new."""
 CARRIED_CHARACTERS = 400_000
-"""Most of messages that a next run is given: at four bytes each, they nearly fill what Temporal takes at once."""
+"""Upper limit of text that the next run is given. At four bytes each, this nearly fills one Temporal payload."""
 
 
 class ConversationStart(Model):
@@ -84,7 +85,7 @@ class ConversationWorkflow:
             lambda: self._has_work() or self._is_over() or self._should_continue() or any(t.done() for t in helpers)
         )
         for helper in helpers:
-            if helper.done():  # they never end: what broke them fails this task, not the conversation
+            if helper.done():  # only an error ends them, and it should fail this task, not the conversation
                 raise RuntimeError("a helper of the conversation has ended") from helper.exception()
         if self._should_continue() and not self._is_over():
             await self._continue_as_new(start)
@@ -100,7 +101,7 @@ class ConversationWorkflow:
         return self._turns.is_near
 
     def _end_by_operator(self) -> None:
-        """Cancelled in the Temporal UI: what is unanswered is handed to staff, and all is told before the end."""
+        """Handles a cancel from the Temporal UI: hands open messages to staff, and publishes all before the end."""
         record, now = self._record, workflow.now()
         self._leaving = self._drain.paused = False
         self._drain.forget_loan()
@@ -114,7 +115,7 @@ class ConversationWorkflow:
             record.conversation.survey.until = now
         self._changed()
 
-    # --- guests, channels and departments signal ---------------------------------------------------------------------
+    # --- signals from guests, channels and departments -------------------------------------------------------------
 
     @workflow.signal
     def receive(self, message: RawValue) -> None:
@@ -131,7 +132,7 @@ class ConversationWorkflow:
         transitions.task_done(self._record, read(done, TaskDone), workflow.now())
         self._changed()
 
-    # --- staff update ----------------------------------------------------------------------------------------------
+    # --- updates from staff ----------------------------------------------------------------------------------------
 
     @workflow.update
     def open(self, opening: Opening) -> Conversation:
@@ -300,7 +301,7 @@ class ConversationWorkflow:
 
     @workflow.query
     def messages(self) -> list[Message]:
-        """The newest messages, at most the window."""
+        """The newest messages, as many as the window holds."""
         own = self._record.conversation.conversation_id
         return [message for message in self._record.window if message.conversation_id == own]
 
@@ -310,26 +311,27 @@ class ConversationWorkflow:
 
     @workflow.query
     def unsettled(self, now: datetime) -> list[str]:
-        """Ids of guest messages that should have an outcome by `now` and have none; a worker's clock would not do."""
+        """Ids of guest messages whose outcome is overdue at `now`, which the caller gives as queries have no clock."""
         return promises.unsettled(self._record, now)
 
-    # --- the end, and going on in a new run ------------------------------------------------------------------------
+    # --- the end, and continue-as-new ------------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
-        """Resolved, its window over, and nothing owed to anybody."""
+        """Whether the conversation is resolved, its window is over, and nothing is owed to anybody."""
         record = self._record
         owed = record.unchecked or record.queue or record.sends or self._follow_up.is_due
         if owed or not record.all_stored or self._drain.is_flying:
             return False
         if record.looked_up and record.conversation.seq == 0:
-            return True  # storage had all of it: there is no conversation here
+            return True  # storage knew every message already, so there is no conversation here
         return record.state is ConversationState.RESOLVED and promises.window_is_over(record, workflow.now())
 
     def _should_continue(self) -> bool:
-        """At the limit when a guest has just written, at half as much again whenever that may be.
+        """Whether to continue as new: above the limit once a turn is due, and at 1.5 times the limit in any case.
 
-        With more than Temporal takes at once it would fail for ever, so it waits for storage to take its part.
-        Right after a delivery the guest's next message would come in between, and fail the task that ends the run.
+        A record with more text than Temporal accepts at once waits for storage to take some of it, since starting the
+        next run would fail forever. Right after a delivery, the guest's next message would fail the task that ends the
+        run.
         """
         info, limit = workflow.info(), self._record.policy.history_limit
         length = info.get_current_history_length()
@@ -340,7 +342,7 @@ class ConversationWorkflow:
         return length > limit and not self._drain.is_flying and self._turns.is_due
 
     async def _continue_as_new(self, start: ConversationStart) -> None:
-        """Goes on in a new run with the record, once nothing is in flight whose result would be lost."""
+        """Continues as new with the record, once nothing is in flight whose result would be lost."""
         self._leaving = self._drain.paused = True
         await workflow.wait_condition(
             lambda: (
@@ -355,13 +357,13 @@ class ConversationWorkflow:
     # --- what others see -------------------------------------------------------------------------------------------
 
     def _changed(self) -> Conversation:
-        """Everything that follows from a change of the record, whoever made it."""
+        """Does everything that follows from a change of the record, whoever made it."""
         self._drain.recall_ai_sends()
         self._describe()
         return self._record.snapshot()
 
     def _describe(self) -> None:
-        """Tells operators: search attributes on a transition only (each upsert is an event), details always."""
+        """Updates what operators see: details always, search attributes on transitions only (an upsert is an event)."""
         record = self._record
         wanted = Transition(record.conversation)
         if record.conversation.seq > 0 and wanted.fingerprint != record.indexed:
@@ -371,14 +373,14 @@ class ConversationWorkflow:
 
 
 def _begin(start: ConversationStart) -> Record:
-    """A new conversation, named after the first run of its chain."""
+    """The record of a new conversation, whose id names the first run of its chain."""
     conversation_id = f"{start.contact_key}-{workflow.info().first_execution_run_id[:8]}"
     where = (start.property_id, start.channel_type, start.contact_key, start.route)
     return Record.begin(conversation_id, *where, start.policy, workflow.now())
 
 
 def _characters(record: Record) -> int:
-    """Of the messages that a next run would be given: those that wait, and those that storage does not have."""
+    """Counts the characters of all messages and template parameters that the next run would be given."""
     messages: list[Message | GuestMessage] = [*record.unchecked, *record.window]
     messages += [arrival.message for arrival in (*record.queue, *record.unread_by_ai)]
     messages += [event.message for event in record.outbox if event.message is not None]

@@ -1,15 +1,18 @@
-"""How the decisions of a conversation have changed.
+"""Editions: versions of a conversation's decision logic.
 
-A run decides to its end as it began: its start input names an edition, so that a replay asks no patch marker, which
-would cost each conversation two events. A new conversation, and one that goes on in a new run, takes the newest. What
-an edition replaced goes when no run of the edition before is open any more.
+A run follows one edition from beginning to end. The edition is part of its state, so that a replay decides as the run
+did, without patch markers, which would cost each conversation two events. New conversations, and conversations that
+continue as new, take the newest edition. The logic of an older edition can go once no open run uses it.
 """
 
 SECOND = 1
-"""Of what a guest writes: thanks are no question that comes again, getting in touch is no break-in, a person is asked
-for in more words, and only what reached us late is late, not what staff gave back. Of promises: what the AI said and
-staff said again keeps one, and nobody waits who cannot be written to. Of actions: staff are asked for each once.
-Of closing: in time for the channel to take the question how the help was.
+"""What changed since the first edition:
+
+- Reading: thanks are not a repeated question, "trying to get in touch" is not a break-in, more phrases ask for a
+  person, and only messages that reached us late count as late, not those that staff returned to the AI.
+- Promises: an AI message that staff resend keeps the promise of an answer, and guests who opted out await none.
+- Actions: staff are asked about each action once, and about a limited number at a time.
+- Closing: an idle conversation closes while its channel still accepts the survey's question.
 """
 
 NEWEST = SECOND

@@ -1,4 +1,4 @@
-"""What time alone does to a conversation: promises to a guest who waits, snoozes, and closing what is idle. Pure."""
+"""What happens to a conversation as time passes: promises to waiting guests, snoozes and idle closing. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from workflows.record import Record
 DEBOUNCES_AT_MOST = 5
 """A guest who keeps typing is answered after this many debounces."""
 ANSWERS_AT_MOST = 4
-"""How often a turn may be asked of the AI: once, and again for each message that made it stale."""
+"""How often a turn may ask the AI: once, and again for each new message that makes the answer stale."""
 TIME_TO_ASK = timedelta(minutes=15)
-"""Before the channel takes free text no longer, an idle conversation closes, for its guest to be asked for a rating."""
+"""An idle conversation closes this long before its channel stops accepting free text, to ask for a rating in time."""
 GRACE = timedelta(minutes=1)
-"""Over and above what a turn may take, before a message counts as forgotten."""
+"""Added to the longest time a turn may take before a message counts as forgotten."""
 _ABOVE: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment at which time changes the conversation, and what happens then, in words for operators."""
+    """A moment at which something happens to the conversation, and what, in words for operators."""
 
     at: datetime
     what: str
 
 
 def next_deadline(record: Record, now: datetime) -> Deadline | None:
-    """The next moment to look again; in the past where something is due already."""
+    """The next deadline. It is in the past if something is due already."""
     return min(_deadlines(record, now), key=lambda deadline: deadline.at, default=None)
 
 
 def fall_due(record: Record, now: datetime) -> None:
-    """Does, once each, everything whose time has come."""
+    """Does everything that is due, each thing once."""
     if record.state is ConversationState.ESCALATED:
         _keep_promise(record, now)
         _end_snooze(record, now)
@@ -45,12 +45,12 @@ def fall_due(record: Record, now: datetime) -> None:
 
 
 def window_is_over(record: Record, now: datetime) -> bool:
-    """Whether a resolved conversation need not wait any longer for a late word."""
+    """Whether a resolved conversation has waited long enough for a late message or a rating."""
     return now >= _window_end(record)
 
 
 def debounce_left(record: Record, now: datetime) -> timedelta:
-    """How long to wait for more of a burst: since the newest message, but not for ever since the oldest."""
+    """How long to wait for more messages of a burst: counted from the newest, but limited from the oldest."""
     if not record.queue:
         return timedelta(0)
     oldest, newest = record.queue[0].message.created_at, record.queue[-1].message.created_at
@@ -59,7 +59,7 @@ def debounce_left(record: Record, now: datetime) -> timedelta:
 
 
 def unsettled(record: Record, now: datetime) -> list[str]:
-    """Ids of guest messages that should have an outcome by now and have none."""
+    """Ids of guest messages whose outcome is overdue."""
     longest = _longest_turn(record.policy)
     waiting = [(arrival.message.id, arrival.received_at) for arrival in record.queue]
     waiting += [(message.id, message.received_at) for message in record.unchecked]
@@ -67,7 +67,7 @@ def unsettled(record: Record, now: datetime) -> list[str]:
 
 
 def away_words(record: Record, now: datetime, *, again: bool = False) -> str | None:
-    """What to tell a guest while nobody is there; None where somebody is, or it was told and is not told `again`."""
+    """What to tell a guest while nobody is there. None if somebody is, or if the guest knows and `again` is not set."""
     rules = record.policy
     was_told = record.told_away_until is not None and now < record.told_away_until
     if hours.is_open(rules.hours, now) or (was_told and not again):
@@ -99,7 +99,7 @@ def _deadlines(record: Record, now: datetime) -> Iterator[Deadline]:
 
 
 def _keep_promise(record: Record, now: datetime) -> None:
-    """Reminds at half time; at the end tells managers and, once, the guest. Too late for both, only the second."""
+    """Reminds staff at half time. When time is up, tells managers and, once, the guest; a late reminder is skipped."""
     wait = record.wait
     if wait is None or wait.breached:
         return
@@ -138,7 +138,7 @@ def _close(record: Record, now: datetime) -> None:
 
 
 def _closing(record: Record) -> Deadline | None:
-    """When a conversation in which nothing happens closes. One that owes a reply is not idle."""
+    """When the conversation closes if nothing happens. None if it never does, e.g. while it owes a reply."""
     if record.queue or record.unchecked or record.sends or record.state is ConversationState.RESOLVED:
         return None
     conversation, rules = record.conversation, record.policy
@@ -156,7 +156,7 @@ def _closing(record: Record) -> Deadline | None:
 
 
 def _in_time_to_ask(record: Record, closing: datetime) -> datetime:
-    """A little sooner where the channel would then take the question how the help was, and at `closing` no more."""
+    """Moves `closing` forward if the channel would no longer accept the survey's question by then."""
     until = record.route.free_text_until
     asks = record.state is ConversationState.ACTIVE and record.policy.survey is not None
     if until is None or not asks or record.policy.edition < editions.SECOND:
@@ -165,7 +165,7 @@ def _in_time_to_ask(record: Record, closing: datetime) -> datetime:
 
 
 def _window_end(record: Record) -> datetime:
-    """A rating is waited for as well."""
+    """When the window for late messages and ratings ends."""
     conversation = record.conversation
     end = (conversation.resolved_at or conversation.created_at) + record.policy.resolved_window
     return end if conversation.survey is None else max(end, conversation.survey.until)

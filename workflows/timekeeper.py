@@ -1,4 +1,4 @@
-"""Keeping time: one timer, which sleeps once and looks again; only an earlier deadline wakes it before."""
+"""Watches deadlines with one timer, which sleeps once and looks again. Only an earlier deadline wakes it sooner."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Timekeeper:
-    """`changed` is called when time has changed the record."""
+    """Calls `changed` after a deadline has changed the record."""
 
     def __init__(self, record: Record, *, changed: Callable[[], object]) -> None:
         self._record = record
@@ -27,11 +27,11 @@ class Timekeeper:
                 continue
             now = workflow.now()
             if deadline.at <= now:
-                # Whatever is due is done here, so that the same deadline does not come again.
+                # This does everything that is due, so that the same deadline does not come up again.
                 promises.fall_due(self._record, now)
                 self._changed()
             else:
-                # A deadline that moves away does not cancel the timer: it fires once and finds nothing due.
+                # If the deadline moves to later, the timer is not cancelled: it fires once and finds nothing due.
                 sooner = functools.partial(self._has_one_before, deadline.at)
                 await wait(sooner, deadline.at - now, f"Until: {deadline.what}")
 
