@@ -1,4 +1,4 @@
-"""Automations: when something happens at a property, if it is as a rule says, then do what the rule says."""
+"""Automations: rules that carry out actions when something happens at a property and their conditions hold."""
 
 import hashlib
 from datetime import timedelta
@@ -17,9 +17,9 @@ from contracts.rules import YEAR, Priority
 from contracts.tasks import Department, Task
 
 AUTOMATION: Final = Actor(id="automation", name="Automation")
-"""Who acts where a rule does."""
+"""The actor of everything that rules do."""
 OWN_IDS: Final = "auto-"
-"""What ids of tasks and messages begin with that automations make."""
+"""Prefix of the ids of tasks and messages that automations create."""
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Word = Annotated[NotBlank, StringConstraints(max_length=100)]
@@ -28,7 +28,7 @@ ActionOutcome = Literal["done", "refused", "failed"]
 
 
 class Conditions(Body):
-    """All that are given must hold; a list holds where it names what is. What is not known is in no list."""
+    """All conditions that are set must hold. A list must contain the actual value; an unknown value never matches."""
 
     channels: Annotated[list[ChannelType], Field(min_length=1)] | None = None
     languages: Annotated[list[Word], Field(min_length=1, max_length=50, description="Of the guest: `pt`.")] | None = (
@@ -39,7 +39,7 @@ class Conditions(Body):
     states: Annotated[list[ConversationState], Field(min_length=1)] | None = None
     departments: Annotated[list[Department], Field(min_length=1, description="Of the task.")] | None = None
     business_hours: Annotated[
-        Literal["open", "closed"] | None, Field(description="Whether people were there when it happened.")
+        Literal["open", "closed"] | None, Field(description="Whether the event happened within business hours.")
     ] = None
 
 
@@ -51,7 +51,7 @@ class CreateTask(Body):
     priority: Priority = "normal"
     due_in: Annotated[
         Annotated[timedelta, Field(gt=timedelta(0), le=YEAR), A_DURATION] | None,
-        Field(description="After what happened; `PT2H`."),
+        Field(description="How long after the event the task is due, such as `PT2H`."),
     ] = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 
@@ -60,18 +60,18 @@ class NotifyStaff(Body):
     type: Literal["notify_staff"]
     text: Annotated[NotBlank, StringConstraints(max_length=500)]
     audience: Audience = "everyone"
-    staff_id: Annotated[Reference | None, Field(description="The one person whom it is for.")] = None
+    staff_id: Annotated[Reference | None, Field(description="The only person to notify.")] = None
 
 
 class SetPriority(Body):
-    """Of the task where the event is one's, else of the conversation."""
+    """Sets the priority of the event's task or, if it has none, of its conversation."""
 
     type: Literal["set_priority"]
     priority: Priority
 
 
 class AssignTo(Body):
-    """The task where the event is one's, else the conversation."""
+    """Assigns the event's task or, if it has none, its conversation."""
 
     type: Literal["assign"]
     staff_id: Reference
@@ -85,7 +85,7 @@ class CallWebhook(Body):
 
 
 class SendMessage(Body):
-    """A message to the guest, as the hotel's; refused where the guest wants none or the channel takes none now."""
+    """Sends the guest a message from the hotel. Refused if the guest opted out or the channel accepts none now."""
 
     model_config = ConfigDict(
         json_schema_extra={"anyOf": [{"required": ["content"]}, {"required": ["template"]}]},
@@ -97,7 +97,7 @@ class SendMessage(Body):
 
 
 def _type_of(action: object) -> str | None:
-    """`Body` looks at every field before it is read, so the type is looked up by hand."""
+    """Finds an action's type before it is parsed, because `Body` checks the fields first."""
     found = action.get("type") if isinstance(action, dict) else getattr(action, "type", None)
     return found if isinstance(found, str) else None
 
@@ -118,7 +118,7 @@ AutomationAction = Annotated[
 
 
 class AutomationRule(Body):
-    """When one of `when` happens, if all of `if` hold, then do `then`, in order."""
+    """When one of the events in `when` happens and all conditions in `if` hold, the actions in `then` run in order."""
 
     id: RuleId
     name: Word
@@ -139,18 +139,18 @@ class Automations(Model):
 
 
 class Facts(Model):
-    """What the conditions of rules are held against."""
+    """What conditions are checked against."""
 
     conversation: Conversation | None = None
     task: Task | None = None
     language: str | None = None
     open: bool = True
     answerable: bool = True
-    """False for a message that nobody answers, as what a machine wrote: an answer would only bring the next."""
+    """False for a message that must not be answered, such as automatic mail, which could answer in turn forever."""
 
 
 class Happening(Model):
-    """What an automation runs for; nothing that a guest wrote."""
+    """The event that an automation runs for, without anything that a guest wrote."""
 
     property_id: str
     position: int
@@ -177,7 +177,7 @@ class AutomationStart(Model):
 
 
 class Act(Model):
-    """One action of a rule; `number` is its place."""
+    """One action of a rule for one event. `number` is its index in the rule."""
 
     rule_id: str
     happening: Happening
@@ -186,21 +186,21 @@ class Act(Model):
 
     @property
     def id(self) -> str:
-        """The same action for the same event has the same id, whenever it is tried."""
+        """An id that is the same in every attempt at this action for this event."""
         happened = self.happening
         parts = (happened.property_id, str(happened.position), self.rule_id, str(self.number))
         return OWN_IDS + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 class Acted(Model):
-    """What came of an action; `reason` says why it was not done."""
+    """The outcome of an action. `reason` says why it was not done."""
 
     outcome: ActionOutcome
     reason: str | None = None
 
 
 class ActionRefused(Exception):
-    """The action cannot be done, now or later; `reason` says why."""
+    """The action can never be done; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -208,15 +208,15 @@ class ActionRefused(Exception):
 
 
 class NotActed(Model):
-    """Tells staff of an action that was not done."""
+    """An action that was not done, for staff to be told."""
 
     act: Act
     reason: str
 
 
 def is_own_effect(event: PropertyEvent) -> bool:
-    """Whether an automation made this happen; nothing follows from it, so that no rule can run in a circle."""
+    """Whether an automation caused this event. Such events trigger no rules, so that rules cannot loop."""
     message, task = event.message, event.task
-    # Who brings a message may give it any id.
+    # Checking the author, too, because guests' channels choose the ids of their messages.
     said = message is not None and message.author is Author.SYSTEM and message.id.startswith(OWN_IDS)
     return event.by == AUTOMATION.id or said or (task is not None and task.id.startswith(OWN_IDS))

@@ -1,5 +1,5 @@
-"""What an automation's workflow calls: one action, each idempotent by its id. What acts is imported for types alone, so
-that workflows can import the signatures."""
+"""The activities of automation workflows, idempotent by the action's id. What carries out the actions is only imported
+for type checking, so that workflows can import the signatures."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class AutomationActing:
 
     @activity.defn
     async def act(self, act: Act) -> Acted:
-        """Does it, once however often it is called. Raises what may heal, to be tried again."""
+        """Carries out an action, once however often it is called. Raises errors that may pass, to be retried."""
         try:
             await self._actions.run(act)
         except (OutcomeUnknown, StorageAway, Unavailable):
@@ -34,7 +34,7 @@ class AutomationActing:
 
     @activity.defn
     async def tell_staff(self, failed: NotActed) -> None:
-        """Lets managers know, once, what a rule did not do. Raises StorageAway."""
+        """Tells managers, once, that an action was not done. Raises StorageAway."""
         act = failed.act
         notification = Notification(
             id=f"{act.id}-not-done",

@@ -1,4 +1,4 @@
-"""What rules can do, by the same commands as staff."""
+"""Carries out the actions of rules, by the same commands as staff use."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,7 +34,7 @@ from contracts.tasks import ChangeTask, Task, TaskChanges, VersionedTask
 
 FIRED = "automation.fired"
 CALLS_AT_ONCE: Final = 4
-"""Of one endpoint, by one process: what waits for one that hangs has room that guests' answers need."""
+"""Calls per endpoint and process, since calls waiting for a hanging endpoint take slots that guests' answers need."""
 
 
 class ConversationCommands(Protocol):
@@ -52,7 +52,7 @@ class TaskCommands(Protocol):
 
 
 class Fired(Model):
-    """What an endpoint is told: which rule fired, and for what."""
+    """The data of the event sent to an endpoint: which rule fired, and for which event."""
 
     property_id: str
     rule_id: str
@@ -83,9 +83,9 @@ class Actions:
         self._calls: Counter[str] = Counter()
 
     async def run(self, act: Act) -> None:
-        """Does it; again, it is the same task, message or change.
+        """Carries out an action. A repeat results in the same task, message or change.
 
-        Raises GatewayError or ActionRefused for what cannot be done.
+        Raises GatewayError or ActionRefused if it cannot be done.
         """
         match act.action:
             case CreateTask():
@@ -119,7 +119,7 @@ class Actions:
         await self._running_tasks.create(task)
 
     async def _assignee(self, act: Act, staff_id: str | None) -> str | None:
-        """None for who has left: nobody's task is called to everyone's mind, theirs would be to nobody's."""
+        """None for somebody who has left: everyone is reminded of an unassigned task, but nobody of theirs."""
         try:
             return (await self._colleague(act, staff_id)).id if staff_id is not None else None
         except ActionRefused:
@@ -206,7 +206,7 @@ class Actions:
 
     @contextmanager
     def _calling(self, endpoint_id: str) -> Iterator[None]:
-        """Counts a call of an endpoint. Raises ApplicationError, to be tried again, where it has as many as it may."""
+        """Counts a call to an endpoint. Raises ApplicationError, to be retried, if it has reached the limit."""
         if self._calls[endpoint_id] == CALLS_AT_ONCE:
             raise ApplicationError("the endpoint has not answered others yet", type="webhook")
         self._calls[endpoint_id] += 1

@@ -1,4 +1,4 @@
-"""Follows the logs of properties that have automations, and hands what happened to those who run them."""
+"""Follows the logs of properties that have automations, and runs the automations for new events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ READ_AT_ONCE: Final = 100
 
 
 class AutomationFollower:
-    """Any number of processes may follow at once: a rule runs once for an event, whoever sees it first."""
+    """Any number of processes may follow at once: a rule runs once for an event, whichever sees it first."""
 
     def __init__(
         self,
@@ -32,13 +32,13 @@ class AutomationFollower:
         await poll_until(stop, self.look, seconds=INTERVAL_SECONDS, what="automations")
 
     async def look(self) -> None:
-        """Looks where something happened; a property that fails is tried again, and holds up no other."""
+        """Looks at each property with new events. One that fails is tried again, and does not delay the others."""
         for property_id, position in await self._stored.behind():
             with by_itself(f"automations of {property_id}"):
                 await self._look_at(property_id, position)
 
     async def _look_at(self, property_id: str, position: int) -> None:
-        """Runs what is to run, and notes how far that is only when all of it has begun."""
+        """Runs what is due, and stores the position only once all of it has been started."""
         automations = await self._stored.get(property_id)
         events, read_to = await self._events.read(property_id, after=position, limit=READ_AT_ONCE)
         for event in events:

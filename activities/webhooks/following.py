@@ -1,4 +1,4 @@
-"""Follows the logs of all properties, and starts the workflow of each endpoint that is to be told something."""
+"""Follows the logs of all properties, and starts the workflow of each endpoint that has events to receive."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,8 @@ INTERVAL_SECONDS: Final = 1.0
 
 
 class WebhookFollower:
-    """Any number of processes may follow at once. What is to be told is seen from positions in PostgreSQL, so whatever
-    one misses, the next look finds."""
+    """Any number of processes may follow at once. Positions in PostgreSQL tell what is pending, so the next look finds
+    whatever was missed."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class WebhookFollower:
         await poll_until(stop, self.look, seconds=INTERVAL_SECONDS, what="webhooks")
 
     async def look(self) -> None:
-        """Starts what is to be sent; an endpoint that wants nothing of what happened needs no workflow for it.
+        """Starts the workflows of endpoints that want any of the new events.
 
-        What fails for one endpoint is tried again, and holds up no other.
+        An endpoint that fails is tried again, and does not delay the others.
         """
         for target in await self._endpoints.behind(datetime.now(UTC)):
             with by_itself(f"webhooks of endpoint {target.endpoint.id}"):
