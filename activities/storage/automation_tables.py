@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 
 
 class AutomationsRow(SQLModel, table=True):
-    """The rules of a property; what its log holds up to `position` has been held against them."""
+    """The rules of a property. They have been checked against its log up to `position`."""
 
     __tablename__ = "automations"
 

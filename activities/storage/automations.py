@@ -1,4 +1,4 @@
-"""The automations of properties, and what their conditions are held against."""
+"""The automations of properties, and the facts that their conditions are checked against."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ class StoredAutomations:
         self._database = database
 
     async def get(self, property_id: str) -> Automations:
-        """The rules of a property; none where there never were any."""
+        """The rules of a property, which may be none."""
         async with self._database.begin() as connection:
             row = (await connection.execute(select(AutomationsRow).where(_of(property_id)))).one_or_none()
         return Automations(property_id=property_id) if row is None else _automations(row)
@@ -30,9 +30,9 @@ class StoredAutomations:
     async def put(
         self, property_id: str, rules: Sequence[AutomationRule], *, by: str, allow: Callable[[Automations], None]
     ) -> Automations:
-        """Replaces the rules. `allow` raises for a version that must not be replaced.
+        """Replaces the rules. `allow` gets the current ones and raises to forbid the change.
 
-        What happened before a property had rules is held against none.
+        Rules never fire for what happened before the property had any.
         """
         head = select(col(LogHeadRow.head)).where(col(LogHeadRow.property_id) == property_id)
         async with self._database.begin() as connection:
@@ -55,7 +55,7 @@ class StoredAutomations:
             return _automations((await connection.execute(changed.returning(AutomationsRow))).one())
 
     async def behind(self) -> list[tuple[str, int]]:
-        """Properties with rules at which something happened that was not held against them, and their positions."""
+        """Properties with rules that have not been checked against the whole log, and the positions they got to."""
         statement = (
             select(col(AutomationsRow.property_id), col(AutomationsRow.position))
             .join(LogHeadRow, col(LogHeadRow.property_id) == col(AutomationsRow.property_id))
@@ -65,13 +65,13 @@ class StoredAutomations:
             return [(row.property_id, row.position) for row in await connection.execute(statement)]
 
     async def advance(self, property_id: str, *, after: int, up_to: int) -> None:
-        """All up to `up_to` has been held against the rules; unless somebody else went on meanwhile."""
+        """Moves a property's position from `after` to `up_to`, unless another process has moved it meanwhile."""
         mine = (_of(property_id)) & (col(AutomationsRow.position) == after)
         async with self._database.begin() as connection:
             await connection.execute(update(AutomationsRow).where(mine).values(position=up_to))
 
     async def facts(self, event: PropertyEvent) -> Facts:
-        """What is known of the conversation and task of an event: as it told them, else as they are now."""
+        """The conversation and task of an event: as they are in the event or, if it has none, as they are now."""
         if event.conversation_id is None:
             return Facts(task=event.task)
         message_id = event.message.id if event.message is not None else None

@@ -24,7 +24,7 @@ from contracts.messages import Delivery, Message
 _LAST_MESSAGE: Final = (col(MessageRow.conversation_id) == col(ConversationRow.id)) & (
     col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")
 )
-"""How far a conversation's last message got by now stands with the message."""
+"""Joins a conversation's last message, whose row has its current delivery state."""
 _SHOWN: Final = (
     col(ConversationRow.id),
     col(ConversationRow.last_activity_at),

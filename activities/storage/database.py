@@ -35,10 +35,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x67617465
 """Key of the advisory lock that lets one process migrate while the others wait."""
 TABLE_SECONDS = 2
-"""How long a migration waits for a table; less than what waits behind it has."""
+"""How long a migration waits for a table's lock: less than the timeout of statements that queue behind it."""
 
 _OPTIONS = frozenset(inspect.signature(asyncpg.connect).parameters) | {"prepared_statement_cache_size"}
-"""What the query of `database.url` may set: the driver's own, and SQLAlchemy's of it."""
+"""Options allowed in the query of `database.url`: the driver's, and the one that SQLAlchemy adds."""
 _AWAY = (
     OSError,
     TimeoutError,
@@ -46,18 +46,18 @@ _AWAY = (
     InterfaceError,
     OperationalError,
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # it starts or stops
-    asyncpg.LockNotAvailableError,  # a migration waits for a table no longer
-    asyncpg.ReadOnlySQLTransactionError,  # another is the primary now, or its disk is all but full
+    asyncpg.OperatorInterventionError,  # the server is starting or stopping
+    asyncpg.LockNotAvailableError,  # a migration has stopped waiting for a table
+    asyncpg.ReadOnlySQLTransactionError,  # another server is the primary now, or the disk is nearly full
     asyncpg.InsufficientResourcesError,  # too many connections, a full disk
     asyncpg.PostgresSystemError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's last word came as the driver began to speak
+    asyncpg.InternalClientError,  # the server closed the connection just as the driver began to use it
 )
 
 
 class Database:
-    """A pool of connections. Every use raises StorageAway, and nothing else, when PostgreSQL cannot be reached."""
+    """A pool of connections. If PostgreSQL cannot be reached, every use raises StorageAway and nothing else."""
 
     def __init__(self, settings: configuration.Database) -> None:
         if settings.url is None:
@@ -76,16 +76,16 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for statements that only read, each by itself: one round trip instead of three."""
+        """A connection for reading without a transaction, so that a statement takes one round trip instead of three."""
         with _away_is_told():
             async with self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def driver(self, *, plan_each: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """The driver's own connection for statements that must be quick, each by itself, in one round trip.
+        """The driver's own connection for fast statements, without a transaction, in one round trip each.
 
-        `plan_each`: for statements whose plan depends on what they look for; each is planned for its own words.
+        `plan_each` plans each execution anew, for statements whose best plan depends on their parameters.
         """
         with _away_is_told():
             pooled = await (self._searching if plan_each else self._engine).raw_connection()
@@ -93,7 +93,7 @@ class Database:
             try:
                 yield driver
             except asyncpg.InternalClientError:
-                driver.terminate()  # the driver itself no longer knows what state it is in
+                driver.terminate()  # the driver's state is undefined
                 raise
             finally:
                 await greenlet_spawn(pooled.close)
@@ -108,10 +108,10 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def migrate(self) -> None:
-        """Brings the schema to the newest version; safe to call from many processes at once.
+        """Migrates the schema to the newest version. Many processes may call this at once.
 
-        It takes as long as the rows need. Where others use a table for long it is StorageAway, to be tried again: who
-        comes to that table next would have to wait, too.
+        It has no time limit, except for getting a table's lock, since all later statements on the table would queue
+        behind it. Raises StorageAway, to be retried, if others hold the table for too long.
         """
         engine = _engine(self._settings, self._url, command_timeout=None)
         try:
@@ -130,7 +130,7 @@ class Database:
 
 
 def _url(address: str) -> URL:
-    """The address for the driver, which has its own name for `sslmode`. Raises SettingsError for what is none."""
+    """The URL for the driver, which calls `sslmode` `ssl`. Raises SettingsError for an invalid one."""
     try:
         url: URL | None = make_url(address)
     except (ArgumentError, ValueError):
@@ -150,7 +150,7 @@ def _engine(settings: configuration.Database, url: URL, **connecting: object) ->
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=seconds,
-        hide_parameters=True,  # an error's text would quote guests
+        hide_parameters=True,  # error messages would quote guests
         connect_args={"timeout": seconds, "command_timeout": settings.statement_timeout / 1000, **connecting},
     )
     event.listen(engine.sync_engine, "connect", _read_json)
@@ -159,13 +159,13 @@ def _engine(settings: configuration.Database, url: URL, **connecting: object) ->
 
 
 def _read_json(connection: AdaptedConnection, record: object) -> None:
-    """JSON is read without a call into Python for each value, as SQLAlchemy's own codec makes one."""
+    """Decodes JSON with orjson directly, as SQLAlchemy's codec would call into Python for each value."""
     codec = {"schema": "pg_catalog", "encoder": str, "decoder": orjson.loads, "format": "text"}
     connection.run_async(lambda driver: driver.set_type_codec("jsonb", **codec))
 
 
 def _refuse_closed(connection: AdaptedConnection, record: object, proxy: object) -> None:
-    """A connection that a restarted server has closed is replaced, without a round trip to find out."""
+    """Has connections replaced that a restarted server has closed, without a round trip to find out."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
@@ -177,11 +177,11 @@ def _upgrade(connection: Connection) -> None:
     known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
     if known.issuperset(MigrationContext.configure(connection).get_current_heads()):
         command.upgrade(config, "head")
-    # Else a newer release was here, and left what this one needs.
+    # Otherwise a newer release has migrated it, and its schema works for this one, too.
 
 
 class _away_is_told:
-    """Turns what drivers raise for a lost or refused connection into StorageAway."""
+    """Translates the drivers' errors for a lost or refused connection into StorageAway."""
 
     def __enter__(self) -> None:
         return None
@@ -192,7 +192,7 @@ class _away_is_told:
         lost = isinstance(error, DBAPIError) and (
             error.connection_invalidated or isinstance(error.orig, _AWAY) or isinstance(_driver_error(error), _AWAY)
         )
-        refused = isinstance(error, AsyncAdapt_asyncpg_dbapi.Error)  # a connection, for what comes later is wrapped
+        refused = isinstance(error, AsyncAdapt_asyncpg_dbapi.Error)  # while connecting: SQLAlchemy wraps later errors
         if lost or refused or isinstance(error, _AWAY):
             raise StorageAway("PostgreSQL does not answer; try again shortly") from error
         own = _driver_error(error) if isinstance(error, ProgrammingError) else error

@@ -1,4 +1,4 @@
--- Moves a message's delivery upwards, never down, and tells it in the log under its old seq.
+-- Moves a message's delivery state upwards, never down, and repeats the message in the log under its old seq.
 WITH moved AS (
     UPDATE messages SET delivery_state = :state, delivery_reason = CAST(:reason AS text)
     WHERE conversation_id = :conversation_id AND id = :message_id AND author <> 'guest' AND NOT private

@@ -1,4 +1,4 @@
-"""What was answered under idempotency keys, kept for a day."""
+"""Idempotency keys with the answers given under them, kept for a day."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from activities.storage.database import Database
 
 KEPT: Final = timedelta(hours=24)
 LEASE: Final = timedelta(seconds=60)
-"""How long a request may take. One that has not ended by then died with its process, and may be made again."""
+"""How long a request may take. After that, its process is considered dead, and the request may be made again."""
 SWEPT_AT_ONCE: Final = 20
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """A request made under a key; `answer` is null until it is answered. No row names a key, a caller or a route.
+    """A request made under a key. `answer` is null until it is answered. Keys, callers and routes are only hashed.
 
-    One that was let go has a lease that ended before it began.
+    A released request has a lease that ended before it began.
     """
 
     __tablename__ = "idempotency_keys"
@@ -34,14 +34,14 @@ class IdempotencyRow(SQLModel, table=True):
     leased_until: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     began_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
-    """When the request first came; null where that was to a release before 0015."""
+    """When the request first came; null if that was before migration 0015."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of an attempt: it is to be `made`, or there is an earlier one, answered or under way.
+    """The result of claiming a key: the request is to be `made`, or an earlier attempt is answered or under way.
 
-    `began_at` is when the request that is to be made first came, whatever became of it then.
+    `began_at` is when a request to be made first came, even if an earlier attempt failed.
     """
 
     made: bool
@@ -61,7 +61,7 @@ class IdempotencyKeys:
         self._now = now
 
     async def claim(self, key: str, fingerprint: str, attempt: str) -> Claim:
-        """Takes a key for an attempt, unless an earlier one has it: one of two at once is made, and no more."""
+        """Claims a key for an attempt, unless an earlier one has it. Of two concurrent attempts, only one is made."""
         now = self._now()
         row = insert(IdempotencyRow).values(
             id=key,
@@ -94,20 +94,20 @@ class IdempotencyKeys:
             if made is not None:
                 return Claim(True, fingerprint, began_at=made.began_at)
             earlier = (await connection.execute(select(IdempotencyRow).where(mine))).one_or_none()
-        if earlier is None:  # it was over, and swept in between
+        if earlier is None:  # it had expired, and was deleted in between
             return Claim(False, fingerprint)
         return Claim(False, earlier.fingerprint, earlier.answer)
 
     async def keep(self, key: str, attempt: str, answer: bytes) -> None:
-        """Keeps what an attempt was answered."""
+        """Stores the answer to an attempt."""
         mine = (col(IdempotencyRow.id) == key) & (col(IdempotencyRow.attempt) == attempt)
         async with self._database.begin() as connection:
             await connection.execute(update(IdempotencyRow).where(mine).values(answer=answer))
 
     async def let_go(self, key: str, attempt: str) -> None:
-        """Ends an attempt that was not answered, or refused as it stood: another may be made, of whatever body.
+        """Releases the key of an attempt without a lasting answer, for another attempt with any body.
 
-        It may have had its effect all the same, so that when the request first came is kept.
+        The attempt may have had an effect nevertheless, so the time when the request first came is kept.
         """
         mine = (col(IdempotencyRow.id) == key) & (col(IdempotencyRow.attempt) == attempt)
         before = func.coalesce(col(IdempotencyRow.began_at), self._now()) - timedelta(seconds=1)

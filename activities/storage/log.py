@@ -1,4 +1,4 @@
-"""Reading a property's log: what happened there, in the one order that every reader sees."""
+"""Reads a property's log: everything that happened there, in the order that all readers see."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ class Log:
         self._database = database
 
     async def head(self, property_id: str) -> int:
-        """The newest position, 0 where nothing has happened yet. Nothing will ever commit at or below it."""
+        """The newest position, or 0 if nothing has happened yet. Nothing will ever be committed at or below it."""
         statement = select(col(LogHeadRow.head)).where(col(LogHeadRow.property_id) == property_id)
         async with self._database.begin() as connection:
             return (await connection.execute(statement)).scalar_one_or_none() or 0
 
     async def oldest(self, property_id: str) -> int:
-        """The oldest position that is kept; one past the head where nothing is."""
+        """The oldest position still stored, or one past the head if there is none."""
         statement = select(func.min(col(LogRow.position))).where(col(LogRow.property_id) == property_id)
         async with self._database.begin() as connection:
             oldest: int | None = (await connection.execute(statement)).scalar_one()
@@ -43,7 +43,7 @@ class Log:
         contact_key: str | None = None,
         conversation_id: str | None = None,
     ) -> list[LogEntry]:
-        """Entries above `after`, at most up to `up_to`, in order; a message as it is now, not as it was told."""
+        """Entries above `after` up to `up_to`, in order. Messages are in their current state, not as first logged."""
         statement = _entries(property_id).where(col(LogRow.position) > after)
         if up_to is not None:
             statement = statement.where(col(LogRow.position) <= up_to)
@@ -57,11 +57,11 @@ class Log:
             return [_entry(row) for row in await connection.execute(statement)]
 
     async def of_conversation(self, property_id: str, conversation_id: str, *, limit: int) -> list[LogEntry]:
-        """The first `limit` entries of a conversation, in order, its tasks included, which stand under no contact."""
+        """The first `limit` entries of a conversation and its tasks, in order. Entries of tasks have no contact."""
         own = await self.read(property_id, after=0, limit=limit, conversation_id=conversation_id)
         tasks = (
             _entries(property_id)
-            # Never told again; said so, the index of conversations finds them.
+            # They never repeat, but the condition lets PostgreSQL use the index by conversation.
             .where(
                 col(LogRow.conversation_id) == conversation_id, col(LogRow.contact_key).is_(None), ~col(LogRow.repeats)
             )
@@ -73,7 +73,7 @@ class Log:
         return sorted([*own, *theirs], key=lambda entry: entry.position or 0)[:limit]
 
     async def history(self, property_id: str, conversation_id: str, *, up_to: int, limit: int) -> list[LogEntry]:
-        """The newest `limit` messages of a conversation at or below `up_to`, each once, in order."""
+        """The newest `limit` messages of a conversation up to the position `up_to`, each once, in order."""
         statement = (
             _entries(property_id)
             .where(
@@ -90,7 +90,7 @@ class Log:
         return newest_first[::-1]
 
     async def newest_conversation(self, contact_key: str, *, message_id: str | None = None) -> Conversation | None:
-        """The conversation that a contact is in or was in last, if any; with `message_id`, the one that has it."""
+        """A contact's newest conversation, if any; with `message_id`, the newest that contains that message."""
         statement = select(col(ConversationRow.snapshot)).where(col(ConversationRow.contact_key) == contact_key)
         if message_id is not None:
             holds = (col(MessageRow.conversation_id) == col(ConversationRow.id), col(MessageRow.id) == message_id)
@@ -102,7 +102,7 @@ class Log:
 
 
 def _entries(property_id: str) -> Select[*tuple[Any, ...]]:
-    """Entries with their message and channel; one whose message was erased is left out."""
+    """Entries with their message and channel, without those whose message was erased."""
     return (
         select(
             col(LogRow.property_id),

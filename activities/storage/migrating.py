@@ -1,4 +1,4 @@
-"""Bringing the schema up to date when a process starts, whichever comes first."""
+"""Migrates the schema when a process starts. The first process to start does it for all."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ from contracts.unexpected import describe
 RETRY_SECONDS: Final = 1.0
 FAILURE_SECONDS: Final = 30.0
 FIRST_SECONDS: Final = 10.0
-"""How long a process that starts waits for it; conversations go on without storage, too."""
+"""How long a starting process waits for the migration. Conversations work without storage, too."""
 
 logger = logging.getLogger(__name__)
 
 
 async def migrate(database: Database, migrated: asyncio.Event, tried: asyncio.Event | None = None) -> None:
-    """Migrates as soon as PostgreSQL lets us. The events tell when that is done, and when it was tried once."""
+    """Migrates as soon as PostgreSQL allows it. Sets `migrated` when that is done, and `tried` after the first try."""
     while not migrated.is_set():
         pause = RETRY_SECONDS
         try:
@@ -27,7 +27,7 @@ async def migrate(database: Database, migrated: asyncio.Event, tried: asyncio.Ev
             migrated.set()
         except StorageAway:
             pass
-        except Exception as error:  # it is tried again, for somebody may mend it
+        except Exception as error:  # somebody may fix the cause, so try again
             logger.error("the schema cannot be brought up to date: %s", describe(error))  # noqa: TRY400 - may quote a guest
             pause = FAILURE_SECONDS
         if tried is not None:
@@ -38,7 +38,7 @@ async def migrate(database: Database, migrated: asyncio.Event, tried: asyncio.Ev
 
 @asynccontextmanager
 async def migrating(database: Database) -> AsyncIterator[None]:
-    """A block that begins with the schema up to date, if that can be had soon; if not, it is seen to meanwhile."""
+    """Begins the block once the schema is migrated or a short time has passed; then migrating goes on meanwhile."""
     tried = asyncio.Event()
     work = asyncio.create_task(migrate(database, asyncio.Event(), tried))
     try:

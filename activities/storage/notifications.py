@@ -1,4 +1,4 @@
-"""What staff must see; each member of staff reads for himself."""
+"""Notifications for staff, which each member of staff marks as read for themselves."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from settings import Settings
 async def store_notifications(
     connection: AsyncConnection, settings: Settings, property_id: str, notifications: Sequence[Notification]
 ) -> list[Notification]:
-    """Stores what is new within the caller's transaction, and queues the mails that staff want of it. Gives the new."""
+    """Stores new notifications and queues their mails, within the caller's transaction. Returns the new ones."""
     fresh = []
     for each in notifications:
         values = each.model_dump(by_alias=False, include=set(NotificationRow.model_fields))
@@ -35,7 +35,7 @@ async def store_notifications(
 async def reaching_somebody(
     connection: AsyncConnection, property_id: str, notifications: Sequence[Notification]
 ) -> list[Notification]:
-    """As they are to be told: what is for one person who has left, or was none, is for everyone."""
+    """The notifications, with those for somebody who has left, or never was there, addressed to everyone."""
     named = {each.staff_id for each in notifications if each.staff_id is not None}
     if not named:
         return list(notifications)
@@ -61,9 +61,9 @@ class Notifications:
         limit: int,
         after: TimePosition | None,
     ) -> Slice[Notification, TimePosition]:
-        """Notifications for this member of staff, the newest first, with when they read them.
+        """Notifications for this member of staff, newest first, with the time when they read them.
 
-        `manages`: they see what is for managers, and what is for one other person, too.
+        `manages`: include notifications for managers and for other people.
         """
         at, row_id, read_at = col(NotificationRow.at), col(NotificationRow.id), col(NotificationReadRow.read_at)
         statement = _seen_by(staff_id).where(col(NotificationRow.property_id).in_(properties))
@@ -78,14 +78,14 @@ class Notifications:
         return Slice([Notification.model_validate(row, from_attributes=True) for row in rows], end)
 
     async def find(self, notification_id: str, staff_id: str) -> tuple[str, Notification] | None:
-        """The property of a notification, and it as somebody has read it or not; None if there is no such one."""
+        """A notification with its property, and the time when the person read it. None if there is none of this id."""
         statement = _seen_by(staff_id).where(col(NotificationRow.id) == notification_id)
         async with self._database.begin() as connection:
             row = (await connection.execute(statement)).one_or_none()
         return (row.property_id, Notification.model_validate(row, from_attributes=True)) if row is not None else None
 
     async def read(self, notification_id: str, staff_id: str) -> Notification:
-        """Marks an existing notification as read; the first time counts."""
+        """Marks an existing notification as read. The time of the first call counts."""
         async with self._database.begin() as connection:
             now = insert(NotificationReadRow).values(
                 notification_id=notification_id, staff_id=staff_id, read_at=datetime.now(UTC)

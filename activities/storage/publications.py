@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 _PUBLISH = text(Path(__file__).with_name("publish.sql").read_text())
 _PUBLISH_AT_ONCE = Statement.of(_PUBLISH)
-"""The same by itself: one round trip, where a transaction takes three."""
+"""The same statement without a transaction: one round trip instead of three."""
 _MOVE_DELIVERY = text(Path(__file__).with_name("delivery.sql").read_text())
 _NO_REPORTS = frozenset({"webchat", "messages"})
-"""Adapters whose other end reports nothing."""
+"""Adapters without delivery reports."""
 _RANKS = [state.value for state in DeliveryState]
 
 
 class Publications:
-    """Without `settings` nobody is mailed what staff must see."""
+    """Without `settings`, no notifications are mailed."""
 
     def __init__(self, database: Database, live: LiveStream, settings: Settings | None = None) -> None:
         self._database = database
@@ -42,9 +42,9 @@ class Publications:
         self._reports = DeliveryReports(database, live)
 
     async def publish(self, publication: Publication) -> tuple[Published, set[int]]:
-        """Stores a batch once, however often it is called, and tells of it live; gives each `seq` that is new to it.
+        """Stores a batch, once however often this is called, and adds it to the live stream. Returns the new `seq`s.
 
-        With PostgreSQL away the batch is only told live, and the answer says that it is not stored.
+        While PostgreSQL is away, the batch only goes to the live stream, and the result says that it is not stored.
         """
         if not (publication.events or publication.outcomes or publication.deliveries):
             return Published(stored=True, told=True), set()
@@ -55,7 +55,7 @@ class Publications:
                 await self.move_delivery(publication.conversation, moved)
             reported = await self._apply_reports(publication)
         except (StorageAway, DBAPIError, asyncpg.PostgresError) as error:
-            # Read-only, full or away: the outbox keeps it, and what was sent must not be sent again for it.
+            # Away, read-only or full: the outbox keeps the batch. Raising would repeat sends of the same activity.
             logger.warning("a publication is not stored: %s", _kind(error))
             untold = [event for event in publication.events if event.seq > publication.told]
             told = await self._live.add([_entry(publication, event) for event in untold])
@@ -69,7 +69,7 @@ class Publications:
         return Published(stored=True, told=True), set(positions)
 
     async def _apply_reports(self, publication: Publication) -> list[LogEntry]:
-        """What a provider reported of these messages before they were stored."""
+        """Applies what providers reported about these messages before they were stored."""
         if publication.route.adapter in _NO_REPORTS:
             return []
         conversation = publication.conversation
@@ -82,7 +82,7 @@ class Publications:
         )
 
     async def move_delivery(self, conversation: Conversation, moved: MessageDelivery) -> None:
-        """Stores how far an already published message got, upwards only, and tells it again. Raises StorageAway."""
+        """Moves a published message's delivery state, upwards only, and publishes it again. Raises StorageAway."""
         async with self._database.begin() as connection:
             row = (
                 await connection.execute(
@@ -112,7 +112,7 @@ class Publications:
             await self._live.add([entry])
 
     async def _reaching_somebody(self, publication: Publication) -> Publication:
-        """Who has a conversation may have left: what reminds them is everyone's then."""
+        """Addresses reminders to everyone if the person who has the conversation has left."""
         told = [event.notification for event in publication.events if event.notification is not None]
         if all(each.staff_id is None for each in told):
             return publication
@@ -125,11 +125,11 @@ class Publications:
         return publication.model_copy(update={"events": events})
 
     async def _store(self, publication: Publication) -> dict[int, int]:
-        """Gives the position in the log of each event that was not stored before, by its `seq`."""
+        """Returns the log positions of the events that were not stored before, by `seq`."""
         try:
             return await self._insert(publication)
         except (IntegrityError, asyncpg.IntegrityConstraintViolationError):
-            # Two publishers brought the very first batch at once; the loser finds it stored and passes over it.
+            # Two publishers inserted the very first batch at once. The loser finds it stored now and skips it.
             return await self._insert(publication)
 
     async def _insert(self, publication: Publication) -> dict[int, int]:
@@ -146,7 +146,7 @@ class Publications:
 
 
 def _parameters(publication: Publication) -> dict[str, object]:
-    """What `publish.sql` asks for."""
+    """The parameters of `publish.sql`."""
     conversation = publication.conversation
     at = publication.events[-1].at if publication.events else conversation.last_message_at
     return {
@@ -172,7 +172,7 @@ def _parameters(publication: Publication) -> dict[str, object]:
 
 
 def _kind(error: StorageAway | DBAPIError | asyncpg.PostgresError) -> str:
-    """The kind of an error; its words may hold a guest's."""
+    """The code of an error, for logs. Its text may quote a guest."""
     if isinstance(error, StorageAway):
         return error.code
     return str(getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None))

@@ -1,6 +1,6 @@
 -- Publishes one batch of a conversation in a single statement, and so in a single transaction and round trip.
--- The row lock on the conversation puts publishers of one conversation in line; what it already has is passed over.
--- The lock on the property's head, held to the end, makes positions become visible in their order.
+-- The row lock on the conversation serialises its publishers. Events that are stored already are skipped.
+-- The lock on the head of the property's log, held to the end, makes positions become visible in order.
 WITH stored AS (
     SELECT seq FROM conversations WHERE id = :conversation_id FOR UPDATE
 ), fresh AS (

@@ -1,5 +1,5 @@
--- Moves messages to what their provider reports of them, and tells each again in the log under its old seq.
--- A message in parts has failed when one of them has; else it has come as far as its last.
+-- Moves messages to the states that their provider reported, and repeats each in the log under its old seq.
+-- A message in parts has failed if any part has. Otherwise its state is that of its last part.
 WITH reported AS (
     SELECT DISTINCT ON (message_id) message_id, state, reason
     FROM delivery_reports

@@ -1,4 +1,4 @@
-"""Makes the words anew by which older messages are found, where they would be others now, beside the work of others."""
+"""Rebuilds the search words of older messages after the way of splitting has changed, in the background."""
 
 import asyncio
 import logging
@@ -15,16 +15,16 @@ from contracts.unexpected import describe
 
 BATCH: Final = 500
 LOOK_SECONDS: Final = 60.0
-"""How long until a process looks again whether the other one, which is at it, has come to the end."""
+"""How often a process checks whether the other one, which does the work, has finished."""
 LEAST_PAUSE: Final = 0.05
 
 logger = logging.getLogger(__name__)
 
 _GIVE_WAY: Final = text("SET LOCAL lock_timeout = '500ms'")
-"""Before PostgreSQL looks for deadlocks, so that it is never another's statement that fails."""
+"""Shorter than PostgreSQL's deadlock timeout, so that in a deadlock it is always this statement that fails."""
 _TAKE: Final = text("SELECT conversation_id, message_id FROM rewording FOR UPDATE SKIP LOCKED")
 _LEFT: Final = text("SELECT EXISTS (SELECT FROM rewording)")
-# To write a message's content makes its words anew.
+# Writing a message's content rebuilds its generated column of words.
 _REWORD: Final = text("""
 WITH batch AS MATERIALIZED (
     SELECT conversation_id, id, words IS DISTINCT FROM gateway_words(content) AS others FROM messages
@@ -44,7 +44,7 @@ class Rewording:
         self._database = database
 
     async def once(self, migrated: asyncio.Event) -> None:
-        """As soon as the schema is up to date, and again where it is interrupted."""
+        """Runs once the schema is migrated, and again after interruptions, until everything is done."""
         await migrated.wait()
         while True:
             try:
@@ -56,14 +56,14 @@ class Rewording:
                 await asyncio.sleep(FAILURE_SECONDS)
 
     async def run(self) -> None:
-        """To the end, at most half of the time at work. Raises StorageAway, and goes on from there the next time."""
+        """Works to the end, pausing half of the time. After raising StorageAway, it continues from there next time."""
         while await self._left():
             started = time.monotonic()
             done = await self.reword(BATCH)
             await asyncio.sleep(max(LEAST_PAUSE, time.monotonic() - started) if done else LOOK_SECONDS)
 
     async def reword(self, batch: int) -> bool:
-        """Goes through the next messages. False where another process is at it, or nothing is left."""
+        """Rebuilds the next batch of messages. Returns False if another process is doing it, or nothing is left."""
         async with self._database.begin() as connection:
             await connection.execute(_GIVE_WAY)
             place = (await connection.execute(_TAKE)).one_or_none()

@@ -1,7 +1,7 @@
-"""Finding the conversations of a page: by what lists filter by, by words, and from where the last page ended.
+"""Builds the SQL that finds a page of conversations by filters and words, beginning where the last page ended.
 
-Each property is read in the list's order from an index, and no further than the page, so that a page costs the same
-wherever it is in the list.
+Each property is read in the list's order from an index, only as far as the page needs, so that a page costs the same
+anywhere in the list.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ LIMIT: Final = bindparam("limit", type_=Integer)
 
 @dataclass(frozen=True, slots=True)
 class ConversationFilter:
-    """Which conversations to list; None lets all pass. `words` are said in it, or begin words of the guest's name."""
+    """Which conversations to list; None is no condition. `words` occur in a message, or begin words of the name."""
 
     properties: Sequence[str]
     state: ConversationState | None = None
@@ -53,7 +53,7 @@ class ConversationFilter:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the statement of a page is made of; what it asks for comes as parameters, so that it is made only once."""
+    """What determines a page's statement. The values are parameters, so that a statement can be reused."""
 
     properties: int
     filters: frozenset[str]
@@ -70,7 +70,7 @@ def asked(
     above: TimePosition | None = None,
     created_by: datetime | None = None,
 ) -> tuple[Shape, dict[str, object]]:
-    """The shape and the parameters of a page: up to `limit`, the newest `below` a place, or the oldest `above` one."""
+    """The shape and parameters of a page of at most `limit`: the newest `below` a place, or the oldest `above` one."""
     given: dict[str, object] = {
         "state": wanted.state.value if wanted.state is not None else None,
         "channel": wanted.channel,
@@ -95,7 +95,7 @@ def asked(
 
 
 def found(shape: Shape) -> Subquery:
-    """Places of conversations: those of each property in order from an index, and of these the first."""
+    """Selects a page's places: each property's first ones in order from an index, then the first of all of them."""
     at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
     order = in_order(shape, at, row_id)
     parts: list[Select[*tuple[Any, ...]]] = []
@@ -105,7 +105,7 @@ def found(shape: Shape) -> Subquery:
             parts.append(of_property.order_by(*order).limit(LIMIT))
             continue
         parts.append(of_property.where(_says()).order_by(*order).limit(LIMIT))
-        # OFFSET 0 has names looked up first: how few they are is not foreseen, and no order finds them sooner.
+        # OFFSET 0 makes PostgreSQL look up names first: it cannot estimate how few match, and might scan in list order.
         named = of_property.where(_is_named()).offset(literal_column("0")).subquery()
         parts.append(select(named).order_by(*in_order(shape, named.c.last_activity_at, named.c.id)).limit(LIMIT))
     if not parts:
@@ -121,12 +121,12 @@ def found(shape: Shape) -> Subquery:
 def in_order(
     shape: Shape, at: SQLColumnExpression[Any], row_id: SQLColumnExpression[Any]
 ) -> list[SQLColumnExpression[Any]]:
-    """The list's order, or its opposite where a page begins above a place."""
+    """The list's order, reversed for a page above a place."""
     return [at, row_id] if shape.way == "above" else [at.desc(), row_id.desc()]
 
 
 def _says() -> ColumnElement[bool]:
-    """Whether the words are said in one of its messages."""
+    """SQL for whether the words occur in one of the conversation's messages."""
     wanted = func.websearch_to_tsquery("simple", bindparam("words", type_=Text))
     messages = select(col(MessageRow.id)).where(
         col(MessageRow.conversation_id) == col(ConversationRow.id), MESSAGE_WORDS.op("@@")(wanted)
@@ -135,12 +135,12 @@ def _says() -> ColumnElement[bool]:
 
 
 def _is_named() -> ColumnElement[bool]:
-    """Whether the words begin words of the guest's name."""
+    """SQL for whether the words begin words of the guest's name."""
     return NAME_WORDS.op("@@")(func.to_tsquery("simple", bindparam("begins", type_=Text)))
 
 
 def conditions(shape: Shape, number: int) -> list[ColumnElement[bool]]:
-    """What a page's conversations of its property of this number have in common, words aside."""
+    """The conditions for conversations of the page's `number`th property, except for the words."""
     at, row_id = col(ConversationRow.last_activity_at), col(ConversationRow.id)
     place = tuple_(bindparam("at", type_=DateTime(timezone=True)), bindparam("id", type_=Text))
     possible = {
@@ -151,7 +151,7 @@ def conditions(shape: Shape, number: int) -> list[ColumnElement[bool]]:
     }
     conditions = [col(ConversationRow.property_id) == bindparam(f"property_{number}")]
     conditions += [condition for name, condition in possible.items() if name in shape.filters]
-    if shape.needs_review is not None:  # as the index of those has it, which is not found by IS TRUE
+    if shape.needs_review is not None:  # written as in the partial index, which IS TRUE would not match
         to_review = col(ConversationRow.needs_review)
         conditions.append(and_(to_review) if shape.needs_review else not_(to_review))
     if shape.way == "below":

@@ -1,4 +1,4 @@
-"""Staff sessions: Redis knows how long each still lasts, PostgreSQL remembers the ones ended before their time."""
+"""Staff sessions: Redis has how long each still lasts, PostgreSQL remembers those that were ended early."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ from contracts.unexpected import describe
 OPEN: Final = "open"
 ENDED: Final = "ended"
 ENDINGS: Final = "gateway:sessions:ended"
-"""The channel on which processes tell each other the id of a session that was ended."""
+"""The channel on which processes announce the ids of ended sessions."""
 SINCE: Final = "gateway:sessions:since"
-"""From when on Redis knows every session, in seconds; it is younger than a session when Redis lost its memory."""
+"""Redis knows every session started after this time, in seconds. Older ones may be missing, if it lost its data."""
 RECONNECT_SECONDS: Final = 1.0
 LISTEN_SECONDS: Final = 5.0
 KNOWN: Final = 4096
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How long a session lasts unless it is used again. `recorded` is false where Redis could not be told of it."""
+    """How long a session lasts unless it is used again. `recorded`: Redis knows it."""
 
     expires_at: datetime
     renewed: bool = False
@@ -43,7 +43,7 @@ class Lease:
 
 
 class Sessions:
-    """Opens, checks and ends sessions. Nothing here but `end_all` fails while Redis or PostgreSQL is away."""
+    """Opens, checks and ends sessions. Only `end_all` fails while Redis or PostgreSQL is away."""
 
     def __init__(self, database: Database, redis: Redis, settings: configuration.Session) -> None:
         self._database = database
@@ -53,17 +53,17 @@ class Sessions:
         self._fuse = Fuse()
         self._unsaid: dict[str, datetime] = {}
         self._known: TLRUCache[str, datetime] = TLRUCache(maxsize=KNOWN, ttu=self._until_renewal)
-        """Until when a session lasts, for as long as it is not to be renewed: then Redis is asked for less."""
+        """The expiry of sessions that need no renewal yet, which makes checking them cheaper."""
         self._watched: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     async def open(self, session_id: str, ends_at: datetime) -> Lease:
-        """Starts a session that lasts until `ends_at` at the most, and its ttl after its last renewal."""
+        """Starts a session. It lasts until its ttl after the last renewal, but not beyond `ends_at`."""
         lasts = self._lasts(ends_at)
         try:
             with self._fuse:
                 pipeline = self._redis.pipeline(transaction=False)
                 pipeline.set(SINCE, int(time.time()), nx=True)
-                # One that was ended at this very moment stays ended.
+                # `nx`, so that a session ended at this very moment stays ended.
                 pipeline.set(_key(session_id), OPEN, px=lasts, nx=True)
                 await pipeline.execute()
         except REDIS_AWAY:
@@ -71,9 +71,9 @@ class Sessions:
         return Lease(datetime.now(UTC) + lasts)
 
     async def check(self, session_id: str, *, started_at: datetime, ends_at: datetime, recorded: bool) -> Lease | None:
-        """How long the session still lasts, renewed if little is left; None once it has ended.
+        """How long the session still lasts, after renewing it if little time is left. None if it has ended.
 
-        While Redis is away a session lasts until `ends_at`, unless PostgreSQL knows that it was ended.
+        While Redis is away, a session lasts until `ends_at` unless PostgreSQL knows that it was ended.
         """
         if session_id in self._unsaid:
             return None
@@ -81,7 +81,7 @@ class Sessions:
             with self._fuse:
                 known = self._known.get(session_id)
                 if known is not None and await self._redis.get(_key(session_id)) == OPEN:
-                    return Lease(known)  # or longer, which only a renewal elsewhere could have made it
+                    return Lease(known)  # or longer, if another process has renewed it
                 pipeline = self._redis.pipeline(transaction=False)
                 pipeline.get(_key(session_id))
                 pipeline.pttl(_key(session_id))
@@ -95,17 +95,17 @@ class Sessions:
         return None
 
     async def renew(self, session_id: str, ends_at: datetime) -> Lease:
-        """Gives an open session its whole ttl again."""
+        """Gives an open session its full ttl again."""
         lasts = self._lasts(ends_at)
         try:
-            # Only the time is set, so that a session that ends at this moment stays ended.
+            # Sets only the time, so that a session ended at this very moment stays ended.
             await self._redis.pexpire(_key(session_id), lasts)
         except REDIS_AWAY:
             return Lease(ends_at, recorded=False)
         return Lease(datetime.now(UTC) + lasts, renewed=True)
 
     async def end(self, session_id: str, ends_at: datetime) -> None:
-        """Ends a session at once, here and in every other process."""
+        """Ends a session at once, in every process."""
         ending = Ending(session_id, ends_at)
         await self.announce([ending])
         with suppress(StorageAway):
@@ -119,14 +119,14 @@ class Sessions:
         await self.announce(endings)
 
     async def announce(self, endings: Sequence[Ending]) -> None:
-        """Makes endings that PostgreSQL knows, or is to know, true at once in every process."""
+        """Puts endings into effect in every process at once. Storing them in PostgreSQL is up to the caller."""
         for ending in endings:
             self._tell(ending.session_id)
             self._unsaid[ending.session_id] = ending.ends_at
         await self._say_endings()
 
     async def was_ended(self, session_id: str) -> bool:
-        """Whether a session was ended, as far as can be known without PostgreSQL."""
+        """Whether a session was ended, as far as is known without PostgreSQL."""
         if session_id in self._unsaid:
             return True
         try:
@@ -136,10 +136,7 @@ class Sessions:
             return False
 
     def watch(self, session_id: str, ended: Callable[[], None]) -> Callable[[], None]:
-        """Has `ended` called when the session is ended before its time, in whatever process.
-
-        What is given back ends the watch.
-        """
+        """Calls `ended` when the session is ended early, in any process. Returns a function that ends the watch."""
         self._watched[session_id].append(ended)
         return lambda: self._forget(session_id, ended)
 
@@ -149,13 +146,13 @@ class Sessions:
             del self._watched[session_id]
 
     async def listen(self) -> None:
-        """Hears of endings in other processes until it is cancelled; catches up after Redis was away."""
+        """Listens for endings in other processes until cancelled. Catches up after Redis was away."""
         while True:
             try:
                 await self._hear()
             except REDIS_AWAY:
-                pass  # it is tried again
-            except Exception as error:  # or nothing would ever be heard again
+                pass
+            except Exception as error:  # otherwise this process would never hear of endings again
                 logger.error("endings of sessions wait: unexpected %s", describe(error))  # noqa: TRY400 - may quote a name
             heed_cancellation()
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -173,7 +170,7 @@ class Sessions:
                     self._tell(str(message["data"]))
 
     async def _say_endings(self) -> None:
-        """Tells Redis of the endings that it does not know yet."""
+        """Sends Redis the endings of this process that it does not have yet."""
         with suppress(*REDIS_AWAY):
             for session_id, ends_at in list(self._unsaid.items()):
                 left = max(ends_at - datetime.now(UTC), timedelta(milliseconds=1))
@@ -181,10 +178,10 @@ class Sessions:
                     pipeline.set(_key(session_id), ENDED, px=left)
                     pipeline.publish(ENDINGS, session_id)
                     await pipeline.execute()
-                self._unsaid.pop(session_id, None)  # who says them at the same time may have taken it
+                self._unsaid.pop(session_id, None)  # a concurrent call may have removed it
 
     async def _say_revoked(self) -> None:
-        """Tells Redis what PostgreSQL alone knows: endings whose process died, or whose Redis came back, before."""
+        """Sends Redis endings that only PostgreSQL has, e.g. because their process died or Redis lost its data."""
         try:
             async with self._database.begin() as connection:
                 endings = await all_revoked(connection)
@@ -218,7 +215,7 @@ class Sessions:
         return now + (expires_at - datetime.now(UTC) - self._renewal_threshold).total_seconds()
 
     async def _remembers(self, started_at: datetime) -> bool:
-        """Whether Redis has known every session since then; if not, a missing one need not have ended."""
+        """Whether Redis would still know a session started then. If not, one missing there need not have ended."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.set(SINCE, int(time.time()), nx=True)
             pipeline.get(SINCE)
@@ -226,7 +223,7 @@ class Sessions:
         return since is not None and started_at.timestamp() >= float(since)
 
     async def _recovered(self, session_id: str, ends_at: datetime) -> Lease | None:
-        """Takes a session up again that Redis forgot or was never told of."""
+        """Restores a session that Redis has forgotten or never knew. None if it was ended."""
         if await self._revoked(session_id):
             return None
         lasts = self._lasts(ends_at)
@@ -234,7 +231,7 @@ class Sessions:
         return Lease(datetime.now(UTC) + lasts, renewed=True)
 
     async def _revoked(self, session_id: str) -> bool:
-        """Whether PostgreSQL knows that the session was ended; while it is away, nobody can tell."""
+        """Whether PostgreSQL knows that the session was ended. While it is away, it counts as not ended."""
         try:
             async with self._database.begin() as connection:
                 return await is_revoked(connection, session_id)
@@ -242,7 +239,7 @@ class Sessions:
             return False
 
     def _lasts(self, ends_at: datetime) -> timedelta:
-        """How long the session lasts from now on: its ttl, cut at its absolute end."""
+        """How long the session lasts from now on: its ttl, but not beyond its absolute end."""
         return max(min(self._ttl, ends_at - datetime.now(UTC)), timedelta(milliseconds=1))
 
 

@@ -1,4 +1,4 @@
-"""The spool: what came in while Temporal was away, in order, until its conversation has it."""
+"""The spool: what came in while Temporal was away, kept in order until its conversation has it."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Tables of the projection: lists, history and search read them; the truth of a live conversation is its workflow."""
+"""Tables of the projection, which lists, history and search read. A live conversation's own state is its workflow's."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from sqlmodel import Field, SQLModel
 JsonObject = dict[str, Any]
 
 MESSAGE_WORDS: ColumnClause[str] = literal_column("messages.words")
-"""What a search looks through, made by PostgreSQL as search_words.py divides, of the first 100,000 characters."""
+"""The words that searches look through: PostgreSQL splits the first 100,000 characters as search_words.py does."""
 NAME_WORDS: ColumnClause[str] = literal_column("gateway_words(conversations.snapshot->>'guestName')")
 
 
@@ -56,7 +56,7 @@ class GuestRow(SQLModel, table=True):
 
 
 class ContactRow(SQLModel, table=True):
-    """One guest's address on one channel of one property, under the key that workflows know it by."""
+    """One guest's address on one channel of one property, under the key that workflows use for it."""
 
     __tablename__ = "contacts"
 
@@ -67,12 +67,12 @@ class ContactRow(SQLModel, table=True):
     guest_id: str = Field(foreign_key="guests.id", index=True)
     created_at: datetime = _moment()
     route: JsonObject | None = _json(nullable=True)
-    """The way that the contact's newest message came."""
+    """How the contact's newest message arrived, which is how replies are sent."""
     opted_out: bool = False
 
 
 class ConversationRow(SQLModel, table=True):
-    """The newest Conversation a workflow published, as `snapshot`; the columns are what lists filter by."""
+    """The newest Conversation that a workflow published, as `snapshot`, with columns for the filters of lists."""
 
     __tablename__ = "conversations"
     __table_args__ = (
@@ -136,7 +136,7 @@ class MessageRow(SQLModel, table=True):
 
 
 class LogHeadRow(SQLModel, table=True):
-    """The last position of a property's log. Its row lock is what makes positions commit in their order."""
+    """The last position of a property's log. Its row lock makes transactions commit in the order of their positions."""
 
     __tablename__ = "log_heads"
 
@@ -145,9 +145,9 @@ class LogHeadRow(SQLModel, table=True):
 
 
 class LogRow(SQLModel, table=True):
-    """One entry of a property's log, without gaps in `position`. A message stands by reference, all else as payload.
+    """One entry of a property's log. Positions have no gaps. Messages are references; everything else is a payload.
 
-    `repeats` marks an entry that tells a message again because its delivery state changed.
+    `repeats` marks an entry that repeats a message because its delivery state changed.
     """
 
     __tablename__ = "log"
@@ -236,7 +236,7 @@ class StaffRow(SQLModel, table=True):
 
 
 class MailOutboxRow(SQLModel, table=True):
-    """A notification that one member of staff is to have by e-mail."""
+    """A notification to be sent to one member of staff by e-mail."""
 
     __tablename__ = "mail_outbox"
     __table_args__ = (Index("mail_outbox_by_time", "next_at"),)
@@ -250,7 +250,7 @@ class MailOutboxRow(SQLModel, table=True):
 
 
 class RevokedSessionRow(SQLModel, table=True):
-    """Sessions ended before their time; decides while Redis is away."""
+    """Sessions that were ended early. While Redis is away, this table decides."""
 
     __tablename__ = "revoked_sessions"
 
@@ -259,9 +259,9 @@ class RevokedSessionRow(SQLModel, table=True):
 
 
 class DeliveryReportRow(SQLModel, table=True):
-    """The most that a provider has reported of one part of a message; it may come before the message's own row.
+    """The highest state that a provider has reported for one part of a message, perhaps before the message is stored.
 
-    `decides`: the part is the message's last, whose progress is the message's.
+    `decides`: this is the last part, whose state is also the message's.
     """
 
     __tablename__ = "delivery_reports"
@@ -278,7 +278,7 @@ class DeliveryReportRow(SQLModel, table=True):
 
 
 class QuarantineRow(SQLModel, table=True):
-    """What came signed from a provider and could not be understood; `payload` is what its adapter reads again."""
+    """Something that a provider sent, validly signed, but that could not be parsed. `payload` is parsed on a retry."""
 
     __tablename__ = "quarantine"
     __table_args__ = (Index("quarantine_by_time", "property_id", "at", "id"),)
@@ -294,7 +294,7 @@ class QuarantineRow(SQLModel, table=True):
 
 
 class SpoolRow(SQLModel, table=True):
-    """What came while Temporal was away; `payload` is a `contracts.spool.Waiting`."""
+    """An item that came in while Temporal was away. `payload` is a `contracts.spool.Waiting`."""
 
     __tablename__ = "spool"
 
@@ -306,7 +306,7 @@ class SpoolRow(SQLModel, table=True):
 
 
 class KnowledgeRow(SQLModel, table=True):
-    """An article as it stands; a deleted one hides the shipped one of its id, too."""
+    """The current version of an article. Like any other, a deleted one hides the shipped article of the same id."""
 
     __tablename__ = "knowledge"
 
@@ -334,7 +334,7 @@ class KnowledgeVersionRow(SQLModel, table=True):
 
 
 class KnowledgeHeadRow(SQLModel, table=True):
-    """How often a property's knowledge has changed; engines read it anew when this moves."""
+    """Counts the changes to a property's knowledge. Engines reload it when the count changes."""
 
     __tablename__ = "knowledge_heads"
 
@@ -343,7 +343,7 @@ class KnowledgeHeadRow(SQLModel, table=True):
 
 
 class KnowledgeClosedGapRow(SQLModel, table=True):
-    """A guest's message that nothing answered, and the article that was made for it."""
+    """A guest's message that no article answered, and an article written for it."""
 
     __tablename__ = "knowledge_closed_gaps"
 

@@ -1,4 +1,4 @@
-"""Tasks for the hotel's departments, as their workflows tell them; every version is told in the property's log."""
+"""Tasks for the hotel's departments, as their workflows publish them. The property's log gets every version."""
 
 import logging
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Tasks:
         return _task(row) if row is not None else None
 
     async def list(self, wanted: TaskFilter, *, limit: int, after: TimePosition | None) -> Slice[Task, TimePosition]:
-        """Tasks, the newest first."""
+        """Tasks, newest first."""
         at, row_id = col(TaskRow.created_at), col(TaskRow.id)
         statement = select(TaskRow).where(col(TaskRow.property_id).in_(wanted.properties))
         for column, value in (
@@ -53,14 +53,14 @@ class Tasks:
         return Slice([_task(row).task for row in rows], end)
 
     async def publish(self, publication: TaskPublication) -> TaskPublished:
-        """Stores what is new of a task, and tells each version and notification once, however often it is brought.
+        """Stores and publishes a task's new versions and notifications, each once however often this is called.
 
-        A version that storage has passed already changes nothing.
+        Versions older than the stored one are skipped. Raises StorageAway.
         """
         try:
             stored, entries = await self._write(publication)
         except DBAPIError as error:
-            # Read-only or full is as good as away: it is brought again. The error's words may hold a guest's.
+            # Read-only or full is as good as away: the caller retries. The error's text may quote a guest.
             logger.warning("a task is not stored: %s", getattr(error.orig, "sqlstate", None))
             raise StorageAway("PostgreSQL takes nothing right now; try again shortly") from error
         await self._live.add(entries)
@@ -68,7 +68,7 @@ class Tasks:
         return TaskPublished(newer=stored if stored is not None and stored.version > newest > 0 else None)
 
     async def _write(self, publication: TaskPublication) -> tuple[VersionedTask | None, Sequence[LogEntry]]:
-        """Gives the task as storage had it before, and what the log tells now."""
+        """Returns the task as it was stored before, and the new entries of the log."""
         async with self._database.begin() as connection:
             stored = await _store(connection, publication.versions)
             known = stored.version if stored is not None else 0
@@ -81,7 +81,7 @@ class Tasks:
 
 
 async def _store(connection: AsyncConnection, versions: Sequence[VersionedTask]) -> VersionedTask | None:
-    """Writes the newest version, unless storage has it. Gives what storage had, whose row is locked from now on."""
+    """Writes the newest version unless it is stored already. Returns what was stored before, and locks its row."""
     if not versions:
         return None
     newest = versions[-1]

@@ -56,7 +56,7 @@ class WebhookEndpoints:
         self._database = database
         self._secrets = secrets
 
-    # --- who they are ------------------------------------------------------------------------------------------------
+    # --- endpoints ---------------------------------------------------------------------------------------------------
 
     async def add(self, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
         """Adds an endpoint, which gets events from now on. Returns it with its secret.
@@ -132,7 +132,7 @@ class WebhookEndpoints:
         async with self._database.begin() as connection:
             await connection.execute(delete(WebhookEndpointRow).where(_has(endpoint_id)))
 
-    # --- how far they have been told ---------------------------------------------------------------------------------
+    # --- positions and deliveries ------------------------------------------------------------------------------------
 
     async def behind(self, now: datetime) -> Sequence[Target]:
         """Enabled endpoints with pending log entries, except those waiting for their next attempt."""

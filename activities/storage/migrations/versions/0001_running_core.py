@@ -1,4 +1,4 @@
-"""Tables of the running core."""
+"""Creates the core tables: conversations, messages, the log, guests, staff, tasks and notifications."""
 
 import sqlalchemy as sa
 from alembic import op

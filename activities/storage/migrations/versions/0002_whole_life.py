@@ -1,4 +1,4 @@
-"""A conversation's whole life: the way back to a contact, opting out, whom a notification is for.
+"""Adds contacts' routes and opt-outs, and the audience of notifications.
 
 Revision ID: 0002
 Revises: 0001

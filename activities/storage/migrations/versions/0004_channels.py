@@ -1,4 +1,4 @@
-"""What providers report of messages, and what of theirs could not be understood."""
+"""Adds providers' delivery reports, and the quarantine of messages that could not be parsed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Notifications by e-mail: who wants which, and the outbox of those that are to leave."""
+"""Adds notifications by e-mail: which kinds each member of staff wants, and the outbox."""
 
 import sqlalchemy as sa
 from alembic import op

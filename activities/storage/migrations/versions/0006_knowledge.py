@@ -1,4 +1,4 @@
-"""Articles with their versions, and the gaps that they closed."""
+"""Adds knowledge articles with their versions, and the gaps that they closed."""
 
 import sqlalchemy as sa
 from alembic import op

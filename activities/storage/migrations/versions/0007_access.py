@@ -1,4 +1,4 @@
-"""Sessions by whose they are, versions of staff, and the keys of programs."""
+"""Adds each member of staff's sessions, versions of staff accounts, and API keys."""
 
 import sqlalchemy as sa
 from alembic import op

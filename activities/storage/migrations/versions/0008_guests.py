@@ -1,4 +1,4 @@
-"""Merged guests, erasures and what they leave, and what reports look conversations up by."""
+"""Adds guest merges, erasures with the figures and opt-outs they leave, and the view that reports use."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,8 +9,8 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-# What reports count. Handed: a person was asked for at some time. Breached: somebody waited longer than promised;
-# managers are told so, as of tasks that are overdue, whose notifications carry another kind of id.
+# What reports count. Handed: the conversation was escalated or claimed. Breached: somebody waited longer than promised,
+# as a notification to managers shows. Those about overdue tasks are told apart by their ids.
 FIGURES = """
 CREATE VIEW conversation_figures AS
 SELECT conversations.id AS conversation_id, conversations.property_id, conversations.channel_type,

@@ -1,4 +1,4 @@
-"""Outgoing webhooks, who is told what happens and what came of it; and the automations of properties."""
+"""Adds the endpoints and deliveries of outgoing webhooks, and the automations of properties."""
 
 import sqlalchemy as sa
 from alembic import op

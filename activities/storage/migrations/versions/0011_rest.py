@@ -1,7 +1,7 @@
-"""Answers under idempotency keys; lists and searches that stay fast.
+"""Adds idempotency keys, and the indexes that keep lists and searches fast.
 
 Revision ID: 0011
-Revises: 0007
+Revises: 0009
 """
 
 import sqlalchemy as sa

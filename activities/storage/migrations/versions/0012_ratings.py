@@ -1,4 +1,4 @@
-"""What guests thought of the help, among the figures that reports count.
+"""Adds guests' ratings to the figures that reports use.
 
 Revision ID: 0012
 Revises: 0011
@@ -12,7 +12,7 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-# As 0008 has it, with `rating` at the end, where a view may grow.
+# As in 0008, with `rating` added at the end, the only place where a view can get new columns.
 _FIGURES = """
 SELECT conversations.id AS conversation_id, conversations.property_id, conversations.channel_type,
        conversations.created_at,

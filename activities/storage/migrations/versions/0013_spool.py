@@ -1,4 +1,4 @@
-"""What came while Temporal was away.
+"""Adds the spool of what comes in while Temporal is away.
 
 Revision ID: 0013
 Revises: 0012

@@ -1,7 +1,4 @@
-"""A question may have been made part of more than one article, of one that was deleted since among them.
-
-Erasing its guest must find it in all of them.
-"""
+"""Lets a question be part of several articles, deleted ones included, so that erasing its guest finds it in all."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""When a request first came under its idempotency key: after a day the key is another request's.
+"""Adds the time when a request first came under its idempotency key. After a day, the key is another request's.
 
 Revision ID: 0015
 Revises: 0014

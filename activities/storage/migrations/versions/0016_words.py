@@ -1,8 +1,8 @@
-"""Words are what separators divide, and single characters where a script puts no blanks between words.
+"""Splits words at all separators, and scripts without spaces between words into single characters.
 
-Only the function changes, so no table is locked or written. What is stored by then is gone through afterwards, beside
-the work of others (activities/storage/rewording.py); `rewording` tells how far that has come. Processes of the last
-release find the new words, too, but for those that they are asked for with a separator in them.
+Only the function changes, so no table is locked or written. Stored messages are reworked afterwards in the background
+(activities/storage/rewording.py); the table `rewording` has how far that is. Processes of the previous release find the
+new words, too, except for queries that contain a separator.
 
 Revision ID: 0016
 Revises: 0015
@@ -56,5 +56,5 @@ def downgrade() -> None:
 
 def _define(words: str) -> None:
     op.get_bind().exec_driver_sql(_WORDS.replace("{words}", words))
-    # Sets what is set, so that sessions forget the index as it was, with what its function did, and find it again.
+    # Changes nothing, but makes open sessions forget the cached index with the old function and load it again.
     op.execute("ALTER INDEX conversations_by_name ALTER COLUMN 1 SET STATISTICS -1")
