@@ -138,7 +138,7 @@ class Connection:
         self._wire.spawn(self._watched(work))
 
     async def closed(self) -> None:
-        """Waits until the socket is over and everybody has been told."""
+        """Waits until the socket is over and all `at_end` callbacks have run."""
         if self._closing is not None:
             await asyncio.wait([self._closing])
 
@@ -181,7 +181,7 @@ class Connection:
     # --- in --------------------------------------------------------------------------------------------------------
 
     def take(self, message: Message) -> None:
-        """Takes an event from the server: a frame, or that the client is gone."""
+        """Takes an event from the server: a frame came, or the client is gone."""
         if message["type"] == "websocket.disconnect":
             self._leave()
             return
@@ -219,7 +219,7 @@ class Connection:
                 return frame
 
     def _next(self) -> ClientFrame | None:
-        """The oldest frame that came; one that cannot be read is answered with an error, and a ping at once."""
+        """The oldest frame not yet handled. A ping, or a frame that cannot be parsed, is answered at once."""
         text = self._inbox.pop(0)
         if len(self._inbox) < READ_AHEAD:
             self._wire.resume()
@@ -250,7 +250,7 @@ class Connection:
             self.end(ending)
         except (_Left, *GONE):
             self._leave()
-        except Exception as error:  # nobody else would notice it
+        except Exception as error:  # nobody else would see it
             log_unexpected(error)
             self.end(Ended(UNEXPECTED, "something unexpected happened"))
 

@@ -45,7 +45,7 @@ async def serve_guest(connection: Connection, state: State, property_id: str, ca
 
 
 def _visitor(state: State, tokens: VisitorTokens, hello: ClientFrame, property_id: str) -> Visitor:
-    """The visitor whom the hotel's page vouches for, else the one of the browser's token. Raises Ended if invalid."""
+    """The visitor whom the hotel's page vouches for, or else the browser token's. Raises Ended for invalid proof."""
     identity = hello.payload.identity
     if identity is None:
         return tokens.visitor(hello.payload.token, property_id)
@@ -95,7 +95,7 @@ class GuestSocket:
             self._meeting.cancel()
         self._stop_thinking()
 
-    # --- what the guest is told ------------------------------------------------------------------------------------
+    # --- to the guest ----------------------------------------------------------------------------------------------
 
     def tell(self, telling: Telling) -> None:
         entry = telling.entry
@@ -111,7 +111,7 @@ class GuestSocket:
             self._connection.send_rendered(frame, in_order=entry.position is not None)
 
     def _meet(self, conversation: Conversation) -> None:
-        """Lets the guest know the name of who has taken the conversation over."""
+        """Lets the guest know the name of the person who has taken over the conversation."""
         staff_id = conversation.assigned_to if conversation.state is not ConversationState.RESOLVED else None
         if staff_id == self._met:
             return
@@ -143,7 +143,7 @@ class GuestSocket:
             self._connection.replay(History(tail, subscription, self._contact_key))
 
     async def _conversation(self) -> Conversation | None:
-        """The conversation the guest is in or was in last, where storage is there to know it."""
+        """The conversation that the guest is in or was in last. None while storage is away."""
         if not self._visitor.known:
             return None
         try:
@@ -155,7 +155,7 @@ class GuestSocket:
             self._with_staff = conversation.state is ConversationState.ESCALATED
         return conversation
 
-    # --- what the guest says ---------------------------------------------------------------------------------------
+    # --- from the guest --------------------------------------------------------------------------------------------
 
     async def handle(self, frame: ClientFrame) -> None:
         try:
@@ -218,7 +218,7 @@ class GuestSocket:
         return [file.attachment for file in found if file is not None]
 
     async def _mark(self, frame: ClientFrame) -> None:
-        """Records that the guest's page has shown (delivered) or the guest has read messages of the hotel."""
+        """Records that the hotel's messages were shown on the guest's page (delivered) or read by the guest."""
         if frame.payload.message_id is None or self._conversation_id is None:
             raise Invalid("messageId: must name a message of this conversation", field="messageId")
         quota = await self._state.requests.take(f"marks:{self._visitor.id}")
@@ -266,5 +266,5 @@ def _said(content: str | None, attachments: list[str]) -> str:
 
 
 def guest_message_id(visitor_id: str, frame_id: str, content: str) -> str:
-    """A message id that repeats have in common; other content under the same frame id gets another."""
+    """A message id that is the same for repeats, and different for other content under the same frame id."""
     return hashlib.sha256("\x1f".join((visitor_id, frame_id, content)).encode()).hexdigest()[:32]

@@ -31,7 +31,7 @@ class Presence:
         self._own: dict[str, set[Viewer]] = {}
 
     async def begin(self, property_id: str, viewer: Viewer) -> LogEntry | None:
-        """Announces a viewer. While Redis is away, returns the entry, which only this process can tell its sockets."""
+        """Announces a viewer. While Redis is away, returns the entry, for the sockets of this process only."""
         self._own.setdefault(property_id, set()).add(viewer)
         return await self._say(property_id, viewer, looking=True)
 

@@ -1,4 +1,4 @@
-"""What a socket is sent from storage before live updates begin."""
+"""What a socket gets from storage before live updates begin."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Replay(Protocol):
 
 @dataclass
 class Missed:
-    """What happened between `after` and the start of a subscription; a `resync` frame if that is not known any more.
+    """What happened between `after` and the start of a subscription, or a `resync` frame if that is no longer known.
 
-    What the listener gets through its `others` subscriptions is not sent again.
+    Entries that the listener gets through its `others` subscriptions are left out.
     """
 
     tail: Tail
@@ -64,7 +64,7 @@ class Missed:
 
 @dataclass
 class History:
-    """The newest messages of the conversation that a guest is in or was in last, and the state it is in."""
+    """The newest messages and the state of the conversation that a guest is in or was in last."""
 
     tail: Tail
     subscription: Subscription
@@ -82,7 +82,7 @@ class History:
 
 
 def _start(tail: Tail, subscription: Subscription) -> int:
-    """The position after which a subscription gets live updates. Raises StorageAway until storage has told it."""
+    """The position after which a subscription gets live updates. Raises StorageAway until it is known."""
     start = tail.origin if subscription.start is None else subscription.start
     if start is None:
         raise StorageAway("PostgreSQL does not answer; try again shortly")

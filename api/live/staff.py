@@ -66,7 +66,7 @@ class StaffSocket:
         self._typing = TypingPace()
         self._id = uuid.uuid4().hex
         self._looks: dict[str, tuple[str, Viewer]] = {}
-        """By id of a conversation that the person is viewing: its property, and what others are told."""
+        """Conversations that the person is viewing, by id: the property, and the viewer shown to others."""
         self._next_check: asyncio.TimerHandle | None = None
 
     def closed(self) -> None:
@@ -78,7 +78,7 @@ class StaffSocket:
         for tail in self._tails.values():
             self._state.hub.close(tail)
 
-    # --- what the person is told -----------------------------------------------------------------------------------
+    # --- to the person ---------------------------------------------------------------------------------------------
 
     def tell(self, telling: Telling) -> None:
         """Sends an entry once, however many subscriptions want it, but never somebody's own typing."""
@@ -137,7 +137,7 @@ class StaffSocket:
         if self._session.expires_at - datetime.now(UTC) < threshold:
             self._go_on_with(await authenticate(self._state, self._token))
 
-    # --- what the person says --------------------------------------------------------------------------------------
+    # --- from the person -------------------------------------------------------------------------------------------
 
     async def handle(self, frame: ClientFrame) -> None:
         try:

@@ -63,8 +63,8 @@ class StandingWatch:
             try:
                 await self._look()
             except StorageAway:
-                pass  # it is looked again
-            except Exception as error:  # or nobody would ever be looked after again
+                pass
+            except Exception as error:  # otherwise nobody would ever be checked again
                 log_unexpected(error)
 
     async def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""Following one property's log: delivers every entry once, in order, and as soon as it is known.
+"""Follows one property's log: delivers every entry once, in order, and as soon as it is known.
 
 Redis brings entries at once; PostgreSQL is the authority. An entry that the stream brings out of order waits for those
 before it. The log's head is read every two seconds, and sooner if an entry is missing.
@@ -47,7 +47,7 @@ AT_ONCE = 1000
 TYPING = 6.0
 """Seconds after which somebody counts as having stopped typing, unless it is announced again."""
 TOLD = 5000
-"""How many entries are remembered that were told before they were stored."""
+"""How many entries are remembered that were delivered before they were stored."""
 
 
 class Listener(Protocol):
@@ -67,8 +67,8 @@ class Listener(Protocol):
 class Subscription:
     """What one socket wants to know of a property.
 
-    `start` is the position after which it gets live entries; None until storage has told it. `since` is the position
-    after which its listener gets everything it wants, from storage or live. `joined` is the tail's count of told
+    `start` is the position after which it gets live entries; None until storage has answered. `since` is the position
+    after which its listener gets everything it wants, from storage or live. `joined` is the tail's count of delivered
     entries when it subscribed.
     """
 
@@ -81,10 +81,10 @@ class Subscription:
     since: int | None = None
     joined: int = 0
     staff: Staff | None = None
-    """Who listens, for staff: some notifications are not for everyone."""
+    """The listening member of staff, because some notifications are not for everyone."""
 
     def gets(self, entry: LogEntry) -> bool:
-        """Whether this subscription has its listener sent a stored entry."""
+        """Whether the listener gets this stored entry through this subscription."""
         return (
             entry.position is not None and self.since is not None and entry.position > self.since and self.wants(entry)
         )
@@ -106,7 +106,7 @@ class Tail:
         self.links = links
         self.log = log
         self.position: int | None = None
-        """The last position told; None until storage has answered."""
+        """The last position delivered; None until storage has answered."""
         self.origin: int | None = None
         """The position after which this tail began."""
         self.live = True
@@ -125,7 +125,7 @@ class Tail:
         self._typing: dict[tuple[str | None, str, str | None], asyncio.TimerHandle] = {}
 
     def join(self, subscription: Subscription) -> None:
-        """Adds a subscription, which is told everything after the current position."""
+        """Adds a subscription, which gets everything after the current position."""
         subscription.start = subscription.since = self.position
         subscription.joined = self._count
         self._listeners[subscription.contact_key].add(subscription)
@@ -148,7 +148,7 @@ class Tail:
             subscription.listener.abandon()
 
     def tell_unstored(self, entry: LogEntry) -> None:
-        """Tells this process's listeners of an entry that Redis could not carry."""
+        """Delivers an entry that Redis could not carry, to listeners of this process only."""
         self._take(entry)
 
     def viewers(self, subscription: Subscription) -> list[Telling]:
@@ -157,11 +157,11 @@ class Tail:
         return [telling for telling in told if subscription.wants(telling.entry)]
 
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
-        """Whether the subscription was already told of a stored entry before it was stored."""
+        """Whether the subscription got an entry before it was stored."""
         return self._told_unstored(entry, subscription.audience) > subscription.joined
 
     def _told_unstored(self, entry: LogEntry, audience: Audience) -> int:
-        """The count of told entries at which an entry was told before it was stored; 0 if it was not."""
+        """The count of delivered entries when an entry was delivered before it was stored; 0 if it was not."""
         if entry.seq is None or entry.repeats:
             return 0
         count, to_guests = self._told.get((entry.conversation_id, entry.seq), (0, False))
@@ -208,7 +208,7 @@ class Tail:
                     self._written = 0
                     await asyncio.sleep(0)  # lets sockets send and other work run
                 last = entry_id
-                with suppress(ValidationError, KeyError):  # of a newer release; the log tells what it can
+                with suppress(ValidationError, KeyError):  # of a newer release: left to reading the log
                     self._take(LogEntry.model_validate_json(fields["entry"]))
             await asyncio.sleep(0)  # lets sockets send between batches
 
@@ -263,7 +263,7 @@ class Tail:
                 await asyncio.sleep(RETRY)
 
     async def _catch_up(self) -> None:
-        """Tells the entries that are in the log but did not come by the stream."""
+        """Delivers the entries that are in the log but did not come by the stream."""
         head = await self.log.head(self.property_id)
         if self.position is None:
             self.origin = self.position = head
@@ -279,7 +279,7 @@ class Tail:
         while following := self._ahead.pop(self.position + 1, None):
             self._advance(following)
 
-    # --- what passes -----------------------------------------------------------------------------------------------
+    # --- typing and viewing ----------------------------------------------------------------------------------------
 
     async def _follow_viewers(self) -> None:
         while True:
@@ -301,7 +301,7 @@ class Tail:
         return Telling(entry, self.links, self._viewing.of(conversation_id))
 
     def _note_typing(self, entry: LogEntry, typing: Typing) -> None:
-        """Somebody who is not heard of again has stopped typing, even if their process or network died."""
+        """Announces that somebody stopped typing if no more notices come, e.g. because their process died."""
         key = (entry.conversation_id, typing.author, typing.author_id)
         if (timer := self._typing.pop(key, None)) is not None:
             timer.cancel()
@@ -309,7 +309,7 @@ class Tail:
             stopped = entry.model_copy(update={"typing": typing.model_copy(update={"typing": False})})
             self._typing[key] = asyncio.get_running_loop().call_later(TYPING, self._tell, stopped)
 
-    # --- telling -------------------------------------------------------------------------------------------------
+    # --- delivering ----------------------------------------------------------------------------------------------
 
     def _advance(self, entry: LogEntry) -> None:
         if entry.position is None or self.position is None or entry.position <= self.position:

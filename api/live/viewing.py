@@ -7,7 +7,7 @@ from contracts.events import Viewer
 
 
 class Viewing:
-    """Viewers by socket, since a person may have several; reported as people, each once."""
+    """Viewers by socket, since a person may have several sockets. Each person is reported once."""
 
     def __init__(self) -> None:
         self._sockets: dict[tuple[str, str], Viewer] = {}
