@@ -35,7 +35,7 @@ VERSION: Final[dict[str, Any]] = {
 RULES: Final = 100
 READ_AT_ONCE: Final = 500
 AT_THE_END: Final = frozenset({"conversation.resolved", "conversation.surveyed", "conversation.rated"})
-"""What happens in a conversation that has ended, and takes no commands any more."""
+"""Events that happen once a conversation has ended and accepts no more commands."""
 EXAMPLE: Final[dict[str, Any]] = {
     "propertyId": "seaview",
     "rules": [
@@ -62,14 +62,14 @@ PropertyId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class AutomationsBody(contracts.base.Body):
-    """All rules of a property; those that are left out are deleted."""
+    """All rules of a property. Rules that are left out are deleted."""
 
     property_id: PropertyId
     rules: Annotated[list[AutomationRule], Field(max_length=RULES)]
 
 
 class DryRun(contracts.base.Body):
-    """`rules`: try these instead of the property's own. `eventTypes`: only what happened of these types."""
+    """`rules` are tried instead of the property's own. `eventTypes` limits the events that are looked at."""
 
     conversation_id: Annotated[str, Field(min_length=1, max_length=256)]
     event_types: Annotated[list[EventPattern], Field(min_length=1, max_length=50)] | None = None
@@ -77,7 +77,7 @@ class DryRun(contracts.base.Body):
 
 
 class WouldFire(Model):
-    """The rules that would fire for one thing that happened in the conversation."""
+    """The rules that would fire for one event of the conversation."""
 
     type: str
     sequence: int
@@ -86,7 +86,7 @@ class WouldFire(Model):
 
 
 class DryRunResult(Model):
-    """In the order in which it happened; conditions are held against the conversation as that told it or as it is."""
+    """Events in order. Conditions are checked against the conversation as in the event or, if it has none, as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [WOULD_FIRE]}]})
 
@@ -118,7 +118,7 @@ async def put_automations(
     response: Response,
     if_match: IfMatch = None,
 ) -> Automations:
-    """Replaces all rules. They apply to what happens from then on."""
+    """Replaces all rules. They apply to everything that happens from now on."""
     require_property(session.staff, body.property_id)
     await _check(state, body.property_id, body.rules)
     _check_ends(body.rules, (await state.automations.get(body.property_id)).rules)
@@ -141,8 +141,7 @@ async def dry_run_automations(
         DryRun, Body(openapi_examples={"one": {"value": {"conversationId": "mzxw6ytboi4dkmrtgaydambqgq-3f0c9a1e"}}})
     ],
 ) -> DryRunResult:
-    """Holds what happened in a conversation, and with its tasks, against the rules: the first 500 things. Nothing is
-    done."""
+    """Checks the first 500 events of a conversation and its tasks against the rules without carrying anything out."""
     found = await find_conversation(state, session, body.conversation_id)
     property_id = found.conversation.property_id
     automations = await state.automations.get(property_id)
@@ -181,12 +180,12 @@ async def delete_automation(
     rule_id: str,
     if_match: IfMatch = None,
 ) -> None:
-    """What it has begun is finished; it begins nothing more."""
+    """Deletes the automation. What it has already started is still finished."""
     found = await _find(state, session, property_id, rule_id)
 
     def allow(current: Automations) -> None:
         check_version(if_match, _etag(current))
-        check_version(_etag(found), _etag(current))  # what somebody else added meanwhile stays
+        check_version(_etag(found), _etag(current))  # or rules that somebody else added meanwhile would be lost
 
     left = [rule for rule in found.rules if rule.id != rule_id]
     await state.automations.put(property_id, left, by=session.staff.id, allow=allow)
@@ -201,7 +200,7 @@ async def _find(state: State, session: Session, property_id: str, rule_id: str) 
 
 
 async def _check(state: State, property_id: str, rules: list[AutomationRule]) -> None:
-    """Raises Invalid for two rules of one id, and for actions that name what is not there."""
+    """Raises Invalid for two rules with the same id, and for actions that name something that does not exist."""
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.id in seen:
@@ -223,7 +222,7 @@ async def _check(state: State, property_id: str, rules: list[AutomationRule]) ->
 
 
 def _check_ends(rules: list[AutomationRule], stored: list[AutomationRule]) -> None:
-    """Raises Invalid for what a conversation that has ended always refuses; rules that stand already may stay."""
+    """Raises Invalid for actions that an ended conversation always refuses. Rules that are already stored may stay."""
     for number, rule in enumerate(rules):
         ended = sorted(AT_THE_END.intersection(rule.when))
         for place, action in enumerate(rule.then):

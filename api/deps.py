@@ -77,12 +77,12 @@ async def _lasting_key(request: Request) -> str | None:
 
 
 IdempotencyKey = Annotated[str | None, Depends(_lasting_key)]
-"""For ids that are made from it. Checked, dated and described for every POST by `api.idempotency` and `api.openapi`."""
+"""For deriving ids. `api.idempotency` checks it and adds the day, and `api.openapi` describes it for every POST."""
 IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        description="The `ETag` that the change is based on. Where it has changed meanwhile, the answer is 412.",
+        description="The `ETag` that the change is based on. If it has changed meanwhile, the response is 412.",
         examples=['"3"'],
     ),
 ]

@@ -1,10 +1,9 @@
-"""`Idempotency-Key` on every POST: the same request again is answered as before, and has no effect again.
+"""`Idempotency-Key` on every POST: a repeated request gets the same answer and has no further effect.
 
-The answer is kept in PostgreSQL, sealed. What has an effect elsewhere takes its id from the key as well (`keyed` in
-`api.deps`), so that effects happen once whatever is lost here: a process that dies between effect and answer, or
-PostgreSQL itself, without which a request passes as if it had no key. After a day the key is another request's, and so
-are ids: the day on which the request first came is part of them. Without PostgreSQL that is today, so that a request
-which is repeated over midnight, with PostgreSQL away at one of its two times, is two.
+Answers are kept in PostgreSQL, encrypted. Effects elsewhere also take their ids from the key (`keyed` in `api.deps`),
+so that they happen once even if a process dies between effect and answer, or PostgreSQL is away and the request passes
+as if it had no key. After a day, the same key is a new request, so the day on which the request first came is part of
+those ids. While PostgreSQL is away, today is assumed: a request repeated after midnight can then count as two.
 """
 
 import hashlib
@@ -47,7 +46,7 @@ NOT_ATTEMPTED: Final = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-"""Refusals of the request as it stands: put right, it may come under the same key."""
+"""Refusals because of the request itself. After a correction it may be sent under the same key."""
 IN_FLIGHT_SECONDS: Final = 1
 NONCE_BYTES: Final = 12
 _BOUNDARY: Final = re.compile(rb'boundary="?([^";,]+)"?', re.IGNORECASE)
@@ -65,7 +64,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Keyed:
-    """A request under a key: whose and which (`id`), what it asks (`fingerprint`), and how its answer is sealed."""
+    """A request under a key. `id` hashes caller, path and key; `fingerprint` hashes what is asked."""
 
     id: str
     fingerprint: str
@@ -81,7 +80,7 @@ class _Keyed:
 
 
 class Idempotency:
-    """Stands behind the gate, which tells it the caller, and before the routes, which need not know of it."""
+    """Middleware between the gate, which identifies the caller, and the routes, which need not know of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -119,7 +118,7 @@ class Idempotency:
             await _replayed(keyed.open(claim.answer))(scope, receive, send)
 
     async def _make(self, keys: IdempotencyKeys, keyed: _Keyed, scope: Scope, receive: Receive, send: Send) -> None:
-        """Has the request answered, and keeps the answer before the caller gets it."""
+        """Passes the request on, and stores its answer before the caller gets it."""
         told: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -150,7 +149,7 @@ def _key(scope: Scope) -> str | None:
 
 
 def _lasting(key: str, began_at: datetime | None) -> str:
-    """A key that no other request will have, on no other day; ids from before that was known have none in them."""
+    """The key with the day. Without a day, it stays compatible with ids from before days were recorded."""
     return key if began_at is None else f"{key} {began_at.astimezone(UTC):%Y-%m-%d}"
 
 
@@ -167,20 +166,20 @@ def _keyed(state: State, scope: Scope, key: str, body: bytes) -> _Keyed:
 
 
 def _hash(state: State, purpose: str, value: bytes) -> bytes:
-    """Nobody who reads the table can try out passwords or guess what was said."""
+    """A keyed hash, so that nobody who reads the table can guess passwords or messages by trying."""
     identity = state.settings.security.identity_secret
-    assert identity is not None  # nothing starts without it; other than signing keys it stays
+    assert identity is not None  # required at start, and unlike signing keys it never changes
     return hmac.digest(f"idempotency {purpose} {identity.get_secret_value()}".encode(), value, hashlib.sha256)
 
 
 def _without_boundary(content_type: str, body: bytes) -> bytes:
-    """A form's body without what its sender makes up anew each time."""
+    """The body of a form without its boundary, which is different in each attempt."""
     found = _BOUNDARY.search(content_type.encode())
     return body.replace(b"--" + found[1], b"--") if found and content_type.startswith("multipart/") else body
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None where its sender has gone."""
+    """The whole body; None if the client has gone."""
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -192,7 +191,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, to be read again."""
+    """A `receive` that returns the body that was already read."""
     unread = True
 
     async def again() -> Message:

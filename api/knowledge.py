@@ -70,7 +70,7 @@ class Asked(contracts.base.Body):
 class GapArticle(ArticleContent, contracts.base.Body):
     """An article for unanswered questions, whose words become phrasings of the article."""
 
-    id: ArticleId | None = Field(default=None, description="Made from the title where it is left out.")
+    id: ArticleId | None = Field(default=None, description="Made from the title if it is left out.")
     answers: Annotated[list[Asked], Field(min_length=1, max_length=200)]
 
 
@@ -80,7 +80,7 @@ class SavedReply(contracts.base.Body):
     conversation_id: Reference
     message_id: Annotated[Reference, Field(description="The reply.")]
     title: Annotated[NotBlank, StringConstraints(max_length=200)]
-    id: ArticleId | None = Field(default=None, description="Made from the title where it is left out.")
+    id: ArticleId | None = Field(default=None, description="Made from the title if it is left out.")
 
 
 @router.get("/articles", summary="List articles")

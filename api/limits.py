@@ -17,13 +17,13 @@ from settings import RateLimit
 KEY_PREFIX: Final = "gateway:limits"
 TOLD: Final = 4096
 TOLD_SECONDS: Final = 1.0
-"""How long a process goes on from what it was told of a caller, so that most requests cost one trip and not two. Redis
-decides each; only what is told of the rest may be this much behind what other processes let through."""
+"""How long a caller's remaining quota is cached, so that most requests take one round trip instead of two. Redis still
+decides about each request; only the remaining number shown may lag behind other processes by this much."""
 
 
 @dataclass(slots=True)
 class Left:
-    """What Redis last said of a caller, less what this process has let through since."""
+    """A caller's remaining quota as last read from Redis, minus what this process has let through since."""
 
     reset_time: float
     remaining: int
@@ -75,7 +75,7 @@ class Limit:
         )
 
     async def take(self, caller: str) -> Quota:
-        """Counts one, if any is left."""
+        """Counts one request, if any is left."""
         try:
             with self._fuse:
                 return await self._take(self._shared, caller)

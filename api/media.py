@@ -82,7 +82,7 @@ async def read_linked_media(
     signature: Annotated[str | None, Query(max_length=128)] = None,
     wanted: WantedBytes = None,
 ) -> Response:
-    """The file, for whoever has a signed link, such as guests get in their messages. Links expire."""
+    """The file, for anybody with a signed link, such as guests get in their messages. Links expire."""
     state.links.check(media_id, expires, signature)
     return await _answer(state, await _find(state, media_id), wanted)
 

@@ -7,6 +7,6 @@ KEY_HEADER: Final = "Idempotency-Key"
 KEY_PATTERN: Final = r"^[\x21-\x7e]+$"
 KEY_LENGTH: Final = 255
 REPLAYED: Final = "Idempotent-Replayed"
-"""The header of an answer that was given before under the same key."""
+"""The header of responses that repeat the answer given before under the same key."""
 LASTING_KEY: Final = "gateway.idempotency_key"
-"""Under which a request's scope has its key, together with the day on which the request first came under it."""
+"""The scope entry that holds a request's key together with the day on which the request first came under it."""

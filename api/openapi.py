@@ -71,7 +71,7 @@ TAGS: Final = [
     {"name": "staff", "description": "The people who work here."},
     {"name": "api keys", "description": "What programs call with."},
     {"name": "automations", "description": "What is done by itself when something happens."},
-    {"name": "webhook endpoints", "description": "Programs of yours that are told what happens."},
+    {"name": "webhook endpoints", "description": "Your programs that get events."},
     {"name": "webhooks", "description": "Where channels bring guest messages to."},
     {"name": "operations", "description": "For who runs the gateway."},
 ]

@@ -142,7 +142,7 @@ class Reception:
         await asyncio.sleep(HEARD_SECONDS)
         return True
 
-    # --- what waits ------------------------------------------------------------------------------------------------
+    # --- the spool -------------------------------------------------------------------------------------------------
 
     async def first_look(self) -> None:
         """Waits, but not for long, until it is known whether the spool is empty, or that this cannot be known."""
@@ -158,8 +158,8 @@ class Reception:
                     while not watch.over:
                         await self._look(watch)
             except StorageAway:
-                pass  # it is tried again
-            except Exception as error:  # or nothing would ever be handed over
+                pass
+            except Exception as error:  # otherwise nothing would ever be handed over again
                 log_unexpected(error)
             heed_cancellation()
             self._note_lost()

@@ -73,7 +73,8 @@ class TaskQuery(PageQuery):
 class NewTask(contracts.base.Body):
     property_id: Reference
     conversation_id: Annotated[
-        Reference | None, Field(description="Its guest is told once the task is done, by the title.")
+        Reference | None,
+        Field(description="Once the task is done, this conversation's guest is told so, by its title."),
     ] = None
     guest_id: Reference | None = None
     department: Department

@@ -1,4 +1,4 @@
-"""Outgoing webhooks: managing the endpoints that are told of events, and reading their deliveries."""
+"""Outgoing webhooks: managing the endpoints that get events, and reading their deliveries."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final
@@ -56,9 +56,7 @@ class WebhookEndpointChanges(Changes):
     event_types: EventTypes = unchanged()
     description: Description = unchanged()
     enabled: StrictBool = unchanged()
-    skip_missed: Annotated[StrictBool, Field(description="What has happened until now is not told any more.")] = (
-        unchanged()
-    )
+    skip_missed: Annotated[StrictBool, Field(description="Do not send the events until now.")] = unchanged()
 
 
 class WebhookEndpointWithSecret(WebhookEndpoint):

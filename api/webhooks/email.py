@@ -90,7 +90,7 @@ async def receive_mail(
     state: GatewayState,
     provider: Provider,
     property_id: str,
-    secret: Annotated[str | None, Query(description="The secret, where a provider can carry it nowhere else.")] = None,
+    secret: Annotated[str | None, Query(description="The secret, for providers that cannot send it otherwise.")] = None,
     secret_header: Annotated[str | None, Header(alias=SECRET_HEADER)] = None,
 ) -> MailAccepted:
     """Takes in a mail. Accepted means durable.
