@@ -1,1 +1,1 @@
-"""How much the product costs over bare Temporal: both measured in one run, on the same server, by the same client."""
+"""Measures what the product costs compared with bare Temporal, in one run, on one server and with one client."""

@@ -1,4 +1,4 @@
-"""`make bench`: prints the product's figures as ratios to bare Temporal, with what they should be."""
+"""`make bench`: prints the product's figures as ratios to bare Temporal, with their targets."""
 
 import asyncio
 import base64
@@ -40,11 +40,11 @@ THROUGHPUT = Conversing(conversations=50, messages=16)
 WEBHOOKS = Pace(per_second=50, seconds=10, senders=100)
 START_SECONDS, POLL_SECONDS = 30, 0.1
 ROUNDS = 3
-"""Bare and product take turns, so that a machine that slows down slows both."""
+"""Bare and product take turns, so that a machine that slows down affects both."""
 READING_SECONDS = 0.1
-"""A guest whose history is counted reads an answer before writing again, as people do."""
+"""A guest whose history is counted reads each answer before writing again, as people do."""
 COUNTED_FROM, COUNTED_TO = 3, 9
-"""History is counted between these messages of a conversation: past its beginning, before it goes on in a new run."""
+"""History is counted between these messages: after a conversation's beginning, and before it continues as new."""
 
 
 @dataclass
@@ -90,7 +90,7 @@ async def stack() -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def process(environment: dict[str, str], *arguments: str, ready: str | None) -> AsyncIterator[None]:
-    """A child that runs for the length of the block, from its `ready` line on."""
+    """Runs a child process during the block, which begins once the child has printed its `ready` line."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, env=environment, stdout=asyncio.subprocess.PIPE if ready else None
     )
@@ -108,7 +108,7 @@ async def process(environment: dict[str, str], *arguments: str, ready: str | Non
 
 @asynccontextmanager
 async def bare(bench: Stack, *, apart: bool) -> AsyncIterator[Write]:
-    """The bare flow with its worker process; `apart`, with a task queue for each activity."""
+    """Runs the baseline's worker process. `apart` gives each activity a task queue of its own."""
     address = str(bench.folder / "bare.sock")
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     receiver.bind(address)
@@ -162,7 +162,7 @@ class Product:
 
     @asynccontextmanager
     async def chat(self) -> AsyncIterator[tuple[Write, str]]:
-        """One visitor's socket; a reply is told by the frame of an AI message. Gives the visitor's id too."""
+        """Opens one visitor's socket, where the frame of an AI message is the reply. Also yields the visitor's id."""
         async with websockets.connect(f"ws://127.0.0.1:{self.port}/chat/{HOTEL}") as chat:
             await chat.send(json.dumps({"type": "auth", "payload": {}}))
             visitor = json.loads(await chat.recv())["payload"]["visitorId"]
@@ -189,7 +189,7 @@ class Product:
 
 
 async def _answers(wire: Connections) -> None:
-    """Waits until the api is ready: with storage migrated, and Temporal reached."""
+    """Waits until the api is ready: storage is migrated, and Temporal answers."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             with suppress(ConnectionError):
@@ -214,7 +214,7 @@ async def product(bench: Stack, engine: str) -> AsyncIterator[Product]:
 
 
 async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, float]:
-    """Events and bytes of history for a message and its reply, over messages 3 to 9 of a fresh conversation."""
+    """Events and bytes of history per message and reply, averaged over messages 3 to 9 of a fresh conversation."""
     key = contact_key(IDENTITY, HOTEL, channel, sender)
     history = await bench.client.get_workflow_handle(workflow_id(key)).fetch_history()
     signals = [
@@ -228,7 +228,7 @@ async def history_cost(bench: Stack, sender: str, channel: str) -> tuple[float, 
 
 
 async def measure() -> AsyncIterator[list[Line]]:
-    """Each group of figures as soon as it is known, and none beside timers that another has left to the server."""
+    """Yields each group of figures as it is measured. New servers keep groups from disturbing each other by timers."""
     async with stack() as bench, product(bench, "embedded") as running:
         yield await measure_lists(bench.environment["GATEWAY_DATABASE__URL"], running.port, running.wire, HOTEL)
     async with stack() as bench:

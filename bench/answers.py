@@ -1,4 +1,4 @@
-"""What an answer of the embedded engine takes, beside an activity that does nothing: `python -m bench.answers`."""
+"""Compares an answer of the embedded engine with an activity that does nothing: `python -m bench.answers`."""
 
 import statistics
 import uuid
@@ -25,7 +25,7 @@ TASK_QUEUE = "bench-activities"
 
 
 async def answers_against_activities(client: Client) -> list[Line]:
-    """The slowest answer of a hundred beside a usual round trip of an activity."""
+    """Compares the median and 99th percentile of answers with the median round trip of an activity."""
     clock = Clock()
     async with Worker(client, task_queue=TASK_QUEUE, workflows=[Ticking], activities=[clock.tick]):
         await client.execute_workflow(

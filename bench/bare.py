@@ -1,4 +1,4 @@
-"""The baseline: signal-with-start, one activity in place of the AI, one in place of the delivery, zero work in both."""
+"""The baseline: signal-with-start, one activity instead of the AI and one instead of delivery, both without work."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ async def bare_answer(text: str) -> str:
 
 
 class Delivery:
-    """Tells the bench which message was delivered, by a datagram: the least that can be told."""
+    """Tells the bench which message was delivered, by a datagram, which is the cheapest way."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -39,7 +39,7 @@ class BareConversation:
 
     @workflow.run
     async def run(self, apart: bool) -> None:
-        """`apart`: each activity has a task queue of its own, as the product's slow engine and channels have."""
+        """`apart`: each activity has its own task queue, like the product's slow engines and channels."""
         ai_queue, delivery_queue = (AI_QUEUE, DELIVERY_QUEUE) if apart else (TASK_QUEUE, TASK_QUEUE)
         timeout = timedelta(seconds=30)
         while True:

@@ -1,4 +1,4 @@
-"""The baseline of `bench.sockets`: what one client sends is sent to all."""
+"""The baseline of `bench.sockets`: a server that broadcasts whatever a client sends."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 READY = "listening on"
 PING_SECONDS = 3600
-"""Longer than the bench takes, whose listeners answer no ping."""
+"""Longer than the bench takes, because its listeners do not answer pings."""
 connected: set[ServerConnection] = set()
 
 

@@ -1,4 +1,4 @@
-"""A thousand sockets in one process for as little as they can cost, so that a server's cost is what is measured."""
+"""A thousand client sockets in one process, as cheap as possible, so that only the server's cost is measured."""
 
 import asyncio
 import base64
@@ -11,12 +11,12 @@ from typing import cast
 from websockets.frames import Frame, Opcode
 
 OPENING = 50
-"""Sockets that are opened at once."""
+"""How many sockets are opened at once."""
 PATIENCE_SECONDS = 60
 
 
 class Listener(asyncio.Protocol):
-    """One socket. It looks for the text that is awaited in the bytes that come, and reads nothing else of them."""
+    """One socket. It searches the incoming bytes for the expected text, and does not parse them."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -25,7 +25,7 @@ class Listener(asyncio.Protocol):
         self._seen = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class does not inherit from it
 
     def data_received(self, data: bytes) -> None:
         self._seen += data
@@ -39,7 +39,7 @@ class Listener(asyncio.Protocol):
             self._came.set_exception(ConnectionError("the server closed the socket"))
 
     def expect(self, text: str) -> asyncio.Future[float]:
-        """When the text comes, which is to come from now on."""
+        """Returns a future for the time at which the text arrives. Earlier bytes do not count."""
         self._awaited, self._seen = text.encode(), b""
         self._came = asyncio.get_running_loop().create_future()
         return self._came
@@ -64,7 +64,7 @@ class Listener(asyncio.Protocol):
 
 
 async def listen(port: int, path: str, count: int, join: Callable[[Listener], Awaitable[None]]) -> list[Listener]:
-    """Opens sockets and lets each one `join`, some at a time."""
+    """Opens sockets and lets each one `join`, a few at a time."""
     loop = asyncio.get_running_loop()
 
     async def one() -> Listener:
@@ -81,7 +81,7 @@ async def listen(port: int, path: str, count: int, join: Callable[[Listener], Aw
 
 
 async def reach_all(listeners: list[Listener], text: str, tell: Callable[[], Awaitable[object]]) -> float:
-    """Seconds from telling an event to its arrival at the last of all sockets."""
+    """Seconds from calling `tell` until the last socket has received the text."""
     arrivals = [listener.expect(text) for listener in listeners]
     begun = time.perf_counter()
     await tell()

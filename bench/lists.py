@@ -1,6 +1,6 @@
-"""Lists over 100,000 conversations: the first page and the thousandth, each filter and a search, beside a bare SELECT.
+"""Compares lists of 100,000 conversations with a bare SELECT: first and thousandth page, each filter, and searches.
 
-The bare SELECT asks for the same rows of the same page by the same index, over one kept connection, in plain asyncpg.
+The bare SELECT reads the same rows of the same page by the same index, over one connection, with plain asyncpg.
 """
 
 import statistics
@@ -26,7 +26,7 @@ CONVERSATIONS: Final = 100_000
 MESSAGES: Final = 3
 PAGE: Final = 50
 DEEP: Final = 1000
-"""The page whose price must be the first one's."""
+"""The number of the page that must cost no more than the first."""
 TURNS: Final = 1000
 WARM: Final = 50
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
@@ -98,15 +98,15 @@ def _times(seconds: Sequence[float]) -> Times:
 
 
 async def fill(database: asyncpg.Connection, hotel: str) -> None:
-    """100,000 conversations with three messages each, on disk, and statistics of them as autovacuum would have."""
+    """Inserts 100,000 conversations with three messages each, and updates statistics as autovacuum would."""
     await database.execute(ROWS, hotel, NOW, CONVERSATIONS)
     await database.execute(SAID, hotel, MESSAGES)
     await database.execute("VACUUM ANALYZE conversations, messages")
-    await database.execute("CHECKPOINT")  # or it is written while the first list is measured
+    await database.execute("CHECKPOINT")  # otherwise it would run while the first list is measured
 
 
 async def _token(database_url: str, port: int, hotel: str) -> str:
-    """Somebody signs in who may read the hotel's conversations."""
+    """The access token of somebody who may read the hotel's conversations."""
     database = Database(settings.Database(url=database_url))
     credentials = {"email": "bench@hotel.example", "password": "a long enough password"}
     await StaffAccounts(database).add(**credentials, name="Bench", role="agent", properties=[hotel])
@@ -116,7 +116,7 @@ async def _token(database_url: str, port: int, hotel: str) -> str:
 
 
 async def measure_lists(database_url: str, port: int, wire: Connections, hotel: str) -> list[Line]:
-    """Figures of an api that is running, over one kept connection as the bare SELECT has one."""
+    """Measures the lists of a running api, over one connection, as the bare SELECT uses one."""
     headers = {"authorization": f"Bearer {await _token(database_url, port, hotel)}"}
     database = await asyncpg.connect(database_url)
     try:
@@ -142,7 +142,7 @@ async def measure_lists(database_url: str, port: int, wire: Connections, hotel: 
 
 
 async def _places(database: asyncpg.Connection, hotel: str) -> tuple[Place, Place, str]:
-    """Where the first page and the deep one begin, and the cursor of the latter, made as the api makes it."""
+    """Where the first page and the deep one begin, and the deep one's cursor, built as the api builds it."""
     top = await database.fetchrow(PLACE, hotel, 0)
     last = await database.fetchrow(PLACE, hotel, (DEEP - 1) * PAGE - 1)
     position = MovingPosition(at=last[0], id=last[1], top_at=top[0], top_id=top[1])
@@ -157,7 +157,7 @@ async def _against_bare(
     query: Mapping[str, str],
     bare_query: tuple[str, datetime, str, str],
 ) -> Line:
-    """Both take turns, so that a machine that slows down slows both."""
+    """Compares both. They take turns, so that a machine that slows down affects both."""
     path = f"/api/v1/conversations?{urlencode(query)}"
     *arguments, condition = bare_query
     statement = BARE.format(condition=condition)

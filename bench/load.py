@@ -1,4 +1,4 @@
-"""Conversations that write, wait for the answer, and write again; and what that took."""
+"""Generates load and measures it: conversations that write, wait for the answer and write again, or a fixed rate."""
 
 import asyncio
 import statistics
@@ -10,11 +10,10 @@ from typing import TypedDict
 from bench.zero import sentence
 
 ANSWER_SECONDS = 60
-
 """How long a message may wait for its answer."""
 
 Write = Callable[[int, str, str], Awaitable[None]]
-"""Sends a message: number of the conversation, id of the message, its text. Returns once it is acknowledged."""
+"""Sends a message, given the conversation's number, the message's id and its text. Returns once acknowledged."""
 
 
 class Conversing(TypedDict, total=False):
@@ -30,7 +29,7 @@ class Pace(TypedDict):
 
 
 class Arrivals:
-    """Answers by the id of the message that they answer."""
+    """Records when answers arrive, by the id of the message that they answer."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[float]] = {}
@@ -48,7 +47,7 @@ class Arrivals:
 
 @dataclass
 class Figures:
-    """Seconds of each message, and of the whole."""
+    """Times in seconds: until each reply, until each acknowledgement, and in all."""
 
     replies: list[float] = field(default_factory=list)
     acknowledgements: list[float] = field(default_factory=list)
@@ -83,7 +82,7 @@ class Figures:
 async def converse(
     name: str, write: Write, arrivals: Arrivals, *, conversations: int = 1, messages: int = 1, pause: float = 0.0
 ) -> Figures:
-    """Lets many conversations go on at once, one message at a time each, `pause` seconds after each answer."""
+    """Runs many conversations at once. Each writes one message at a time, `pause` seconds after the last answer."""
     figures = Figures()
 
     async def one(conversation: int) -> None:
@@ -106,7 +105,7 @@ async def converse(
 async def arrive(
     name: str, write: Write, arrivals: Arrivals, *, per_second: int, seconds: int, senders: int
 ) -> Figures:
-    """Lets messages arrive at a fixed pace, whatever becomes of those before; ends when all are answered."""
+    """Sends messages at a fixed rate, without waiting for earlier ones. Ends once all are answered."""
     figures = Figures()
 
     async def one(number: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Line:
-    """A figure, what it is compared with, and what it should be."""
+    """A measured figure with its baseline and target."""
 
     name: str
     product: str

@@ -1,4 +1,4 @@
-"""A thousand open sockets beside a bare broadcast server: `python -m bench.sockets`."""
+"""Compares a thousand open sockets with those of a bare broadcast server: `python -m bench.sockets`."""
 
 import asyncio
 import base64
@@ -44,11 +44,11 @@ from workflows.client import contact_key
 HOTEL = "bench"
 SOCKETS = 1000
 WARM_UP, EVENTS, ROUNDS = 10, 40, 3
-"""Bare and product take turns, so that a machine that slows down slows both."""
+"""Bare and product take turns, so that a machine that slows down affects both."""
 TOLERATED = 1.5
 OPEN_FILES = 8192
 FRAME_BYTES = 650
-"""What a frame of the product has."""
+"""The size of one of the product's frames."""
 SERVED = {"GATEWAY_WEBSOCKET__PING_INTERVAL": str(PING_SECONDS * 1000)}
 
 
@@ -59,12 +59,12 @@ class Figures:
 
 
 Tell = Callable[[str], Awaitable[object]]
-"""Lets an event happen that shows a text."""
+"""Causes an event whose frame contains the text."""
 
 
 @dataclass
 class Server:
-    """A process with its sockets open."""
+    """A server process and the sockets that are open to it."""
 
     listeners: list[Listener]
     tell: Tell
@@ -80,7 +80,7 @@ class Server:
 
 
 async def _open(pid: int, port: int, path: str, join: Callable[[Listener], Awaitable[None]], tell: Tell) -> Server:
-    """Opens the sockets and finds what each takes of the process' memory, past what the first few made it load."""
+    """Opens the sockets and measures the memory per socket, without what the process loads for the first ones."""
     process = psutil.Process(pid)
     first = await listen(port, path, SOCKETS // 10, join)
     before = process.memory_info().rss
@@ -189,7 +189,7 @@ async def _token(settings: Settings, sessions: Sessions) -> str:
 
 @asynccontextmanager
 async def _bare(padding: int) -> AsyncIterator[Server]:
-    """The bare server; what it is told to send is as long as the product's frame."""
+    """Runs the bare server. Texts are padded to the size of the product's frames."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.bare_sockets", stdout=asyncio.subprocess.PIPE
     )
@@ -218,7 +218,7 @@ async def _bare(padding: int) -> AsyncIterator[Server]:
 
 
 async def sockets_against_bare(environment: dict[str, str]) -> list[Line]:
-    """What a socket takes of memory, and how long an event takes to reach all sockets, beside the bare server's."""
+    """Compares the memory per socket, and the time until an event has reached all sockets, with the bare server's."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most), most))
     async with _product(environment) as product, _bare(padding=FRAME_BYTES) as bare:

@@ -1,4 +1,4 @@
-"""A workflow whose only work is to run an activity that does nothing, again and again."""
+"""A workflow that only repeats an activity that does nothing."""
 
 import time
 from datetime import timedelta
@@ -7,7 +7,7 @@ from temporalio import activity, workflow
 
 
 class Clock:
-    """An activity that notes when it ran: from one run to the next is a round trip."""
+    """An activity that records when it ran. The time between two runs is a round trip."""
 
     def __init__(self) -> None:
         self.ran_at: list[float] = []

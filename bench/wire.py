@@ -1,4 +1,4 @@
-"""A lean HTTP client and server for the bench: what they cost must not be taken for the product's cost."""
+"""A minimal HTTP client and server, so that the bench measures the product's cost and not its own."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import cast
 
 
 class _Kept(asyncio.Protocol):
-    """A connection that is kept open. It looks for the end of an answer and reads of it only the status."""
+    """A kept-alive connection. It finds the end of a response and parses only its status."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -18,7 +18,7 @@ class _Kept(asyncio.Protocol):
         self._length: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class does not inherit from it
 
     def ask(self, request: bytes) -> asyncio.Future[int]:
         assert self._transport is not None
@@ -49,14 +49,14 @@ class _Kept(asyncio.Protocol):
 
 
 class Connections:
-    """Requests over kept-open connections to one host."""
+    """Requests over kept-alive connections to one port of this machine."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[_Kept] = []
 
     async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> int:
-        """The status of the answer; its body is read and dropped. Raises ConnectionError where none comes."""
+        """Returns the status of the response and drops its body. Raises ConnectionError if there is no response."""
         lines = [f"{method} {path} HTTP/1.1", "host: bench", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         connection = self._kept() or await self._open()
@@ -69,7 +69,7 @@ class Connections:
         return connection
 
     def _kept(self) -> _Kept | None:
-        """A connection that the server has not closed meanwhile."""
+        """An idle connection that the server has not closed meanwhile, if there is one."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -83,7 +83,7 @@ class Connections:
 
 @asynccontextmanager
 async def callback_server(delivered: Callable[[str], None]) -> AsyncIterator[int]:
-    """Takes the generic channel's callbacks; gives its port and the ids that each message answers."""
+    """Receives the generic channel's callbacks. Yields its port, and passes on the ids that each message answers."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not reader.at_eof():

@@ -1,4 +1,4 @@
-"""The product's own worker process, with an engine of zero delay in place of a real one."""
+"""The product's own worker process, with an engine that answers without delay."""
 
 import uvloop
 

@@ -1,4 +1,4 @@
-"""Work that costs nothing, so that only the way there and back is measured."""
+"""An engine and texts that cost nothing, so that only the product itself is measured."""
 
 import random
 
@@ -29,7 +29,7 @@ _WORDS = (
 
 
 def sentence(seed: str) -> str:
-    """A text of 200 characters in words, another for each seed, so that it compresses as text does."""
+    """A text of 200 characters, different for each seed, made of words so that it compresses like real text."""
     words = random.Random(seed)
     text = f"{seed} "
     while len(text) < MESSAGE_CHARACTERS:
@@ -38,7 +38,7 @@ def sentence(seed: str) -> str:
 
 
 class ZeroDelayEngine:
-    """Answers at once and always alike."""
+    """Answers at once, with the same intent and confidence."""
 
     name = "zero"
 
