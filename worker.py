@@ -1,4 +1,4 @@
-"""The worker process: builds its dependencies and says which task queues it serves. No logic."""
+"""The worker process: builds its dependencies and serves task queues. No logic."""
 
 import asyncio
 import contextlib
@@ -74,22 +74,22 @@ from workflows.webhook_client import WebhookDeliveries
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 GRACE = timedelta(seconds=30)
-"""How long running activities may go on after a stop was asked for."""
+"""How long running activities may continue after the process was asked to stop."""
 READY = "worker ready"
 LEAD_SECONDS = 10.0
-"""Between looks whether the current release has workers."""
+"""How often to check whether the current release has workers."""
 STICKY = timedelta(seconds=5)
-"""How long a conversation waits for the worker that knows it before another may go on with it. By default a guest would
-wait twice as long where that worker has ended; with much less, a rush would have conversations read anew."""
+"""How long a workflow task waits for the worker that has the conversation cached, before any worker may take it. With
+the default, guests would wait twice as long after a worker has ended. With much less, conversations would be replayed
+needlessly under load."""
 WORKFLOW_TASKS, WORKFLOW_POLLS = 8, 2
-"""How many workflow tasks one process holds, and asks for, at once. One core runs them, so that more are not done
-sooner; but they crowd Temporal, and guests' messages wait there to be acknowledged: at 50 a second, measured, twice as
-long with the SDK's 100 and 5."""
+"""How many workflow tasks one process runs, and polls for, at once. One core runs them all, so more would not be faster
+but would load Temporal: with the SDK's 100 and 5, acknowledging guests' messages took twice as long at 50 a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activities:
-    """What workflows may call."""
+    """The activities that workflows may call."""
 
     turns: Turns
     tasks: TaskPublishing
@@ -120,15 +120,15 @@ async def run(settings: Settings, queues: Sequence[TaskQueue] = tuple(TaskQueue)
         if TaskQueue.GATEWAY in queues:
             await workers.enter_async_context(following(settings, client))
             await workers.enter_async_context(leading(client))
-        gc.freeze()  # what is loaded by now stays; to look through it for garbage stops all for a tenth of a second
+        gc.freeze()  # all that is loaded by now stays; collecting it would pause everything for 0.1 s
         print(READY, flush=True)  # noqa: T201 - the supervisor waits for this line
         await stop.wait()
-        await asyncio.gather(*(each.shutdown() for each in serving))  # together, not one grace after another
+        await asyncio.gather(*(each.shutdown() for each in serving))  # concurrently, so that the grace periods overlap
 
 
 @contextlib.asynccontextmanager
 async def dependencies(settings: Settings, client: Client, engine: Engine | None = None) -> AsyncIterator[Activities]:
-    """Everything that activities need, closed at the end; the engine is the one that the settings name."""
+    """Builds the activities with everything they need, closed at the end. Without `engine`, the settings choose it."""
     database, redis = Database(settings.database), open_redis(settings.redis)
     library = Library(settings)
     engine = engine or build_engine(settings, library)
@@ -175,7 +175,7 @@ async def dependencies(settings: Settings, client: Client, engine: Engine | None
 
 @contextlib.asynccontextmanager
 async def bringing_up_to_date(settings: Settings) -> AsyncIterator[None]:
-    """Migrates the schema before anything is served, or meanwhile; of a release the workers come first."""
+    """Migrates the schema, if possible before anything is served. Workers may be the first processes of a release."""
     database = Database(settings.database)
     async with migrating(database):
         yield
@@ -183,7 +183,7 @@ async def bringing_up_to_date(settings: Settings) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def mailing(settings: Settings) -> AsyncIterator[None]:
-    """Mails notifications to staff, as long as the block lasts."""
+    """Mails notifications to staff until the block ends."""
     database = Database(settings.database.model_copy(update={"pool_size": 1}))
     stop = asyncio.Event()
     mails = asyncio.create_task(NotificationMails(settings, MailOutbox(database)).run(stop))
@@ -197,7 +197,7 @@ async def mailing(settings: Settings) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
-    """Starts the workflows of webhook endpoints and automations when something happens, as long as the block lasts."""
+    """Starts the workflows of webhook endpoints and automations for new events, until the block ends."""
     database = Database(settings.database.model_copy(update={"pool_size": 2}))
     stop, events = asyncio.Event(), PropertyEvents(database)
     endpoints = WebhookEndpoints(database, SealedSecrets(settings.temporal))
@@ -214,7 +214,7 @@ async def following(settings: Settings, client: Client) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def leading(client: Client) -> AsyncIterator[None]:
-    """Makes this release the current one, and again where that is one whose workers are gone, as the block lasts."""
+    """Makes this release the current one and, until the block ends, takes over from one whose workers are gone."""
     await make_current(client)
     stop, take_over = asyncio.Event(), Release(client, build_id()).take_over
     looking = asyncio.create_task(poll_until(stop, take_over, seconds=LEAD_SECONDS, what="a release without workers"))
@@ -226,7 +226,7 @@ async def leading(client: Client) -> AsyncIterator[None]:
 
 
 def build_channels(settings: Settings, reports: DeliveryReports, files: MediaStore) -> dict[str, Channel]:
-    """The ways out to guests, by the name that stands in a message's route."""
+    """The adapters that send to guests, by the adapter name in a message's route."""
     return {
         "webchat": Webchat(),
         "messages": MessagesCallback(settings),
@@ -266,7 +266,7 @@ def served_workflows(queue: TaskQueue) -> list[type]:
 
 
 def build_worker(client: Client, queue: TaskQueue, activities: Activities, channels: Channels | None = None) -> Worker:
-    """One worker of one queue; workflows and local activities run on `gateway`, sends at the pace of `channels`."""
+    """A worker for one queue: workflows and local activities run on `gateway`, sends at the pace of `channels`."""
     paced = channels if queue is TaskQueue.CHANNELS else None
     return Worker(
         client,
@@ -290,7 +290,7 @@ def build_worker(client: Client, queue: TaskQueue, activities: Activities, chann
 
 
 def build_id() -> str:
-    """Names this version of the workflow code: it changes when a file that workflows run changes."""
+    """Identifies this version of the workflow code: a hash of the files that workflows run."""
     digest = hashlib.sha256()
     for folder in ("contracts", "workflows"):
         for file in sorted((Path(__file__).parent / folder).rglob("*.py")):
@@ -299,12 +299,12 @@ def build_id() -> str:
 
 
 async def make_current(client: Client) -> None:
-    """New workflows go to this version from now on."""
+    """Makes this the version that new workflows run on."""
     await Release(client, build_id()).make_current()
 
 
 def main() -> None:
-    """`python worker.py` is `gateway worker`."""
+    """Runs `gateway worker` for `python worker.py`."""
     import cli
 
     sys.argv.insert(1, "worker")

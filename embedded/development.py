@@ -1,4 +1,4 @@
-"""What exists only under `gateway dev`: the demo hotel, and secrets generated for one data folder."""
+"""Defaults that exist only under `gateway dev`: the demo hotel, and secrets generated for one data folder."""
 
 import json
 import os
