@@ -32,11 +32,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-staff = typer.Typer(help="The people who work here.", no_args_is_help=True)
+staff = typer.Typer(help="Manage members of staff.", no_args_is_help=True)
 app.add_typer(staff, name="staff")
-channels = typer.Typer(help="The ways to guests.", no_args_is_help=True)
+channels = typer.Typer(help="Check the channels to guests.", no_args_is_help=True)
 app.add_typer(channels, name="channels")
-engine = typer.Typer(help="Engines of other companies.", no_args_is_help=True)
+engine = typer.Typer(help="Check remote AI engines.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 
 SECRET_OF_URL = re.compile(
@@ -148,7 +148,7 @@ def _queues(names: str) -> list[TaskQueue]:
 @app.command()
 def chat(
     url: Annotated[
-        str | None, typer.Option(help="Where the API is; by default on this machine.", callback=_web_address)
+        str | None, typer.Option(help="The API's URL. Default: this machine.", callback=_web_address)
     ] = None,
     property_id: Annotated[str, typer.Option("--property", help="The hotel to write to.")] = "seaview",
 ) -> None:
@@ -160,7 +160,7 @@ def chat(
 
 @app.command("eval")
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="Labelled messages, as JSON lines or CSV.")],
+    file: Annotated[Path, typer.Argument(help="Labelled messages, as JSON Lines or CSV.")],
     property_id: Annotated[str, typer.Option("--property", help="The hotel whose engine is asked.")] = DEMO_PROPERTY,
     svg: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
 ) -> None:
@@ -186,8 +186,8 @@ def evaluate(
 
 @engine.command("check")
 def check_engine(
-    url: Annotated[str, typer.Argument(help="Where the engine takes requests.", callback=_web_address)],
-    token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="Sent as a bearer token.")] = None,
+    url: Annotated[str, typer.Argument(help="The engine's URL.", callback=_web_address)],
+    token: Annotated[str | None, typer.Option(envvar="ENGINE_TOKEN", help="The bearer token to send.")] = None,
     seconds: Annotated[float, typer.Option(help="How long one answer may take.")] = 20.0,
 ) -> None:
     """Check that a remote AI engine keeps the contract. The exit status is 1 if it does not."""
@@ -253,10 +253,10 @@ def check_channels() -> None:
 
 @staff.command()
 def add(
-    email: Annotated[str, typer.Argument(help="What they sign in with.")],
-    role: Annotated[StaffRole, typer.Option(help="What they may do.")],
-    properties: Annotated[list[str], typer.Option("--property", help="A hotel they may see; may be repeated.")],
-    name: Annotated[str | None, typer.Option(help="What colleagues and guests see.")] = None,
+    email: Annotated[str, typer.Argument(help="The e-mail address to sign in with.")],
+    role: Annotated[StaffRole, typer.Option(help="The role, which decides what they may do.")],
+    properties: Annotated[list[str], typer.Option("--property", help="A hotel they may see. Can be repeated.")],
+    name: Annotated[str | None, typer.Option(help="The name that colleagues and guests see.")] = None,
 ) -> None:
     """Add a member of staff. The password is the first line of standard input."""
     settings = load_settings()
