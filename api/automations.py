@@ -108,7 +108,7 @@ async def get_automations(
 
 @router.put(
     "",
-    summary="Write a property's automations",
+    summary="Replace a property's automations",
     responses=WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
 )
 async def put_automations(
@@ -132,7 +132,7 @@ async def put_automations(
 
 
 @router.post(
-    "/dry-run", summary="See which automations would fire", responses=WITH_BODY | problems(NotFound, Unavailable)
+    "/dry-run", summary="Try which automations would fire", responses=WITH_BODY | problems(NotFound, Unavailable)
 )
 async def dry_run_automations(
     session: ReadsAutomations,

@@ -47,7 +47,7 @@ class PriorityBody(CommandBody):
 
 
 class SnoozeBody(CommandBody):
-    until: Annotated[Timestamp, Field(description="A moment to come, a year away at most.")]
+    until: Annotated[Timestamp, Field(description="A moment in the future, at most a year away.")]
 
 
 class PolicyBody(PolicyChanges, CommandBody):
@@ -63,7 +63,7 @@ Reason = Annotated[
 ]
 
 
-@router.post("/escalate", summary="Hand over to a person")
+@router.post("/escalate", summary="Escalate to a person")
 async def escalate_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -75,7 +75,7 @@ async def escalate_conversation(
     return await _run("escalate", state.conversations.escalate, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/claim", summary="Take the conversation")
+@router.post("/claim", summary="Claim the conversation")
 async def claim_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -87,7 +87,7 @@ async def claim_conversation(
     return await _run("claim", state.conversations.claim, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/unassign", summary="Let the conversation go")
+@router.post("/unassign", summary="Unassign the conversation")
 async def unassign_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -99,7 +99,7 @@ async def unassign_conversation(
     return await _run("unassign", state.conversations.unassign, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/return", summary="Return to the AI")
+@router.post("/return", summary="Return the conversation to the AI")
 async def return_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -113,7 +113,7 @@ async def return_conversation(
     )
 
 
-@router.post("/resolve", summary="Resolve")
+@router.post("/resolve", summary="Resolve the conversation")
 async def resolve_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -125,7 +125,7 @@ async def resolve_conversation(
     return await _run("resolve", state.conversations.resolve, state, session, conversation_id, body, idempotency_key)
 
 
-@router.post("/assign", summary="Give the conversation to somebody")
+@router.post("/assign", summary="Assign the conversation")
 async def assign_conversation(
     session: WritesConversations,
     state: GatewayState,
@@ -166,7 +166,7 @@ async def prioritise_conversation(
     return await state.conversations.prioritise(command, update_id)
 
 
-@router.post("/snooze", summary="Put the conversation off")
+@router.post("/snooze", summary="Snooze the conversation")
 async def snooze_conversation(
     session: WritesConversations,
     state: GatewayState,

@@ -57,7 +57,7 @@ class ConversationQuery(PageQuery):
 
 
 class EventQuery(PageQuery):
-    after: Annotated[int, Field(ge=0, le=LARGEST_SEQ, description="The last `seq` you have.")] = 0
+    after: Annotated[int, Field(ge=0, le=LARGEST_SEQ, description="The last `seq` you have received.")] = 0
 
 
 @router.get("", summary="List conversations", response_model=ConversationPage)
@@ -135,7 +135,7 @@ async def list_messages(
     return MessagePage(items=page.items, next_cursor=cursor_of(page.end))
 
 
-@router.get("/{conversation_id}/events", summary="List what happened in a conversation", responses=ONE)
+@router.get("/{conversation_id}/events", summary="List a conversation's events", responses=ONE)
 async def list_events(
     session: ReadsConversations,
     state: GatewayState,
@@ -149,7 +149,7 @@ async def list_events(
     return EventPage(items=page.items, next_cursor=cursor_of(page.end))
 
 
-@router.get("/{conversation_id}/outcomes", summary="List what became of the guest's messages", responses=ONE)
+@router.get("/{conversation_id}/outcomes", summary="List the outcomes of guest messages", responses=ONE)
 async def list_outcomes(
     session: ReadsConversations,
     state: GatewayState,

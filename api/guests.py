@@ -51,9 +51,9 @@ class GuestPage(Page[Guest]):
 
 class GuestQuery(PageQuery):
     property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
-    q: Annotated[
-        str | None, Field(min_length=1, max_length=200, description="A part of the name or of an address.")
-    ] = None
+    q: Annotated[str | None, Field(min_length=1, max_length=200, description="Part of the name or of an address.")] = (
+        None
+    )
 
 
 def _short_together(preferences: dict[str, str]) -> dict[str, str]:
@@ -77,7 +77,7 @@ class GuestChanges(Changes):
 
 
 class MergeBody(contracts.base.Body):
-    into: Annotated[str, Field(min_length=1, max_length=256, description="The guest who stays.")]
+    into: Annotated[str, Field(min_length=1, max_length=256, description="The guest who remains.")]
 
 
 @router.get("", summary="List guests")
@@ -164,7 +164,9 @@ async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: s
     return await _with_stays(state, await _guest(session, state, guest_id))
 
 
-@router.post("/{guest_id}/export", summary="Export all that is held about a guest", responses=ONE | problems(MediaAway))
+@router.post(
+    "/{guest_id}/export", summary="Export everything stored about a guest", responses=ONE | problems(MediaAway)
+)
 async def export_guest(session: ManagesGuests, state: GatewayState, guest_id: str, response: Response) -> GuestExport:
     """Everything stored about the guest, as one document to hand over. Files are listed by name and link."""
     held = await _held(session, state, guest_id)

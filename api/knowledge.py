@@ -113,7 +113,7 @@ async def get_article(
 
 @router.put(
     "/articles/{article_id}",
-    summary="Write an article",
+    summary="Create or change an article",
     responses=WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
 )
 async def put_article(
@@ -177,7 +177,7 @@ async def list_versions(
     return found
 
 
-@router.get("/articles/{article_id}/uses", summary="List what an article answered")
+@router.get("/articles/{article_id}/uses", summary="List replies that used an article")
 async def list_uses(
     session: ReadsKnowledge, state: GatewayState, property_id: str, article_id: ArticleId, limit: Limit = 50
 ) -> list[ArticleUse]:
@@ -208,14 +208,14 @@ async def import_articles(
     return await state.knowledge.put(property_id, articles, by=session.staff.id)
 
 
-@router.get("/gaps", summary="List questions that nothing answered")
+@router.get("/gaps", summary="List questions that no article answered")
 async def list_gaps(session: ReadsKnowledge, state: GatewayState, property_id: str) -> list[Gap]:
     """Questions that no article answered, grouped by similarity, the most frequent first."""
     require_property(session.staff, property_id)
     return grouped(await state.knowledge.unanswered(property_id))
 
 
-@router.post("/gaps", summary="Make an article for a gap", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
+@router.post("/gaps", summary="Create an article for a gap", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
 async def close_gap(
     session: WritesKnowledge,
     state: GatewayState,

@@ -29,9 +29,9 @@ def page_of_json(items: Sequence[dict[str, Any]], end: Model | None) -> Response
 
 
 class PageQuery(Body):
-    limit: Annotated[int, Field(ge=1, le=200, description="Most items of the page.")] = 50
+    limit: Annotated[int, Field(ge=1, le=200, description="The maximum number of items on the page.")] = 50
     cursor: Annotated[
-        str | None, Field(max_length=1000, description="`nextCursor` of the page before; what it means is ours.")
+        str | None, Field(max_length=1000, description="The opaque `nextCursor` of the previous page.")
     ] = None
 
     def position(self, kind: type[Place]) -> Place | None:

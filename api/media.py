@@ -25,12 +25,12 @@ FORM_BYTES: Final = 100_000
 _CONTENT: Final = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
 FILE: Final[Responses] = {
     200: {"description": "The file.", "content": _CONTENT},
-    206: {"description": "The part that `Range` asks for; `Content-Range` says which it is.", "content": _CONTENT},
+    206: {"description": "The part that `Range` asks for, as `Content-Range` says.", "content": _CONTENT},
     **problems(NotFound, MediaGone, MediaAway),
 }
 WantedBytes = Annotated[
     str | None,
-    Header(alias="Range", description="One part of the file, such as `bytes=0-1023`, as players of films ask."),
+    Header(alias="Range", description="A part of the file, such as `bytes=0-1023`, as video players request."),
 ]
 _NO_SCRIPTS: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 
@@ -59,7 +59,7 @@ async def upload_media(
     return kept.attachment
 
 
-@router.get("/{media_id}", summary="Read a file", response_class=Response, responses=SIGNED_IN | FILE)
+@router.get("/{media_id}", summary="Download a file", response_class=Response, responses=SIGNED_IN | FILE)
 async def read_media(
     session: ReadsConversations, state: GatewayState, media_id: str, wanted: WantedBytes = None
 ) -> Response:
@@ -71,14 +71,14 @@ async def read_media(
 
 @linked.get(
     f"{LINKED}{{media_id}}",
-    summary="Read a file by its link",
+    summary="Download a file by its link",
     response_class=Response,
     responses=problems(Forbidden) | FILE,
 )
 async def read_linked_media(
     state: GatewayState,
     media_id: str,
-    expires: Annotated[int | None, Query(description="When the link's time is over, in seconds since 1970.")] = None,
+    expires: Annotated[int | None, Query(description="When the link expires, in seconds since 1970.")] = None,
     signature: Annotated[str | None, Query(max_length=128)] = None,
     wanted: WantedBytes = None,
 ) -> Response:

@@ -23,7 +23,7 @@ class NotificationPage(Page[Notification]):
 
 
 class NotificationQuery(PageQuery):
-    unread: Annotated[bool | None, Field(description="Only those that you have not read, or have.")] = None
+    unread: Annotated[bool | None, Field(description="Only unread notifications, or only read ones.")] = None
 
 
 @router.get("", summary="List notifications")

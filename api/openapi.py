@@ -44,7 +44,7 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "name": KEY_HEADER,
     "in": "header",
     "required": False,
-    "description": "The same key again is the same request, for 24 hours: it has its effect once, and the same answer.",
+    "description": "Repeats under the same key within 24 hours have no further effect and get the same response.",
     "schema": {
         "type": "string",
         "minLength": 1,
@@ -54,26 +54,29 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     },
 }
 REPLAYED_HEADER: Final = {
-    "description": "`true` where this was answered before, under the same `Idempotency-Key`.",
+    "description": "`true` if this request was answered before, under the same `Idempotency-Key`.",
     "schema": {"type": "string", "const": "true"},
 }
 
 TAGS: Final = [
     {"name": "auth", "description": "Signing in and out."},
-    {"name": "conversations", "description": "Conversations with guests, and what staff tell them to do."},
-    {"name": "guests", "description": "The people who write."},
+    {"name": "conversations", "description": "Conversations with guests, and commands of staff to them."},
+    {"name": "guests", "description": "Guests, and their profiles."},
     {"name": "tasks", "description": "Work for the hotel's departments."},
-    {"name": "knowledge", "description": "What the AI answers from, and what it could not answer."},
-    {"name": "reports", "description": "How conversations went."},
+    {
+        "name": "knowledge",
+        "description": "The articles from which the AI answers, and the questions it could not answer.",
+    },
+    {"name": "reports", "description": "Figures about conversations."},
     {"name": "media", "description": "Files of conversations."},
-    {"name": "notifications", "description": "What staff must see."},
-    {"name": "quarantine", "description": "What channels brought and nobody could read."},
-    {"name": "staff", "description": "The people who work here."},
-    {"name": "api keys", "description": "What programs call with."},
-    {"name": "automations", "description": "What is done by itself when something happens."},
-    {"name": "webhook endpoints", "description": "Your programs that get events."},
-    {"name": "webhooks", "description": "Where channels bring guest messages to."},
-    {"name": "operations", "description": "For who runs the gateway."},
+    {"name": "notifications", "description": "Notifications for staff."},
+    {"name": "quarantine", "description": "Incoming messages that could not be parsed."},
+    {"name": "staff", "description": "Members of staff."},
+    {"name": "api keys", "description": "Keys with which programs call the API."},
+    {"name": "automations", "description": "Rules that carry out actions when something happens."},
+    {"name": "webhook endpoints", "description": "Endpoints of your programs that receive events."},
+    {"name": "webhooks", "description": "Where channels deliver guests' messages."},
+    {"name": "operations", "description": "Health, readiness and metrics for operators."},
 ]
 
 

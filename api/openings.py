@@ -60,7 +60,7 @@ class NewConversation(contracts.base.Body):
 
 @router.post(
     "",
-    summary="Write first",
+    summary="Start a conversation",
     status_code=status.HTTP_201_CREATED,
     responses=SIGNED_IN
     | WITH_BODY

@@ -47,14 +47,14 @@ class Readiness(Model):
     hotel_system: Dependency | None = None
 
 
-@router.get("/healthz", summary="Is the process up?")
+@router.get("/healthz", summary="Is the process alive?")
 async def health() -> Health:
     return Health()
 
 
 @router.get(
     "/readyz",
-    summary="Can it work?",
+    summary="Is the process ready?",
     responses={503: {"model": Readiness, "description": "Not ready"}},
     response_model_exclude_none=True,
 )

@@ -47,11 +47,11 @@ class QuarantinePage(Page[QuarantineItem]):
 
 class QuarantineQuery(PageQuery):
     property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
-    adapter: Annotated[str | None, Field(max_length=64, description="Of one adapter only: `whatsapp`, say.")] = None
-    handled: Annotated[bool | None, Field(description="Only what a retry has handled, or has not.")] = None
+    adapter: Annotated[str | None, Field(max_length=64, description="Of one adapter only, such as `whatsapp`.")] = None
+    handled: Annotated[bool | None, Field(description="Only items that a retry has handled, or only the rest.")] = None
 
 
-@router.get("", summary="List the quarantine")
+@router.get("", summary="List quarantined items")
 async def list_quarantine(
     session: ReadsQuarantine, state: GatewayState, query: Annotated[QuarantineQuery, Depends(QueryOf(QuarantineQuery))]
 ) -> QuarantinePage:
@@ -70,9 +70,7 @@ async def list_quarantine(
     return QuarantinePage(items=page.items, next_cursor=cursor_of(page.end))
 
 
-@router.post(
-    "/{item_id}/retry", summary="Try to read an item again", responses=problems(NotFound, Invalid, Unavailable)
-)
+@router.post("/{item_id}/retry", summary="Retry a quarantined item", responses=problems(NotFound, Invalid, Unavailable))
 async def retry_quarantine(
     session: RetriesQuarantine, state: GatewayState, item_id: str, idempotency_key: IdempotencyKey = None
 ) -> QuarantineItem:

@@ -33,7 +33,7 @@ class ConversationReportQuery(contracts.base.Body):
     )
     property: Annotated[str | None, Field(max_length=256, description="One property only.")] = None
     channel: Annotated[ChannelType | None, Field(description="One channel only.")] = None
-    by: Annotated[list[Grouping], Field(max_length=3, description="What to group by; nothing gives one sum.")] = []
+    by: Annotated[list[Grouping], Field(max_length=3, description="What to group by. Default: one total.")] = []
 
     def days(self) -> tuple[date, date]:
         """The first and last day. Raises Invalid for days in the wrong order, or too many."""

@@ -51,7 +51,7 @@ SOMETHING_TO_SAY: Final[dict[str, Any]] = {
 }
 ClientMessageId = Annotated[
     Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None,
-    Field(description="A UUID of yours: the message's id. Sent again, it is the same message."),
+    Field(description="A UUID chosen by you, which becomes the message's id. Repeats are sent only once."),
 ]
 
 
@@ -62,17 +62,19 @@ class SendMessage(contracts.base.Body):
 
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
     attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
-    template: Annotated[Template | None, Field(description="What a channel takes outside its free-text window.")] = None
+    template: Annotated[
+        Template | None, Field(description="A template, which channels accept outside their free-text window.")
+    ] = None
     draft_id: Annotated[
-        str | None, Field(max_length=256, description="The draft that is sent, as it is or with `content` of yours.")
+        str | None, Field(max_length=256, description="The draft to send, as it is or with your `content`.")
     ] = None
     client_message_id: ClientMessageId = None
     last_seen_seq: Annotated[
         Annotated[int, Field(ge=0, le=LARGEST_SEQ), A_NUMBER] | None,
-        Field(description="What you have read; with something newer said the answer is 409."),
+        Field(description="The last `seq` you have seen. If there are newer messages, the response is 409."),
     ] = None
     private: Annotated[
-        StrictBool, Field(description="A note, never shown to the guest. `@name` tells a colleague.")
+        StrictBool, Field(description="A note, never shown to the guest. `@name` notifies a colleague.")
     ] = False
 
 
@@ -136,7 +138,7 @@ async def send_message(
         return await _note_after_the_end(state, reply, error)
 
 
-@router.post("/{message_id}/retry", summary="Try a message again", status_code=status.HTTP_201_CREATED)
+@router.post("/{message_id}/retry", summary="Retry a message", status_code=status.HTTP_201_CREATED)
 async def retry_message(
     session: WritesConversations,
     state: GatewayState,
@@ -148,7 +150,7 @@ async def retry_message(
     return await _redeliver(state, session, conversation_id, message_id, idempotency_key, skip=False)
 
 
-@router.post("/{message_id}/skip", summary="Give a message up", status_code=status.HTTP_201_CREATED)
+@router.post("/{message_id}/skip", summary="Skip a message", status_code=status.HTTP_201_CREATED)
 async def skip_message(
     session: WritesConversations,
     state: GatewayState,

@@ -36,7 +36,7 @@ Url = Annotated[NotBlank, StringConstraints(max_length=2048)]
 Description = Annotated[str, Field(max_length=500)]
 EventTypes = Annotated[
     list[EventPattern],
-    Field(min_length=1, max_length=50, description="Types of events, or all of one kind: `conversation.*`."),
+    Field(min_length=1, max_length=50, description="Event types, or all of one kind: `conversation.*`."),
 ]
 
 
@@ -196,7 +196,7 @@ async def delete_webhook_endpoint(session: WritesWebhooks, state: GatewayState, 
     await state.webhook_deliveries.wake(endpoint_id)
 
 
-@router.post("/{endpoint_id}/rotate-secret", summary="Make a new secret", responses=ONE)
+@router.post("/{endpoint_id}/rotate-secret", summary="Rotate the secret", responses=ONE)
 async def rotate_webhook_secret(
     session: WritesWebhooks, state: GatewayState, endpoint_id: str
 ) -> WebhookEndpointWithSecret:
@@ -207,7 +207,7 @@ async def rotate_webhook_secret(
     return _with_secret(endpoint, secret)
 
 
-@router.post("/{endpoint_id}/test", summary="Try a webhook endpoint", responses=ONE | problems(Unavailable))
+@router.post("/{endpoint_id}/test", summary="Test a webhook endpoint", responses=ONE | problems(Unavailable))
 async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, endpoint_id: str) -> WebhookDelivery:
     """Sends a `webhook.test` event now and returns the result. If it works, waiting events are sent at once, too."""
     await _find(state, session, endpoint_id)
@@ -224,7 +224,7 @@ async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, en
     return noted
 
 
-@router.get("/{endpoint_id}/deliveries", summary="List what came of events", responses=ONE)
+@router.get("/{endpoint_id}/deliveries", summary="List an endpoint's deliveries", responses=ONE)
 async def list_webhook_deliveries(
     session: ReadsWebhooks,
     state: GatewayState,

@@ -32,9 +32,10 @@ class NewApiKey(contracts.base.Body):
     name: Annotated[NotBlank, StringConstraints(max_length=100)]
     properties: Properties
     scopes: Annotated[
-        list[Scope] | None, Field(min_length=1, description="What it is for; left out, all that a program may do.")
+        list[Scope] | None,
+        Field(min_length=1, description="What the key may do. Default: everything that programs may do."),
     ] = None
-    expires_at: Annotated[Timestamp | None, Field(description="When it ends; left out, never by itself.")] = None
+    expires_at: Annotated[Timestamp | None, Field(description="When the key expires. Default: never.")] = None
 
     @field_validator("scopes")
     @classmethod
@@ -73,7 +74,7 @@ async def list_api_keys(
     return ApiKeyPage(items=page.items, next_cursor=cursor_of(page.end))
 
 
-@router.post("", summary="Make an API key", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
+@router.post("", summary="Create an API key", status_code=status.HTTP_201_CREATED, responses=WITH_BODY)
 async def create_api_key(
     session: ManagesApiKeys,
     state: GatewayState,

@@ -88,7 +88,7 @@ class NewPassword(contracts.base.Body):
 
 @router.post(
     "/password",
-    summary="Choose another password",
+    summary="Change your password",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=SIGNED_IN | WITH_BODY | problems(BadCredentials, Unauthenticated),
 )
@@ -122,7 +122,7 @@ class Wishes(Changes):
     mail_kinds: Annotated[list[NotificationKind], Field(max_length=20)] = unchanged()
 
 
-@router.get("/me", summary="Who am I?", responses=SIGNED_IN)
+@router.get("/me", summary="Get your own account", responses=SIGNED_IN)
 async def me(session: SignedIn, state: GatewayState) -> Profile:
     try:
         return await _profile(session, state)
@@ -130,7 +130,7 @@ async def me(session: SignedIn, state: GatewayState) -> Profile:
         return Profile(**session.staff.model_dump(by_alias=False))
 
 
-@router.patch("/me", summary="Say what you want by e-mail", responses=SIGNED_IN | WITH_BODY)
+@router.patch("/me", summary="Choose your e-mail notifications", responses=SIGNED_IN | WITH_BODY)
 async def change_me(
     session: SignedIn,
     state: GatewayState,

@@ -36,7 +36,7 @@ Name = Annotated[NotBlank, StringConstraints(max_length=200)]
 Password = Annotated[str, StringConstraints(min_length=PASSWORD_LENGTH.start, max_length=PASSWORD_LENGTH.stop - 1)]
 Properties = Annotated[
     list[str],
-    Field(min_length=1, max_length=1000, description="Yours, or some of them."),
+    Field(min_length=1, max_length=1000, description="Some or all of your own properties."),
     AfterValidator(lambda ids: list(dict.fromkeys(ids))),
 ]
 
@@ -64,7 +64,7 @@ class StaffPage(Page[StaffMember]):
 
 class StaffQuery(PageQuery):
     property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
-    disabled: Annotated[bool | None, Field(description="Only those who cannot sign in, or who can.")] = None
+    disabled: Annotated[bool | None, Field(description="Only disabled accounts, or only enabled ones.")] = None
 
 
 @router.get("", summary="List staff")
@@ -84,7 +84,7 @@ async def list_staff(
 
 @router.post(
     "",
-    summary="Add somebody",
+    summary="Add a member of staff",
     status_code=status.HTTP_201_CREATED,
     responses=WITH_BODY | {201: {"headers": VERSION}},
 )
@@ -118,7 +118,7 @@ async def add_staff(
     return _told(await state.staff.get(added.id), response)
 
 
-@router.get("/{staff_id}", summary="Get a person", responses=ONE | {200: {"headers": VERSION}})
+@router.get("/{staff_id}", summary="Get a member of staff", responses=ONE | {200: {"headers": VERSION}})
 async def get_staff(session: ReadsStaff, state: GatewayState, staff_id: str, response: Response) -> StaffMember:
     account = await state.staff.get(known_id("person", staff_id))
     if account is not None and not set(account.member.properties) & set(session.staff.properties):
@@ -128,7 +128,7 @@ async def get_staff(session: ReadsStaff, state: GatewayState, staff_id: str, res
 
 @router.patch(
     "/{staff_id}",
-    summary="Change a person",
+    summary="Change a member of staff",
     responses=ONE | WITH_BODY | problems(StaleVersion) | {200: {"headers": VERSION}},
 )
 async def update_staff(

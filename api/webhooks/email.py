@@ -69,7 +69,7 @@ class MailAccepted(Model):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"messageId": "9f86d081884c7d65"}]})
 
-    message_id: Annotated[str, Field(description="What repeats of this mail are known by.")]
+    message_id: Annotated[str, Field(description="Identifies repeats of this mail.")]
 
 
 class MailUnreadable(GatewayError):
@@ -80,7 +80,7 @@ class MailUnreadable(GatewayError):
 
 @router.post(
     "/{provider}/{property_id}",
-    summary="Bring an e-mail",
+    summary="Receive an e-mail",
     responses=problems(BadSignature, NotFound, TooLarge, MailUnreadable, Unavailable),
     openapi_extra={"requestBody": {"required": True, "content": MAILS}},
 )

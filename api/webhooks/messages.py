@@ -38,7 +38,7 @@ class Accepted(Model):
 
 @router.post(
     "/messages/{property_id}",
-    summary="Bring a guest message",
+    summary="Receive a guest message",
     status_code=status.HTTP_202_ACCEPTED,
     responses=problems(BadSignature, NotFound, TooLarge, Invalid, Unavailable),
     openapi_extra={

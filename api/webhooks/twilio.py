@@ -60,7 +60,7 @@ def _form(example: dict[str, str]) -> dict[str, Any]:
 
 @router.post(
     "/twilio/{property_id}",
-    summary="Bring a message by Twilio",
+    summary="Receive a message from Twilio",
     response_class=Response,
     responses=RESPONSES,
     openapi_extra=_form(MESSAGE),
@@ -75,7 +75,7 @@ async def receive_twilio(
 
 @router.post(
     "/twilio/{property_id}/status",
-    summary="Report on a message by Twilio",
+    summary="Receive a status report from Twilio",
     response_class=Response,
     responses=RESPONSES,
     openapi_extra=_form(REPORT),
@@ -84,7 +84,9 @@ async def report_twilio(
     request: Request,
     state: GatewayState,
     property_id: str,
-    reference: Annotated[str, Query(alias=REFERENCE, description="Names our message; we give Twilio this URL.")] = "",
+    reference: Annotated[
+        str, Query(alias=REFERENCE, description="Identifies our message; part of the URL that we give Twilio.")
+    ] = "",
     signature: Signature = None,
 ) -> Response:
     """Takes in a status report. They may come late and in any order; a message's state only moves forward."""

@@ -52,7 +52,7 @@ EXAMPLE: Final = {
 
 @router.get(
     "/whatsapp/{property_id}",
-    summary="Prove to Meta whose webhook this is",
+    summary="Answer Meta's verification request",
     response_class=Response,
     responses={
         200: {
@@ -80,7 +80,7 @@ async def verify_whatsapp(
 
 @router.post(
     "/whatsapp/{property_id}",
-    summary="Bring a WhatsApp notification",
+    summary="Receive a WhatsApp notification",
     response_class=Response,
     responses=problems(BadSignature, NotFound, TooLarge, Unavailable, StorageAway),
     openapi_extra={
