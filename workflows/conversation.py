@@ -311,7 +311,7 @@ class ConversationWorkflow:
 
     @workflow.query
     def unsettled(self, now: datetime) -> list[str]:
-        """Ids of guest messages whose outcome is overdue at `now`, which the caller gives as queries have no clock."""
+        """Ids of guest messages whose outcome is overdue at `now`, which a query's own clock does not know."""
         return promises.unsettled(self._record, now)
 
     # --- the end, and continue-as-new ------------------------------------------------------------------------------

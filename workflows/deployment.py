@@ -1,4 +1,4 @@
-"""Which release has the conversations: the current version of the workers' deployment, as Temporal calls it."""
+"""Decides which release runs the conversations: in Temporal's terms, the current version of the worker deployment."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ from contracts.names import DEPLOYMENT, TaskQueue
 from workflows.calls import reaching_temporal
 
 HEARD_OF: Final = timedelta(seconds=90)
-"""Within which a worker that lives has asked for work: it waits a minute for an answer, and asks again."""
+"""A worker that has not polled for this long is gone. A poll takes up to a minute."""
 
 
 class Release:
@@ -28,7 +28,7 @@ class Release:
         self._build_id = build_id
 
     async def make_current(self) -> None:
-        """New workflows go to this release from now on. Without a current one no first task ever starts."""
+        """Makes this the release that new workflows run on. Without a current one, their first tasks never start."""
         request = SetWorkerDeploymentCurrentVersionRequest(
             namespace=self._client.namespace,
             deployment_name=DEPLOYMENT,
@@ -39,10 +39,10 @@ class Release:
         await reaching_temporal(self._client.workflow_service.set_worker_deployment_current_version(request))
 
     async def take_over(self) -> None:
-        """Becomes current where the release that is has no worker any more: nothing would ever go on.
+        """Makes this release the current one if that has no workers left, as conversations would stand still forever.
 
-        So it is where a worker of the release before crashed while both served, made its own current as it started
-        again, and was stopped with the others.
+        That happens if, during a roll-out, a worker of the previous release crashes, makes its own release current when
+        it restarts, and is then stopped with the others.
         """
         current = await self._current()
         if current != self._build_id and current not in await self._alive():
@@ -54,7 +54,7 @@ class Release:
         return described.worker_deployment_info.routing_config.current_deployment_version.build_id
 
     async def _alive(self) -> set[str]:
-        """Releases whose workers have asked for conversations lately, in any part of their queue."""
+        """Releases with workers that have recently polled for workflow tasks, in any partition of the queue."""
         service, queue = self._client.workflow_service, NamedQueue(name=TaskQueue.GATEWAY)
         listing = ListTaskQueuePartitionsRequest(namespace=self._client.namespace, task_queue=queue)
         listed = await reaching_temporal(service.list_task_queue_partitions(listing))

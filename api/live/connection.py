@@ -228,7 +228,7 @@ class Connection:
         except GatewayError as problem:
             self.send_problem(problem, _id_of(text))
             return None
-        if frame.type == "ping":  # of the page, not of a person: it keeps no session
+        if frame.type == "ping":  # sent by the page, not by a person: it does not renew the session
             self.send(ServerFrame(type="ack", id=frame.id))
             return None
         return frame
