@@ -118,7 +118,7 @@ function fail(frame, reason) {
 function showState(to) {
   const { state, survey, rating } = conversation = to, left = Date.parse(survey?.until) - Date.now();
   element("rating").hidden = !(left > 0);
-  if (left > 0) setTimeout(() => { element("rating").hidden = true; }, left);
+  if (left > 0) setTimeout(() => { element("rating").hidden = true; }, Math.min(left, 2 ** 31 - 1)); // browsers take more for 0
   for (const button of element("rating").querySelectorAll("button")) button.ariaPressed = button.textContent === `${rating}`;
   if (state === "escalated") showTyping();
   const texts = { escalated: "Connected. Our team has your conversation.", resolved: "Connected. Write to begin again." };
