@@ -174,7 +174,7 @@ class Turns:
             reason = f"there is no channel adapter {send.adapter}"
             result = SendResult(message_id=send.message.message_id, result="failed", reason=reason)
         elif await self._has_opted_out(publication):
-            reason = "the guest wants no messages on this channel"
+            reason = "the guest has opted out of this channel"
             result = SendResult(message_id=send.message.message_id, result="failed", reason=reason, opted_out=True)
         else:
             result = await _attempt(channel, conversation.property_id, send.message)

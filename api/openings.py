@@ -100,7 +100,7 @@ async def open_conversation(
     contact = await _contact(state, body)
     route = _route(state.settings, body, contact)
     if contact.opted_out if contact is not None else await _opted_out(state, body):
-        raise OptedOut("The guest wants no messages on this channel; only they can change that")
+        raise OptedOut("The guest has opted out of this channel; only they can opt in again")
     if route.adapter in NEEDS_TEMPLATE and route.free_text_until is None and body.template is None:
         raise WindowClosed("The guest has not written on this channel yet; send a template")
     what = f"{body.property_id} {body.channel_type} {body.guest_id} {body.recipient_id} opening"

@@ -31,13 +31,16 @@ class Conditions(Body):
     """All conditions that are set must hold. A list must contain the actual value; an unknown value never matches."""
 
     channels: Annotated[list[ChannelType], Field(min_length=1)] | None = None
-    languages: Annotated[list[Word], Field(min_length=1, max_length=50, description="Of the guest: `pt`.")] | None = (
-        None
-    )
+    languages: (
+        Annotated[list[Word], Field(min_length=1, max_length=50, description="The guest's language, such as `pt`.")]
+        | None
+    ) = None
     priorities: Annotated[list[Priority], Field(min_length=1)] | None = None
     intents: Annotated[list[Word], Field(min_length=1, max_length=100)] | None = None
     states: Annotated[list[ConversationState], Field(min_length=1)] | None = None
-    departments: Annotated[list[Department], Field(min_length=1, description="Of the task.")] | None = None
+    departments: Annotated[list[Department], Field(min_length=1, description="The department of the task.")] | None = (
+        None
+    )
     business_hours: Annotated[
         Literal["open", "closed"] | None, Field(description="Whether the event happened within business hours.")
     ] = None

@@ -20,7 +20,7 @@ def _as_utc(value: datetime) -> datetime:
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must lie within the years 1 to 9999 in UTC") from None
+        raise ValueError("must be within the years 1 to 9999, in UTC") from None
 
 
 Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
@@ -91,7 +91,7 @@ def check_text(value: object, *, levels: int = NESTING) -> None:
             if _NOT_TEXT.search(value):
                 raise ValueError("must not contain NUL or unpaired surrogates")
         case list() | dict() if not levels:
-            raise ValueError(f"must not be nested more than {NESTING} deep")
+            raise ValueError(f"must not be nested more than {NESTING} levels deep")
         case list():
             for item in value:
                 check_text(item, levels=levels - 1)

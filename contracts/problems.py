@@ -46,7 +46,7 @@ class Malformed(GatewayError):
 
 
 class TooLarge(GatewayError):
-    status, code, title = 413, "too_large", "The request is too large"
+    status, code, title = 413, "too_large", "Too large"
 
 
 class Unauthenticated(GatewayError):
@@ -72,13 +72,13 @@ class NotFound(GatewayError):
 class WrongState(GatewayError):
     """The command does not fit the conversation's `state`."""
 
-    status, code, title = 409, "wrong_state", "The conversation is in another state"
+    status, code, title = 409, "wrong_state", "Not possible in the current state"
 
 
 class HeldByOther(GatewayError):
     """The conversation is assigned to somebody else, named by `assignedTo`."""
 
-    status, code, title = 409, "held_by_other", "Somebody else holds the conversation"
+    status, code, title = 409, "held_by_other", "The conversation is assigned to somebody else"
 
 
 class Resolved(GatewayError):
@@ -88,45 +88,45 @@ class Resolved(GatewayError):
 class MissedMessages(GatewayError):
     """There are messages that the writer has not seen; `missed` holds them."""
 
-    status, code, title = 409, "missed_messages", "There is something newer"
+    status, code, title = 409, "missed_messages", "There are newer messages"
 
 
 class AlreadyOpen(GatewayError):
     """The contact already has an open conversation, named by `conversationId`."""
 
-    status, code, title = 409, "already_open", "The guest is in a conversation already"
+    status, code, title = 409, "already_open", "The guest already has an open conversation"
 
 
 class GuestBusy(GatewayError):
     """Workflows of the guest are still running and may write to storage; `workflows` names them."""
 
-    status, code, title = 409, "guest_busy", "Something of the guest is still open"
+    status, code, title = 409, "guest_busy", "The guest still has open conversations or tasks"
 
 
 class OptedOut(GatewayError):
-    status, code, title = 409, "opted_out", "The guest wants no messages on this channel"
+    status, code, title = 409, "opted_out", "The guest has opted out of this channel"
 
 
 class WindowClosed(GatewayError):
     """The channel accepts free text only for a limited time after the guest's last message. Send a template instead."""
 
-    status, code, title = 409, "window_closed", "The channel takes only templates now"
+    status, code, title = 409, "window_closed", "The channel accepts only templates now"
 
 
 class KeyInFlight(GatewayError):
     """The first request with this `Idempotency-Key` is still running. Try again after `retryAfter` seconds."""
 
-    status, code, title = 409, "idempotency_key_in_flight", "The first request under this key is still under way"
+    status, code, title = 409, "idempotency_key_in_flight", "The first request with this key is still in progress"
 
 
 class KeyReused(GatewayError):
     """This `Idempotency-Key` was used for a different request. Use a new key for a new request."""
 
-    status, code, title = 422, "idempotency_key_reused", "The key stands for another request already"
+    status, code, title = 422, "idempotency_key_reused", "The key was used for a different request"
 
 
 class StaleVersion(GatewayError):
-    status, code, title = 412, "stale", "It was changed meanwhile"
+    status, code, title = 412, "stale", "It has been changed in the meantime"
 
 
 class TooManyRequests(GatewayError):

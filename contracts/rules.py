@@ -40,7 +40,7 @@ class Period(Model):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.closes != time(0) and self.closes <= self.opens:
-            raise ValueError("closes: must be later than opens; a period over midnight is two")
+            raise ValueError("closes: must be later than opens; split a period over midnight in two")
         return self
 
 

@@ -190,7 +190,7 @@ async def test_a_note_tells_whom_it_names(talk: str, agent: Person, api: Api, ho
     await api.hire("another")  # of the same name, elsewhere
     note = {"content": "@marta reis, do you know this guest?", "private": True}
     assert (await agent.http.post(f"{talk}/messages", json=note)).status_code == 201
-    told = await _told(colleague, "Rui Lima mentions you")
+    told = await _told(colleague, "Rui Lima mentioned you")
     assert (told["kind"], told["staffId"]) == ("mention", colleague.staff.id)
 
 
@@ -251,7 +251,7 @@ async def test_staff_decide_what_the_ai_may_not(talk: str, agent: Person, stack:
     await guest.ask("May I leave at two tomorrow?")
     waiting = (await guest.conversation()).pending_actions
     assert [(each.type, each.params) for each in waiting] == [("request_late_checkout", {"until": "14:00"})]
-    await _told(agent, "asks for a decision: request late checkout")
+    await _told(agent, "asks for approval: request late checkout")
     path = f"{talk}/actions/{waiting[0].id}"
     decided = await agent.http.post(path, json={"approve": True})
     assert (decided.status_code, decided.json()["pendingActions"]) == (200, [])

@@ -155,4 +155,4 @@ async def test_storage_tells_what_a_guest_prefers(guest: Guest, stack: Stack) ->
     await stack.conversations.resolve(command(conversation))
     await guest.handle.result()
     outcome = await guest.ask("When is lunch?")
-    assert (outcome.outcome, outcome.reason) == ("handed", "People, not the AI, answer this guest")
+    assert (outcome.outcome, outcome.reason) == ("handed", "The AI is switched off for this guest")

@@ -26,8 +26,8 @@ def test_details_of_a_new_conversation() -> None:
         "**NEW** · hotel · webchat · priority normal",
         f"- Conversation: `{CONVERSATION_ID}`",
         "- Owner: nobody",
-        "- Waits for: the guest's first message",
-        "- Next: 2026-03-02 12:00 UTC, closes, if nothing happens",
+        "- Waiting for: the guest's first message",
+        "- Next: 2026-03-02 12:00 UTC, it closes if nothing happens",
     ]
 
 
@@ -36,20 +36,20 @@ def test_details_of_a_conversation_that_waits_for_the_ai() -> None:
     arrived(record, a_message())
     assert _after_the_id(record) == [
         "- Owner: the AI",
-        "- Waits for: the AI, with 1 message(s)",
+        "- Waiting for: the AI to answer 1 message(s)",
         "- Not stored yet: 2 event(s)",
     ]
 
 
 def test_details_of_a_conversation_that_waits_for_its_guest() -> None:
-    assert _after_the_id(a_record(ACTIVE))[:2] == ["- Owner: the AI", "- Waits for: the guest"]
+    assert _after_the_id(a_record(ACTIVE))[:2] == ["- Owner: the AI", "- Waiting for: the guest"]
 
 
 @pytest.mark.parametrize(
     ("holder", "owner", "who"),
     [
-        pytest.param(None, "nobody yet", "somebody to claim it", id="nobody's"),
-        pytest.param("ben", "ben", "whoever has it", id="somebody's"),
+        pytest.param(None, "nobody yet", "somebody to claim and answer it", id="nobody's"),
+        pytest.param("ben", "ben", "the assignee to answer", id="somebody's"),
     ],
 )
 def test_details_of_a_guest_who_waits_for_a_person(holder: str | None, owner: str, who: str) -> None:
@@ -57,20 +57,20 @@ def test_details_of_a_guest_who_waits_for_a_person(holder: str | None, owner: st
     arrived(record, a_message())
     assert _after_the_id(record) == [
         f"- Owner: {owner}",
-        f"- Waits for: {who} to answer by 2026-03-01 12:15 UTC",
+        f"- Waiting for: {who} by 2026-03-01 12:15 UTC",
         "- Escalated: 2026-03-01 12:00 UTC",
-        "- Guest waits since: 2026-03-01 12:00 UTC",
+        "- Guest waiting since: 2026-03-01 12:00 UTC",
         "- Not stored yet: 1 event(s)",
-        "- Next: 2026-03-01 12:07 UTC, reminds whoever has it",
+        "- Next: 2026-03-01 12:07 UTC, staff are reminded",
     ]
     promises.fall_due(record, LATER)
-    assert "- Guest waits since: 2026-03-01 12:00 UTC (late)" in details(record, LATER)
+    assert "- Guest waiting since: 2026-03-01 12:00 UTC (late)" in details(record, LATER)
 
 
 def test_details_of_a_guest_to_whom_nothing_is_promised() -> None:
     record = a_record(ESCALATED, policy=ConversationPolicy(service_levels={}))
     arrived(record, a_message())
-    assert "- Waits for: somebody to claim it to answer\n" in details(record, NOW)
+    assert "- Waiting for: somebody to claim and answer it\n" in details(record, NOW)
 
 
 def test_details_of_a_conversation_that_a_person_has_answered() -> None:
@@ -81,9 +81,9 @@ def test_details_of_a_conversation_that_a_person_has_answered() -> None:
     transitions.attempt(record, record.sends[0], NOW)
     assert _after_the_id(record) == [
         "- Owner: ben",
-        "- Waits for: the guest, or the person who has it",
+        "- Waiting for: the guest or the assignee",
         "- Escalated: 2026-03-01 12:00 UTC",
-        "- Waits to be sent: 1 message(s), 1 attempt(s)",
+        "- Waiting to be sent: 1 message(s), 1 attempt(s)",
         f"- Not stored yet: {record.conversation.seq} event(s)",
     ]
 
@@ -92,7 +92,7 @@ def test_details_of_a_snooze() -> None:
     record = a_record(ESCALATED)
     record.conversation.snoozed_until = LATER
     assert _after_the_id(record)[1:] == [
-        "- Waits for: the end of a snooze",
+        "- Waiting for: the end of a snooze",
         "- Escalated: 2026-03-01 12:00 UTC",
         "- Next: 2026-03-01 13:00 UTC, the snooze ends",
     ]
@@ -103,9 +103,9 @@ def test_details_of_what_is_out_of_the_ordinary() -> None:
     record.opted_out = record.conversation.needs_review = True
     record.conversation.pending_actions = [Action(id="a-1", type="create_task")]
     assert _after_the_id(record)[2:5] == [
-        "- Asked of staff: 1 action(s)",
+        "- Waiting for approval: 1 action(s)",
         "- The guest has opted out of this channel",
-        "- To be reviewed: the AI failed",
+        "- Needs review: the AI failed",
     ]
 
 
@@ -114,7 +114,7 @@ def test_details_of_a_stored_conversation_say_nothing_of_storage() -> None:
     record.settle(Outcome(message_id="g-1", outcome="handed", reason="Doubt", at=NOW))
     assert "- Not stored yet: 0 event(s)" in details(record, NOW)
     record.stored(record.publication())
-    assert _after_the_id(record) == ["- Owner: nobody", "- Waits for: its end"]
+    assert _after_the_id(record) == ["- Owner: nobody", "- Waiting for: late messages, before it ends"]
 
 
 @pytest.mark.parametrize("state", ConversationState)

@@ -183,7 +183,7 @@ def test_staff_are_asked_once_for_the_same_action(rules: ConversationPolicy, sec
     pending = [each.params["until"] for each in record.conversation.pending_actions]
     assert pending == (["13:00", "14:00"] if second else ["13:00", "13:00", "14:00"])
     refused = [event.reason for event in record.outbox if event.change == "action_refused"]
-    assert refused == (["request_late_checkout: waits for a decision already"] if second else [])
+    assert refused == (["request_late_checkout: is already waiting for a decision"] if second else [])
 
 
 def test_staff_are_asked_again_once_they_have_decided() -> None:
@@ -202,7 +202,7 @@ def test_no_more_wait_for_a_decision_than_a_conversation_carries(rules: Conversa
     _take_up(record, *(f"{number}:00" for number in range(PENDING_ACTIONS + 2)))
     assert len(record.conversation.pending_actions) == PENDING_ACTIONS + (0 if second else 2)
     refused = [event.reason for event in record.outbox if event.change == "action_refused"]
-    assert refused == (["request_late_checkout: 20 others wait for a decision"] * 2 if second else [])
+    assert refused == (["request_late_checkout: 20 others are already waiting for a decision"] * 2 if second else [])
 
 
 SURVEYED = SurveyRules()

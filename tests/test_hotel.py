@@ -205,7 +205,7 @@ async def test_the_ai_only_drafts_for_whom_the_hotels_system_calls_a_vip(
 ) -> None:
     guest = _texting(stack)
     outcome = await guest.ask("When is breakfast?")
-    assert (outcome.outcome, outcome.reason) == ("handed", "A person checks the AI's words for this guest")
+    assert (outcome.outcome, outcome.reason) == ("handed", "Staff must approve the AI's answers to this guest")
     draft = (await guest.conversation()).draft
     assert draft is not None
     assert draft.content == "Answer to When is breakfast?"
@@ -219,7 +219,7 @@ async def test_where_vips_are_for_people_the_ai_is_not_asked_again(
     await guest.ask("When is breakfast?")
     await stack.conversations.return_to_ai(command(await guest.conversation()))
     again = await guest.ask("And dinner?")
-    assert (again.outcome, again.reason) == ("handed", "People, not the AI, answer this guest")
+    assert (again.outcome, again.reason) == ("handed", "The AI is switched off for this guest")
     assert len(ai.requests) == 1
 
 

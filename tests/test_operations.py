@@ -81,7 +81,7 @@ def _shape(details: str) -> list[str]:
     return [re.sub(r"`[^`]+`", "ID", line).strip() for line in without_times.strip().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["Look up the contact", "Answer", "Publish", "Sum up", "Debounce", "Try again"])
+@pytest.mark.parametrize("name", ["Look up the contact", "Answer", "Publish", "Summarise", "Debounce", "Try again"])
 def test_summaries_are_named_as_in_the_code(name: str) -> None:
     sources = "".join(path.read_text() for path in (PAGE.parent.parent / "workflows").glob("*.py"))
     assert f'"{name}"' in sources

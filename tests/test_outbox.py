@@ -82,7 +82,7 @@ def test_an_attempt_says_where_to_and_for_what() -> None:
 
 
 REFUSED = Delivery(state=FAILED, reason="opted out")
-TAKEN_OVER = "A person took over before it was sent"
+TAKEN_OVER = "A person took over before it could be sent"
 
 
 @pytest.mark.parametrize(

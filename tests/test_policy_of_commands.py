@@ -104,7 +104,7 @@ def test_a_command_to_an_earlier_conversation_is_refused(state: ConversationStat
     record.last_command = (command, ANA.id)
     refusal = policy.refusal(record, command, ANA.id, "contact-00000000")
     assert isinstance(refusal, Resolved)
-    assert refusal.detail == "conversation contact-00000000 is resolved; the contact's open one is another"
+    assert refusal.detail == "conversation contact-00000000 is resolved; the guest has a newer one"
     assert (refusal.status, refusal.members["state"]) == (409, "resolved")
 
 
@@ -115,17 +115,21 @@ def test_a_command_to_an_earlier_conversation_is_refused(state: ConversationStat
             RESOLVED,
             None,
             "claim",
-            f"conversation {CONVERSATION_ID} is resolved; claim needs an open one",
+            f"conversation {CONVERSATION_ID} is resolved; claim needs an open conversation",
             id="resolved",
         ),
         pytest.param(
-            ESCALATED, "ben", "reply", "ben holds the conversation; they can return it first", id="somebody else's"
+            ESCALATED,
+            "ben",
+            "reply",
+            "the conversation is assigned to ben; assign it to yourself first",
+            id="somebody else's",
         ),
         pytest.param(
-            ACTIVE, None, "snooze", "the conversation is active; snooze needs an escalated one", id="the AI's"
+            ACTIVE, None, "snooze", "the conversation is active; snooze needs an escalated conversation", id="the AI's"
         ),
         pytest.param(
-            NEW, None, "assign", "the guest has not written yet; assign needs a guest's message", id="no guest yet"
+            NEW, None, "assign", "the guest has not written yet; assign needs a guest message", id="no guest yet"
         ),
     ],
 )
@@ -165,7 +169,7 @@ def test_a_reply_to_what_is_not_the_newest_is_told_what_it_missed(last_seen: int
     assert [each["id"] for each in told if isinstance(each, dict)] == missed
     assert all(isinstance(each, dict) and each["createdAt"] == "2026-03-01T12:00:00Z" for each in told)
     assert not any(isinstance(each, dict) and "ai" in each for each in told)
-    assert refusal.detail == f"{len(missed)} message(s) came after {last_seen}; read them first"
+    assert refusal.detail == f"{len(missed)} message(s) arrived after seq {last_seen}; read them first"
 
 
 def a_record_of_before() -> Message:
@@ -194,13 +198,13 @@ def test_a_draft_that_is_gone_cannot_be_sent(draft_id: str | None, named: str | 
     refusal = policy.refusal_of_words(record, reply, NOW)
     assert (None if refusal is None else type(refusal)) == expected
     if refusal is not None:
-        assert refusal.detail == "the draft has been used or has given way to another; send the text itself"
+        assert refusal.detail == "the draft has been used or replaced; send its text as content"
         assert refusal.members == {"draftId": None}
 
 
 CHANNEL_WORDS = {
-    OptedOut: "the guest wants no messages on this channel; only they can change that",
-    WindowClosed: "the channel took free text until 2026-03-01T11:59:59.999999+00:00; send a template",
+    OptedOut: "the guest has opted out of this channel; only they can opt in again",
+    WindowClosed: "the channel accepted free text until 2026-03-01T11:59:59.999999+00:00; send a template",
 }
 
 
@@ -259,8 +263,8 @@ def test_refusal_of_redelivery(record: Record, skip: bool, expected: Refusal) ->
     refusal = policy.refusal_of_redelivery(record, command, NOW)
     assert (None if refusal is None else type(refusal)) == expected
     if refusal is not None:
-        what = "waits to be sent" if skip else "waits to be sent or was not delivered"
-        assert refusal.detail == f"no message m-1 of this conversation {what}"
+        what = "is waiting to be sent" if skip else "is waiting to be sent or was not delivered"
+        assert refusal.detail == f"this conversation has no message m-1 that {what}"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +323,7 @@ def test_a_message_of_staff_has_an_id_that_is_nobodys_here() -> None:
     for taken in ("g-9", said.id):
         refused = policy.refusal_of_id(record, taken)
         assert isinstance(refused, Invalid)
-        assert refused.detail == "clientMessageId: is another message's of this conversation"
+        assert refused.detail == "clientMessageId: another message of this conversation already has it"
         assert refused.field == "clientMessageId"
     record.window = []  # a guest's id is remembered for longer
     assert policy.refusal_of_id(record, "g-9") is not None

@@ -16,10 +16,10 @@ A_MOMENT = timedelta(microseconds=1)
 RULES = ConversationPolicy()
 
 A_PERSON = "The guest asked for a person"
-TOO_LATE = "The message reached us too late to be answered by the AI"
-A_REFUND = "The guest writes of a refund, which people answer"
-A_COMPLAINT = "The guest writes of a complaint, which people answer"
-A_PRICE = "The guest writes of a price, which people answer"
+TOO_LATE = "The message arrived too late for the AI to answer it"
+A_REFUND = "The guest is writing about a refund, which staff must answer"
+A_COMPLAINT = "The guest is writing about a complaint, which staff must answer"
+A_PRICE = "The guest is writing about a special price, which staff must answer"
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_before_asking(messages: list[tuple[str, timedelta]], reason: str | None
     ("text", "words"),
     [
         pytest.param("My husband is bleeding and I want to talk to a person", "a medical emergency", id="medical"),
-        pytest.param("There is a fire in my room", "danger", id="safety"),
+        pytest.param("There is a fire in my room", "a safety emergency", id="safety"),
         pytest.param("I smell gas, and someone is unconscious", "a medical emergency", id="both"),
     ],
 )
 def test_an_emergency_comes_before_all_else(text: str, words: str) -> None:
     decision = policy.before_asking(RULES, arrived(a_record(), a_message(content=text)), NOW)
-    assert decision == Handover(f"The guest may write of {words}", RULES.emergency_text, urgent=True)
+    assert decision == Handover(f"The guest may be writing about {words}", RULES.emergency_text, urgent=True)
 
 
 def test_topics_are_the_hotels_to_choose() -> None:
@@ -90,14 +90,14 @@ def test_the_hotels_system_may_call_a_guest_a_vip() -> None:
 def test_a_guest_without_the_ai_is_a_persons() -> None:
     arrivals = arrived(a_record(), a_message())
     decision = policy.before_asking(RULES, arrivals, NOW, autonomy="off")
-    assert decision == Handover("People, not the AI, answer this guest", RULES.handover_text)
+    assert decision == Handover("The AI is switched off for this guest", RULES.handover_text)
     assert policy.before_asking(RULES, arrivals, NOW, autonomy="draft") is None
 
 
 def test_the_words_of_an_ai_that_only_drafts_are_checked() -> None:
     response = an_answer()
     decision = policy.after_answer(RULES, response, autonomy="draft")
-    assert decision == Handover("A person checks the AI's words for this guest", RULES.handover_text, response)
+    assert decision == Handover("Staff must approve the AI's answers to this guest", RULES.handover_text, response)
 
 
 BREAKFAST, LUNCH = fingerprint("When is breakfast?") or "", fingerprint("When is lunch?") or ""
@@ -115,7 +115,7 @@ BREAKFAST, LUNCH = fingerprint("When is breakfast?") or "", fingerprint("When is
 def test_a_question_that_comes_again_and_again_is_a_persons(answered: list[str], repeated: bool) -> None:
     arrivals = arrived(a_record(), a_message("g-1", "Thank you!"), a_message("g-2", "WHEN is breakfast??"))
     decision = policy.before_asking(RULES, arrivals, NOW, answered=answered)
-    again = Handover("The guest asks what the AI has answered already", RULES.handover_text)
+    again = Handover("The guest repeated a question that the AI had already answered", RULES.handover_text)
     assert decision == (again if repeated else None)
 
 
@@ -142,7 +142,7 @@ EMPTY_TEXT = Handover("The AI gave an empty answer", RULES.handover_text)
         ),
         pytest.param(
             ASKS,
-            Handover("The AI asks for a person (breakfast)", RULES.handover_text, ASKS),
+            Handover("The AI asked for a person (breakfast)", RULES.handover_text, ASKS),
             id="sure, but asks for a person",
         ),
         pytest.param(
@@ -152,17 +152,17 @@ EMPTY_TEXT = Handover("The AI gave an empty answer", RULES.handover_text)
         ),
         pytest.param(
             ASKS_OF_REFUND,
-            Handover("The AI asks for a person (refund)", RULES.handover_text, ASKS_OF_REFUND),
+            Handover("The AI asked for a person (refund)", RULES.handover_text, ASKS_OF_REFUND),
             id="asks for a person, of what people answer",
         ),
         pytest.param(
             MEDICAL,
-            Handover("The guest may write of a medical emergency", RULES.emergency_text, MEDICAL, urgent=True),
+            Handover("The guest may be writing about a medical emergency", RULES.emergency_text, MEDICAL, urgent=True),
             id="an emergency that the AI sees",
         ),
         pytest.param(
             SAFETY,
-            Handover("The guest may write of danger", RULES.emergency_text, SAFETY, urgent=True),
+            Handover("The guest may be writing about a safety emergency", RULES.emergency_text, SAFETY, urgent=True),
             id="an emergency, and the AI asks for a person",
         ),
         pytest.param(EMPTY, EMPTY_TEXT, id="nothing said"),

@@ -26,9 +26,9 @@ OFFICE = BusinessHours(
 """NOW is a Sunday at 12:00, when somebody is there."""
 EVENING = NOW + 6 * HOUR
 CLOSES, DUE, REMINDS, WAKES = (
-    "closes, if nothing happens",
-    "a person's answer is due",
-    "reminds whoever has it",
+    "it closes if nothing happens",
+    "an answer from staff is due",
+    "staff are reminded",
     "the snooze ends",
 )
 
@@ -65,15 +65,17 @@ def _sla(record: Record) -> list[Event]:
         pytest.param(ACTIVE, LAST, NOW, None, Deadline(LAST + DAY, CLOSES), id="active, something said"),
         pytest.param(ACTIVE, NOW, LAST, None, Deadline(LAST + DAY, CLOSES), id="returned since"),
         pytest.param(ESCALATED, LAST, None, None, Deadline(LAST + 30 * DAY, CLOSES), id="a person's: the longer limit"),
-        pytest.param(RESOLVED, LAST, LAST, LAST, Deadline(LAST + 5 * MINUTE, "ends"), id="resolved: its window"),
-        pytest.param(RESOLVED, LAST, LAST, None, Deadline(NOW + 5 * MINUTE, "ends"), id="resolved, nobody knows when"),
+        pytest.param(RESOLVED, LAST, LAST, LAST, Deadline(LAST + 5 * MINUTE, "it ends"), id="resolved: its window"),
+        pytest.param(
+            RESOLVED, LAST, LAST, None, Deadline(NOW + 5 * MINUTE, "it ends"), id="resolved, nobody knows when"
+        ),
         pytest.param(RESOLVED, NOW, NOW, NOW - 5 * MINUTE, None, id="resolved, its window just over"),
         pytest.param(
             RESOLVED,
             NOW,
             NOW,
             NOW - 5 * MINUTE + A_MOMENT,
-            Deadline(NOW + A_MOMENT, "ends"),
+            Deadline(NOW + A_MOMENT, "it ends"),
             id="resolved, a moment left",
         ),
     ],
@@ -181,7 +183,7 @@ def test_a_reminder(holder: str | None, audience: str | None) -> None:
     (event,) = record.outbox
     assert event.notification is not None
     told = event.notification
-    assert (told.kind, told.text) == ("sla", "Half of the time to answer a guest has passed")
+    assert (told.kind, told.text) == ("sla", "Half the time to answer a guest has passed")
     assert (told.audience, told.staff_id, told.at) == ("everyone", audience, NOW + 8 * MINUTE)
     assert record.wait is not None
     assert (record.wait.reminded, record.wait.breached) == (True, False)
@@ -279,7 +281,9 @@ def test_the_end_of_a_snooze(holder: str | None, after: timedelta, told: list[st
         assert happened(record) == told, "once"
     assert (record.conversation.snoozed_until is None) == bool(told)
     notices = [event.notification for event in record.outbox if event.notification is not None]
-    assert [(each.text, each.staff_id) for each in notices] == ([("A snooze is over", holder)] if told else [])
+    assert [(each.text, each.staff_id) for each in notices] == (
+        [("The snooze of a conversation has ended", holder)] if told else []
+    )
 
 
 # --- closing -----------------------------------------------------------------------------------------------------
@@ -289,7 +293,7 @@ def test_the_end_of_a_snooze(holder: str | None, after: timedelta, told: list[st
     ("state", "after", "told", "reason"),
     [
         pytest.param(NEW, DAY - A_MOMENT, [], None, id="new, just before"),
-        pytest.param(NEW, DAY, ["resolved"], "The guest has not written", id="new, exactly at the limit"),
+        pytest.param(NEW, DAY, ["resolved"], "The guest never wrote", id="new, exactly at the limit"),
         pytest.param(ACTIVE, DAY - A_MOMENT, [], None, id="the AI's, just before"),
         pytest.param(ACTIVE, DAY, ["resolved"], "Nobody has written for a while", id="the AI's, exactly at the limit"),
         pytest.param(ACTIVE, 9 * DAY, ["resolved"], "Nobody has written for a while", id="the AI's, long after"),

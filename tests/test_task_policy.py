@@ -276,9 +276,9 @@ def test_details_say_what_it_waits_for_and_no_word_of_the_task() -> None:
             "- Task: `t-1`, version 1",
             "- Priority: normal",
             "- Assigned to: nobody yet",
-            "- Waits for: front desk to do it, until 2026-03-01 13:00 UTC",
-            "- Reminds: 2026-03-01 12:30 UTC",
-            "- Waits for: storage to take 1 item(s)",
+            "- Waiting for: front desk to do it, due 2026-03-01 13:00 UTC",
+            "- Reminder: 2026-03-01 12:30 UTC",
+            "- Waiting for: storage to accept 1 item(s)",
         ]
     )
     task_policy.time_passes(record, NOW + HOUR)

@@ -70,8 +70,8 @@ def test_what_is_carried_out_and_what_is_asked(
     ("type_", "params", "why"),
     [
         pytest.param("open_safe", {}, "Unknown action open_safe", id="unknown"),
-        pytest.param("Rosa's room: 214", {}, "Unknown action without a plain name", id="no plain name"),
-        pytest.param("a" * 41, {}, "Unknown action without a plain name", id="a long name"),
+        pytest.param("Rosa's room: 214", {}, "Unknown action with an unreadable name", id="no plain name"),
+        pytest.param("a" * 41, {}, "Unknown action with an unreadable name", id="a long name"),
         pytest.param(
             "create_task", {}, "create_task: wrong parameters (department, title)", id="parameters that are missing"
         ),
@@ -163,7 +163,7 @@ def test_a_word_to_staff_is_a_note(text: str, told: list[str]) -> None:
     ("approve", "reason", "told", "said"),
     [
         pytest.param(True, None, [], RULES.late_checkout_text, id="approved"),
-        pytest.param(False, None, ["Ana said no"], RULES.no_late_checkout_text, id="refused"),
+        pytest.param(False, None, ["Ana refused it"], RULES.no_late_checkout_text, id="refused"),
         pytest.param(False, "Fully booked", ["Fully booked"], RULES.no_late_checkout_text, id="refused, with a reason"),
     ],
 )

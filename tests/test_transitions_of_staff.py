@@ -164,7 +164,7 @@ def test_letting_go_tells_everybody() -> None:
         transitions.unassign(record, a_command(), NOW)
         assert happened(record) == ["unassigned", "escalation"]
     assert record.conversation.assigned_to is None
-    assert _told(record, None) == ["Ana let go of a conversation; nobody has it"]
+    assert _told(record, None) == ["Ana unassigned a conversation; nobody has it now"]
 
 
 def test_a_snooze_is_told_once_and_a_promise_runs_on() -> None:
@@ -300,7 +300,7 @@ def test_a_note_tells_whom_it_names() -> None:
     note = a_reply(private=True)
     note.mentions = ["ben"]
     transitions.reply(record, note, NOW)
-    assert (happened(record), _told(record, "ben")) == (["message", "mention"], ["Ana mentions you"])
+    assert (happened(record), _told(record, "ben")) == (["message", "mention"], ["Ana mentioned you"])
 
 
 def test_a_resolved_conversation_says_how_it_went() -> None:

@@ -78,7 +78,9 @@ class Conversations:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         if settings.security.identity_secret is None:
-            raise SettingsError("security.identitySecret: set GATEWAY_SECURITY__IDENTITY_SECRET to a long random text")
+            raise SettingsError(
+                "security.identitySecret: set GATEWAY_SECURITY__IDENTITY_SECRET to a long random string"
+            )
         self._client = client
         self._settings = settings
         self._identity_secret = settings.security.identity_secret.get_secret_value()

@@ -123,10 +123,10 @@ def _keys(settings: Temporal) -> dict[str, bytes]:
             keys[name] = base64.b64decode(secret.get_secret_value(), validate=True)
         except binascii.Error as error:
             raise SettingsError(
-                f"temporal.codecKeys.{name}: not base64; 32 random bytes in base64 are needed"
+                f"temporal.codecKeys.{name}: must be 32 random bytes in base64; this is not base64"
             ) from error
         if len(keys[name]) != 32:
-            raise SettingsError(f"temporal.codecKeys.{name}: {len(keys[name])} bytes; 32 are needed")
+            raise SettingsError(f"temporal.codecKeys.{name}: must be 32 bytes, not {len(keys[name])}")
     if settings.codec_key_id not in keys:
         raise SettingsError(
             f"temporal.codecKeys: no key {settings.codec_key_id!r}; set GATEWAY_TEMPORAL__CODEC_KEYS to "

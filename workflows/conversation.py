@@ -86,7 +86,7 @@ class ConversationWorkflow:
         )
         for helper in helpers:
             if helper.done():  # only an error ends them, and it should fail this task, not the conversation
-                raise RuntimeError("a helper of the conversation has ended") from helper.exception()
+                raise RuntimeError("a background coroutine of the conversation has ended") from helper.exception()
         if self._should_continue() and not self._is_over():
             await self._continue_as_new(start)
         if self._turns.is_due:
@@ -150,7 +150,7 @@ class ConversationWorkflow:
         elif conversation.seq > 0 or self._record.unchecked:
             own = conversation.conversation_id
             raise _as_application_error(
-                AlreadyOpen(f"conversation {own} is {conversation.state}; write there", conversationId=own)
+                AlreadyOpen(f"conversation {own} is {conversation.state}; write in it", conversationId=own)
             )
 
     @workflow.update
@@ -288,7 +288,7 @@ class ConversationWorkflow:
     def _decide_is_possible(self, command: DecideAction) -> None:
         self._refuse("action", command)
         if all(action.id != command.action_id for action in self._record.conversation.pending_actions):
-            raise _as_application_error(NotFound("no action of this id waits for a decision"))
+            raise _as_application_error(NotFound("no action with this id is waiting for a decision"))
 
     def _refuse(self, name: policy.CommandName, command: Command) -> None:
         _raise(policy.refusal(self._record, name, command.by.id, command.conversation_id))

@@ -15,21 +15,21 @@ def details(record: Record, now: datetime) -> str:
         f" · priority {conversation.priority}",
         f"- Conversation: `{conversation.conversation_id}`",
         f"- Owner: {_owner(record)}",
-        f"- Waits for: {_waits_for(record)}",
+        f"- Waiting for: {_waits_for(record)}",
     ]
     if conversation.escalation is not None:
         lines.append(f"- Escalated: {_shown(conversation.escalation.at)}")
     if record.wait is not None:
         late = " (late)" if record.wait.breached else ""
-        lines.append(f"- Guest waits since: {_shown(record.wait.since)}{late}")
+        lines.append(f"- Guest waiting since: {_shown(record.wait.since)}{late}")
     if record.sends:
-        lines.append(f"- Waits to be sent: {len(record.sends)} message(s), {record.sends[0].attempts} attempt(s)")
+        lines.append(f"- Waiting to be sent: {len(record.sends)} message(s), {record.sends[0].attempts} attempt(s)")
     if conversation.pending_actions:
-        lines.append(f"- Asked of staff: {len(conversation.pending_actions)} action(s)")
+        lines.append(f"- Waiting for approval: {len(conversation.pending_actions)} action(s)")
     if record.opted_out:
         lines.append("- The guest has opted out of this channel")
     if conversation.needs_review:
-        lines.append("- To be reviewed: the AI failed")
+        lines.append("- Needs review: the AI failed")
     if not record.all_stored:
         lines.append(f"- Not stored yet: {len(record.outbox)} event(s)")
     deadline = promises.next_deadline(record, now)
@@ -49,15 +49,15 @@ def _waits_for(record: Record) -> str:
         case ConversationState.NEW:
             return "the guest's first message"
         case ConversationState.RESOLVED:
-            return "its end"
+            return "late messages, before it ends"
         case ConversationState.ACTIVE:
-            return f"the AI, with {len(record.queue)} message(s)" if record.queue else "the guest"
+            return f"the AI to answer {len(record.queue)} message(s)" if record.queue else "the guest"
     if record.conversation.snoozed_until is not None:
         return "the end of a snooze"
     if record.wait is None:
-        return "the guest, or the person who has it"
-    who = "whoever has it" if record.conversation.assigned_to else "somebody to claim it"
-    return f"{who} to answer" + (f" by {_shown(record.wait.due_at)}" if record.wait.due_at else "")
+        return "the guest or the assignee"
+    who = "the assignee to answer" if record.conversation.assigned_to else "somebody to claim and answer it"
+    return who + (f" by {_shown(record.wait.due_at)}" if record.wait.due_at else "")
 
 
 def _shown(moment: datetime) -> str:

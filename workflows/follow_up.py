@@ -96,7 +96,7 @@ class FollowUp:
             retry_policy=RetryPolicy(maximum_attempts=SUMMARY_ATTEMPTS),
             cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
             priority=Priority(fairness_key=record.conversation.property_id),
-            summary=ClearText("Sum up"),
+            summary=ClearText("Summarise"),
         )
 
 

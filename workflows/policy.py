@@ -72,24 +72,26 @@ def refusal(record: Record, command: CommandName, by: str, conversation_id: str)
     conversation = record.conversation
     state = conversation.state
     if conversation_id != conversation.conversation_id:
-        return Resolved(
-            f"conversation {conversation_id} is resolved; the contact's open one is another", state="resolved"
-        )
+        return Resolved(f"conversation {conversation_id} is resolved; the guest has a newer one", state="resolved")
     repeated = record.last_command == (command, by)
     if state is ConversationState.RESOLVED:
         if command in _ALWAYS or (command == "resolve" and repeated):
             return None
-        return Resolved(f"conversation {conversation_id} is resolved; {command} needs an open one", state="resolved")
+        return Resolved(
+            f"conversation {conversation_id} is resolved; {command} needs an open conversation", state="resolved"
+        )
     holder = conversation.assigned_to
     # Also checked for a repeated claim: the conversation may have closed since, and somebody else written first.
     if command in ("reply", "claim") and holder is not None and holder != by:
-        return HeldByOther(f"{holder} holds the conversation; they can return it first", assignedTo=holder, state=state)
+        return HeldByOther(
+            f"the conversation is assigned to {holder}; assign it to yourself first", assignedTo=holder, state=state
+        )
     if repeated:
         return None
     if command in _NEEDS_ESCALATED and state is not ConversationState.ESCALATED:
-        return WrongState(f"the conversation is {state}; {command} needs an escalated one", state=state)
+        return WrongState(f"the conversation is {state}; {command} needs an escalated conversation", state=state)
     if command in _NEEDS_GUEST and state is ConversationState.NEW and not record.unchecked:
-        return WrongState(f"the guest has not written yet; {command} needs a guest's message", state=state)
+        return WrongState(f"the guest has not written yet; {command} needs a guest message", state=state)
     return None
 
 
@@ -99,24 +101,24 @@ def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayEr
         return missed
     draft = record.conversation.draft
     if command.draft_id is not None and (draft is None or draft.id != command.draft_id):
-        return WrongState("the draft has been used or has given way to another; send the text itself", draftId=None)
+        return WrongState("the draft has been used or replaced; send its text as content", draftId=None)
     return refusal_of_channel(record, with_template=command.template is not None, now=now)
 
 
 def refusal_of_id(record: Record, message_id: str) -> GatewayError | None:
     """Why a new staff message cannot have this id, or None."""
     if record.remembers(message_id) or record.message(message_id) is not None:
-        return Invalid("clientMessageId: is another message's of this conversation", field="clientMessageId")
+        return Invalid("clientMessageId: another message of this conversation already has it", field="clientMessageId")
     return None
 
 
 def refusal_of_channel(record: Record, *, with_template: bool, now: datetime) -> GatewayError | None:
     """Why the channel accepts nothing for this guest, or no free text; None if it does."""
     if record.opted_out:
-        return OptedOut("the guest wants no messages on this channel; only they can change that")
+        return OptedOut("the guest has opted out of this channel; only they can opt in again")
     until = record.route.free_text_until
     if until is not None and now > until and not with_template:
-        return WindowClosed(f"the channel took free text until {until.isoformat()}; send a template")
+        return WindowClosed(f"the channel accepted free text until {until.isoformat()}; send a template")
     return None
 
 
@@ -124,7 +126,7 @@ def refusal_of_moment(until: datetime, now: datetime) -> GatewayError | None:
     """Why a snooze cannot last until then, or None. Dates calculated from it must stay within the calendar."""
     if now < until <= now + YEAR:
         return None
-    return Invalid(f"until: must be in the future, {YEAR.days} days away at most", field="until")
+    return Invalid(f"until: must be in the future, at most {YEAR.days} days away", field="until")
 
 
 def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> GatewayError | None:
@@ -133,8 +135,8 @@ def refusal_of_redelivery(record: Record, command: Redeliver, now: datetime) -> 
         return None
     lost = record.message(command.message_id)
     if command.skip or lost is None or not _may_be_said_again(record, lost):
-        what = "waits to be sent" if command.skip else "waits to be sent or was not delivered"
-        return NotFound(f"no message {command.message_id} of this conversation {what}")
+        what = "is waiting to be sent" if command.skip else "is waiting to be sent or was not delivered"
+        return NotFound(f"this conversation has no message {command.message_id} that {what}")
     return refusal_of_channel(record, with_template=lost.id in record.templates, now=now)
 
 
@@ -164,7 +166,7 @@ def _missed(record: Record, last_seen_seq: int | None) -> MissedMessages | None:
     if not missed:
         return None
     told: list[JsonValue] = [message.model_dump(mode="json", exclude_none=True) for message in missed]
-    return MissedMessages(f"{len(missed)} message(s) came after {last_seen_seq}; read them first", missed=told)
+    return MissedMessages(f"{len(missed)} message(s) arrived after seq {last_seen_seq}; read them first", missed=told)
 
 
 # --- turns -------------------------------------------------------------------------------------------------------
@@ -226,18 +228,20 @@ def before_asking(
     topics = {topic_of(text, rules.never_ai, edition=rules.edition) for text in texts} - {None}
     for topic in EMERGENCIES:
         if topic in topics:
-            return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, urgent=True)
+            return Handover(f"The guest may be writing about {TOPIC_NAMES[topic]}", rules.emergency_text, urgent=True)
     if any(asks_for_person(text, edition=rules.edition) for text in texts):
         return Handover("The guest asked for a person", rules.handover_text)
     for topic in TOPICS:
         if topic in topics:
-            return Handover(f"The guest writes of {TOPIC_NAMES[topic]}, which people answer", rules.handover_text)
+            return Handover(
+                f"The guest is writing about {TOPIC_NAMES[topic]}, which staff must answer", rules.handover_text
+            )
     if any(now - (arrival.returned_at or arrival.sent_at) > rules.message_age_limit for arrival in arrivals):
-        return Handover("The message reached us too late to be answered by the AI", rules.handover_text)
+        return Handover("The message arrived too late for the AI to answer it", rules.handover_text)
     if autonomy == "off":
-        return Handover("People, not the AI, answer this guest", rules.handover_text)
+        return Handover("The AI is switched off for this guest", rules.handover_text)
     if any(answered.count(question) >= rules.repeats_to_escalate for question in questions(arrivals)):
-        return Handover("The guest asks what the AI has answered already", rules.handover_text)
+        return Handover("The guest repeated a question that the AI had already answered", rules.handover_text)
     return None
 
 
@@ -253,11 +257,13 @@ def after_answer(
     """What to do with the AI's answer."""
     topic = next((topic for topic in rules.never_ai if topic == response.intent), None)
     if topic in EMERGENCIES:
-        return Handover(f"The guest may write of {TOPIC_NAMES[topic]}", rules.emergency_text, response, urgent=True)
+        return Handover(
+            f"The guest may be writing about {TOPIC_NAMES[topic]}", rules.emergency_text, response, urgent=True
+        )
     if response.should_escalate:
-        return Handover(f"The AI asks for a person ({response.intent})", rules.handover_text, response)
+        return Handover(f"The AI asked for a person ({response.intent})", rules.handover_text, response)
     if topic is not None:
-        reason = f"The guest writes of {TOPIC_NAMES[topic]}, which people answer"
+        reason = f"The guest is writing about {TOPIC_NAMES[topic]}, which staff must answer"
         return Handover(reason, rules.handover_text, response)
     if response.confidence < rules.escalation_threshold:
         doubt = f"The AI is unsure ({response.confidence:.2f}, needs {rules.escalation_threshold:.2f})"
@@ -265,7 +271,7 @@ def after_answer(
     if not response.response.strip():
         return Handover("The AI gave an empty answer", rules.handover_text)
     if autonomy != "auto":
-        return Handover("A person checks the AI's words for this guest", rules.handover_text, response)
+        return Handover("Staff must approve the AI's answers to this guest", rules.handover_text, response)
     return Answered(response.response, f"Answered with confidence {response.confidence:.2f}", response)
 
 

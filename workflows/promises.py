@@ -82,7 +82,7 @@ def away_words(record: Record, now: datetime, *, again: bool = False) -> str | N
 def _deadlines(record: Record, now: datetime) -> Iterator[Deadline]:
     if record.state is ConversationState.RESOLVED:
         if now < _window_end(record):
-            yield Deadline(_window_end(record), "ends")
+            yield Deadline(_window_end(record), "it ends")
         return
     if (closing := _closing(record)) is not None:
         yield closing
@@ -91,9 +91,9 @@ def _deadlines(record: Record, now: datetime) -> Iterator[Deadline]:
     wait = record.wait
     if wait is not None and not wait.breached:
         if wait.remind_at is not None and not wait.reminded:
-            yield Deadline(wait.remind_at, "reminds whoever has it")
+            yield Deadline(wait.remind_at, "staff are reminded")
         if wait.due_at is not None:
-            yield Deadline(wait.due_at, "a person's answer is due")
+            yield Deadline(wait.due_at, "an answer from staff is due")
     if record.conversation.snoozed_until is not None:
         yield Deadline(record.conversation.snoozed_until, "the snooze ends")
 
@@ -113,20 +113,20 @@ def _keep_promise(record: Record, now: datetime) -> None:
     elif wait.remind_at is not None and now >= wait.remind_at and not wait.reminded:
         wait.reminded = True
         holder = record.conversation.assigned_to
-        record.notify("sla", "Half of the time to answer a guest has passed", now, staff_id=holder)
+        record.notify("sla", "Half the time to answer a guest has passed", now, staff_id=holder)
 
 
 def _end_snooze(record: Record, now: datetime) -> None:
     until = record.conversation.snoozed_until
     if until is not None and now >= until:
         record.wake(now)
-        record.notify("system", "A snooze is over", now, staff_id=record.conversation.assigned_to)
+        record.notify("system", "The snooze of a conversation has ended", now, staff_id=record.conversation.assigned_to)
 
 
 def _close(record: Record, now: datetime) -> None:
     match record.state:
         case ConversationState.NEW:
-            record.resolve(now, reason="The guest has not written")
+            record.resolve(now, reason="The guest never wrote")
         case ConversationState.ACTIVE:
             record.resolve(now, reason="Nobody has written for a while")
             record.asking.due = surveys.is_due(record, now)
@@ -152,7 +152,7 @@ def _closing(record: Record) -> Deadline | None:
         limit = rules.idle_timeout
     idle_since = max(moment for moment in moments if moment is not None)
     at = _in_time_to_ask(record, idle_since + limit)
-    return Deadline(idle_since + limit if at < idle_since + limit / 2 else at, "closes, if nothing happens")
+    return Deadline(idle_since + limit if at < idle_since + limit / 2 else at, "it closes if nothing happens")
 
 
 def _in_time_to_ask(record: Record, closing: datetime) -> datetime:

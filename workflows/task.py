@@ -65,7 +65,7 @@ class TaskWorkflow:
             if (
                 helper.done()
             ):  # they never end by themselves: their error fails this workflow task, not the hotel's task
-                raise RuntimeError("a helper of the task has ended") from helper.exception()
+                raise RuntimeError("a background coroutine of the task has ended") from helper.exception()
         if record.guest_untold:
             await self._tell_guest()
         elif self._should_continue() and not task_policy.is_over(record):

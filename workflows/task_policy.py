@@ -257,14 +257,14 @@ def _waits_for(record: TaskRecord) -> list[str]:
     waits = []
     due, deadline = record.task.due_at, next_deadline(record)
     if not is_closed(record.task):
-        until = f", until {due:%Y-%m-%d %H:%M} UTC" if due is not None else ""
-        waits.append(f"Waits for: {_department(record.task)} to do it{until}")
+        until = f", due {due:%Y-%m-%d %H:%M} UTC" if due is not None else ""
+        waits.append(f"Waiting for: {_department(record.task)} to do it{until}")
     if deadline is not None and deadline != due:
-        waits.append(f"Reminds: {deadline:%Y-%m-%d %H:%M} UTC")
+        waits.append(f"Reminder: {deadline:%Y-%m-%d %H:%M} UTC")
     if record.guest_untold:
-        waits.append("Waits for: the conversation to learn that it is done")
+        waits.append("Waiting for: the conversation to be told that it is done")
     if not all_stored(record):
-        waits.append(f"Waits for: storage to take {len(record.unstored) + len(record.notifications)} item(s)")
+        waits.append(f"Waiting for: storage to accept {len(record.unstored) + len(record.notifications)} item(s)")
     return waits
 
 

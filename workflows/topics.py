@@ -69,9 +69,9 @@ _PATTERNS = {topic: re.compile(words, re.IGNORECASE | re.VERBOSE) for topic, wor
 TOPIC_NAMES: dict[str, str] = {
     "refund": "a refund",
     "complaint": "a complaint",
-    "price_promise": "a price",
+    "price_promise": "a special price",
     "medical": "a medical emergency",
-    "safety": "danger",
+    "safety": "a safety emergency",
 }
 """Topics in words for staff."""
 

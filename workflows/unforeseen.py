@@ -17,7 +17,7 @@ def failing_the_task_only() -> Iterator[None]:
     try:
         yield
     except FailureError as error:
-        raise RuntimeError("an error of Temporal's that nobody has handled") from error
+        raise RuntimeError("an unhandled Temporal error") from error
 
 
 def read(signalled: RawValue, kind: type[T]) -> T:

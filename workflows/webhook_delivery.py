@@ -55,7 +55,7 @@ class WebhookDeliveryWorkflow:
 
     async def _send(self, start: DeliveryStart) -> EventsSent:
         self._woken = False
-        workflow.set_current_details(f"Sends to endpoint `{start.endpoint_id}`")
+        workflow.set_current_details(f"Sending to endpoint `{start.endpoint_id}`")
         return await workflow.execute_activity_method(
             WebhookSending.send_events,
             SendEvents(endpoint_id=start.endpoint_id, failures=self._failures),
@@ -77,8 +77,8 @@ class WebhookDeliveryWorkflow:
             return False
         pause = min(sent.wait, left)
         workflow.set_current_details(
-            f"Endpoint `{start.endpoint_id}` fails since {since:%Y-%m-%d %H:%M} UTC ({self._failures} times in a row);"
-            f" tried again at {now + pause:%Y-%m-%d %H:%M} UTC"
+            f"Endpoint `{start.endpoint_id}` has been failing since {since:%Y-%m-%d %H:%M} UTC"
+            f" ({self._failures} times in a row); next attempt at {now + pause:%Y-%m-%d %H:%M} UTC"
         )
         await wait(lambda: self._woken, pause, "Next attempt")
         return True

@@ -21,7 +21,9 @@ class MediaLinks:
     def __init__(self, settings: Settings) -> None:
         secret = settings.security.identity_secret
         if secret is None:
-            raise SettingsError("security.identitySecret: set GATEWAY_SECURITY__IDENTITY_SECRET to a long random text")
+            raise SettingsError(
+                "security.identitySecret: set GATEWAY_SECURITY__IDENTITY_SECRET to a long random string"
+            )
         self._secret = secret.get_secret_value().encode()
         self._lifetime = settings.media.link_lifetime
         self._public = (settings.server.public_url or "").rstrip("/")

@@ -66,7 +66,7 @@ def take_up(record: Record, actions: list[Action], reply_id: str, now: datetime,
         else:
             record.conversation.pending_actions = [*record.conversation.pending_actions, action]
             record.change("action_asked", now, reason=action.type)
-            record.notify("system", f"The AI asks for a decision: {_words(action)}", now)
+            record.notify("system", f"The AI asks for approval: {_words(action)}", now)
 
 
 def decide(record: Record, command: DecideAction, now: datetime) -> bool:
@@ -79,7 +79,7 @@ def decide(record: Record, command: DecideAction, now: datetime) -> bool:
     if command.approve:
         record.steps.append(action)
     else:
-        record.change("action_refused", now, command.by.id, command.reason or f"{command.by.name} said no")
+        record.change("action_refused", now, command.by.id, command.reason or f"{command.by.name} refused it")
     if action.type == "request_late_checkout":
         words = record.policy.late_checkout_text if command.approve else record.policy.no_late_checkout_text
         _tell_guest(record, words, now)
@@ -139,7 +139,7 @@ def _tell_guest(record: Record, words: str, now: datetime) -> None:
 def _why_not(action: Action) -> str | None:
     """Why an action cannot be carried out. A model's text is repeated only if it is a plain name."""
     if action.type not in get_args(ActionType):
-        return f"Unknown action {action.type if _NAME.fullmatch(action.type) else 'without a plain name'}"
+        return f"Unknown action {action.type if _NAME.fullmatch(action.type) else 'with an unreadable name'}"
     try:
         _PARAMETERS[_type_of(action)].model_validate(action.params)
     except ValidationError as error:
@@ -154,9 +154,9 @@ def _why_not_asked(record: Record, action: Action) -> str | None:
     if record.policy.edition < editions.SECOND:
         return None
     if any((each.type, each.params) == (action.type, action.params) for each in pending):
-        return f"{action.type}: waits for a decision already"
+        return f"{action.type}: is already waiting for a decision"
     if len(pending) >= PENDING_ACTIONS:
-        return f"{action.type}: {PENDING_ACTIONS} others wait for a decision"
+        return f"{action.type}: {PENDING_ACTIONS} others are already waiting for a decision"
     return None
 
 

@@ -118,7 +118,7 @@ def _hand(record: Record, arrival: Arrival, now: datetime) -> None:
     topic = topic_of(arrival.message.content, EMERGENCIES, edition=record.policy.edition)
     if topic is not None and record.conversation.priority != "urgent":
         record.prioritise("urgent", now)
-        record.notify("escalation", f"The guest may write of {TOPIC_NAMES[topic]}", now)
+        record.notify("escalation", f"The guest may be writing about {TOPIC_NAMES[topic]}", now)
     record.wait_for_person(now)
     reply_id = None
     if (words := promises.away_words(record, now)) is not None:

@@ -12,8 +12,8 @@ from workflows.record import WINDOW, Record
 
 WEBCHAT = "webchat"
 """The adapter whose messages are sent by being published."""
-TAKEN_OVER = "A person took over before it was sent"
-OVERTAKEN = "The conversation went on before it was sent"
+TAKEN_OVER = "A person took over before it could be sent"
+OVERTAKEN = "The conversation went on before it could be sent"
 """Why a rating question was withdrawn."""
 
 
@@ -78,7 +78,7 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
     verdict = policy.after_attempt(pending, result, record.policy, now)
     if verdict.tell_staff:
         pending.told_staff = True
-        record.notify("delivery_failed", f"A message is not delivered: {result.reason}", now)
+        record.notify("delivery_failed", f"A message could not be delivered: {result.reason}", now)
     if verdict.again_at is not None:
         pending.not_before = verdict.again_at
         return
@@ -125,7 +125,7 @@ def hold_back(record: Record, pending: PendingSend, now: datetime) -> bool:
     refused = policy.refusal_of_channel(record, with_template=pending.template is not None, now=now)
     if refused is not None:
         if not surveys.is_question(record, pending.message.id):
-            record.notify("delivery_failed", f"A message is not delivered: {refused.title.lower()}", now)
+            record.notify("delivery_failed", f"A message could not be delivered: {refused.title.lower()}", now)
         give_up(record, pending, refused.title, now)
         return True
     return False
@@ -223,7 +223,7 @@ def _taken_back_on_its_way(record: Record, pending: PendingSend, result: SendRes
     delivery = Delivery(state=DeliveryState.SENT if left else DeliveryState.FAILED, reason=result.reason)
     record.set_delivery(pending.message.id, delivery, noted=result.noted and result.result != "retry")
     if left and pending.message.author is Author.AI:
-        reply_id, reason = pending.message.id, "Answered before it could be taken back"
+        reply_id, reason = pending.message.id, "Sent before it could be withdrawn"
         for message_id in pending.in_reply_to:
             record.settle(Outcome(message_id=message_id, outcome="answered", reply_id=reply_id, reason=reason, at=now))
 

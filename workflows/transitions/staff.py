@@ -39,7 +39,7 @@ def reply(record: Record, command: Reply, now: datetime) -> Message:
             delivery=DeliveryState.SENT,
         )
         for staff_id in command.mentions:
-            record.notify("mention", f"{command.by.name} mentions you", now, staff_id=staff_id)
+            record.notify("mention", f"{command.by.name} mentioned you", now, staff_id=staff_id)
     else:
         message = _write_to_guest(record, command, now)
     _remember(record, message)
@@ -92,7 +92,7 @@ def assign(record: Record, command: Assign, now: datetime) -> None:
 def unassign(record: Record, command: Command, now: datetime) -> None:
     if record.conversation.assigned_to is not None:
         record.assign(None, now, command.by.id)
-        record.notify("escalation", f"{command.by.name} let go of a conversation; nobody has it", now)
+        record.notify("escalation", f"{command.by.name} unassigned a conversation; nobody has it now", now)
     record.last_command = ("unassign", command.by.id)
 
 
