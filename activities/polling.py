@@ -35,6 +35,6 @@ def _waits(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     except but:
         raise
     except (StorageAway, Unavailable) as error:
-        logger.warning("%s wait: %s", what, error.code)
+        logger.warning("%s: postponed, %s", what, error.code)
     except Exception as error:  # must stop neither later looks nor the conversations
-        logger.error("%s wait: unexpected %s", what, describe(error))  # noqa: TRY400 - its text may quote a guest
+        logger.error("%s: postponed, unexpected %s", what, describe(error))  # noqa: TRY400 - its text may quote a guest

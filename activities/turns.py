@@ -217,8 +217,8 @@ async def _attempt(channel: "Channel", property_id: str, message: OutboundMessag
     try:
         return await channel.send(property_id, message)
     except Exception as error:
-        logger.error("a send broke: unexpected %s", describe(error))  # noqa: TRY400 - its text may quote a guest
-        reason = f"the channel adapter broke ({kinds_of(error)})"
+        logger.error("sending a message failed: unexpected %s", describe(error))  # noqa: TRY400 - its text may quote a guest
+        reason = f"the channel adapter failed ({kinds_of(error)})"
         return SendResult(message_id=message.message_id, result="retry", reason=reason, unsure=True)
 
 

@@ -156,7 +156,7 @@ async def test_a_machine_is_not_answered(stack: Stack, guest: Guest, automating:
     read = {"type": "send_message", "content": "Thank you, we read this."}
     await _follow(stack, _rule("message.received", read, {"type": "notify_staff", "text": "Mail"}))
     away = guest_message(guest.sender_id, "I am back on Monday", channel_id=stack.hotel)
-    away.suppressed = "out-of-office answer"
+    away.suppressed = "out-of-office reply"
     await stack.conversations.receive(stack.hotel, "webchat", away)
     await _has_notice(stack, "Mail")
     assert [each.author for each in await guest.messages()] == [Author.GUEST]
@@ -206,7 +206,7 @@ async def test_who_has_left_gets_no_work_that_nobody_else_would_see(
         ),
     )
     await desk.create()
-    await _has_notice(stack, "Automation rule did not notify staff: this member of staff is not of the property")
+    await _has_notice(stack, "Automation rule did not notify staff: this member of staff does not work at the property")
     assert [each.assigned_to for each in await _tasks(stack) if each.title == "Look in"] == [None]
     assert "Look" not in await _notices(stack)
 
@@ -320,7 +320,7 @@ async def test_a_property_that_fails_holds_up_no_other(
     await _has_tasks(stack, 1)
     positions = await stack.rows("SELECT position FROM automations WHERE property_id = :id", id=other)
     assert positions == [{"position": 0}]  # it is tried again
-    assert f"automations of {other} wait: unexpected" in caplog.text
+    assert f"automations of {other}: postponed, unexpected" in caplog.text
     assert "Ana said hello" not in caplog.text
     await stack.rows("DELETE FROM automations WHERE property_id = :id RETURNING 1", id=other)
 

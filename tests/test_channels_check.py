@@ -75,7 +75,7 @@ async def test_what_is_wrong_with_e_mail_is_named(settings: Settings, smtp: Fake
         email.smtp_password, email.smtp_user = None, None
         assert "530 to fromAddress" in str((await _problems(settings))["email mail server"])
         email.smtp_host, email.smtp_tls, email.smtp_password = "mail.test", "none", SecretStr("right")
-        assert "in the clear" in str((await _problems(settings))["email mail server"])
+        assert "unencrypted" in str((await _problems(settings))["email mail server"])
     email.smtp_host, email.smtp_password, email.smtp_port = "127.0.0.1", None, 1
     assert "cannot be reached" in str((await _problems(settings))["email mail server"])
     email.from_address = None

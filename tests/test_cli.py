@@ -252,7 +252,7 @@ async def test_staff_add_refuses_an_address_that_is_taken(settings: Settings) ->
     assert (await add(settings, email, "--property", "harbour")).code == 0
     again = await add(settings, email, "--property", "harbour")
     assert again.code == 1
-    assert "is there already" in again.errors
+    assert "already exists" in again.errors
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ async def test_engine_check_refuses_a_token_that_no_header_takes() -> None:
 async def test_eval_says_what_it_cannot_read_or_write(tmp_path: Path) -> None:
     (tmp_path / "messages.csv").write_bytes(b"\xff\xfe")
     unread = await gateway("eval", str(tmp_path / "messages.csv"))
-    assert (unread.code, unread.errors) == (1, "messages.csv: must be text in UTF-8\n")
+    assert (unread.code, unread.errors) == (1, "messages.csv: must be UTF-8 text\n")
     unwritten = await gateway("eval", str(tmp_path / "messages.csv"), "--svg", "no/such/plot.svg")
     assert unwritten.code == 2
     assert "there is no folder" in unwritten.errors

@@ -72,8 +72,8 @@ async def test_a_good_engine_passes(vendor: Vendor) -> None:
         ("form", "confidence"),
         ("empty", "response is empty"),
         ("script", "status 500"),
-        ("nonsense", "400 or 422 would be right"),
-        ("token", "a wrong token was answered with status 200"),
+        ("nonsense", "instead of 400 or 422"),
+        ("token", "a wrong token was answered with status 200 instead of 401 or 403"),
     ],
 )
 async def test_what_is_wrong_is_named(vendor: Vendor, wrong: str, told: str) -> None:

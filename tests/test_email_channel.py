@@ -178,11 +178,11 @@ async def test_a_guest_s_files_are_kept_by_reference(
 AUTOMATIC = {
     "out of office": (
         {"Auto-Submitted": "auto-replied", "Subject": "Automatic reply: A question"},
-        "out-of-office answer",
+        "out-of-office reply",
     ),
     "out of office without a return path": (
         {"Return-Path": "<>", "Subject": "Abwesenheitsnotiz"},
-        "out-of-office answer",
+        "out-of-office reply",
     ),
     "list": ({"List-Id": "<news.guest.test>"}, "mailing list"),
     "bulk": ({"Precedence": "bulk"}, "automatic mail"),
@@ -192,7 +192,7 @@ AUTOMATIC = {
         {"From": "MAILER-DAEMON@mx.guest.test", "Subject": "Undelivered Mail Returned to Sender"},
         "bounce",
     ),
-    "delay note": ({"From": "postmaster@mx.guest.test", "Subject": "Delivery delayed"}, "note of a delay"),
+    "delay note": ({"From": "postmaster@mx.guest.test", "Subject": "Delivery delayed"}, "delay notice"),
     "our own address": ({"From": HOTEL_ADDRESS}, "mail from our own address"),
 }
 
@@ -272,7 +272,7 @@ async def test_a_delay_note_is_shown_and_does_not_become_the_way_back(
     original = await _answered(smtp, api, hotel)
     dsn = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: delayed\nStatus: 4.4.1\n"
     await bring(api, hotel, report_mail("delivery-status", dsn, original))
-    assert [each.reason for each in await _outcomes(ana, 2)][-1] == "note of a delay"
+    assert [each.reason for each in await _outcomes(ana, 2)][-1] == "delay notice"
     await stack.conversations.reply(reply(await ana.conversation(), "Any news?"))
     await _answers(smtp, 2)
     assert smtp.recipients == [ANA, ANA]

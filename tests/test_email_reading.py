@@ -240,7 +240,7 @@ KINDS: dict[str, tuple[bytes, Kind]] = {
         bytes(mail_from("postmaster@mx.test", Subject="Warning: message delayed 24 hours")),
         Kind.DELAY,
     ),
-    "note of a delivery": (report_mail("delivery-status", DSN.format("delivered", "2.0.0"), ORIGINAL), Kind.DELIVERED),
+    "delivery receipt": (report_mail("delivery-status", DSN.format("delivered", "2.0.0"), ORIGINAL), Kind.DELIVERED),
     "read receipt": (report_mail("disposition-notification", MDN.format("displayed"), ORIGINAL), Kind.RECEIPT),
     "complaint": (report_mail("feedback-report", "Feedback-Type: abuse\nVersion: 1\n", ORIGINAL), Kind.COMPLAINT),
 }
@@ -275,7 +275,7 @@ def test_every_kind_is_known_whoever_brings_it(name: str, provider: str) -> None
     [
         ("bounce", DeliveryState.FAILED),
         ("bounce that says it is automatic", DeliveryState.FAILED),
-        ("note of a delivery", DeliveryState.DELIVERED),
+        ("delivery receipt", DeliveryState.DELIVERED),
         ("read receipt", DeliveryState.READ),
     ],
 )
@@ -305,7 +305,7 @@ def test_a_complaint_opts_its_guest_out() -> None:
 def test_a_delay_note_is_shown_in_the_conversation_that_it_concerns() -> None:
     inbound = _understood(KINDS["delay note"][0])
     assert inbound.message is not None
-    assert (inbound.contact_key, inbound.message.suppressed) == (CONVERSATION[:26], "note of a delay")
+    assert (inbound.contact_key, inbound.message.suppressed) == (CONVERSATION[:26], "delay notice")
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------

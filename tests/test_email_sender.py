@@ -104,7 +104,10 @@ async def test_an_address_that_the_library_stumbles_over_is_told(
     sender: EmailSender, smtp: FakeSmtp, hotel: str, address: str
 ) -> None:
     result = await sender.send(hotel, _message(recipient_id=address))
-    assert (result.result, result.reason) == ("failed", "the guest's address, or ours, cannot be written in a mail")
+    assert (result.result, result.reason) == (
+        "failed",
+        "the guest's address or fromAddress cannot be used in an e-mail",
+    )
     assert smtp.attempts == []
 
 
@@ -115,7 +118,7 @@ async def test_no_mail_leaves_without_a_file_that_it_speaks_of(
     gone = others.attachment.model_copy(update={"url": f"{MEDIA_PATH}{'0' * 32}"})
     for attachment in (others.attachment, gone):
         result = await sender.send(hotel, _message(attachments=[attachment]))
-        assert (result.result, result.reason) == ("failed", f"The attachment {attachment.id} is not there")
+        assert (result.result, result.reason) == ("failed", f"The attachment {attachment.id} does not exist")
     assert smtp.attempts == []
 
 
@@ -177,10 +180,10 @@ async def test_a_mail_server_that_is_away_is_tried_again(sender: EmailSender, se
     [
         ({"smtp_host": None}, "channels.email.smtpHost: not set"),
         ({"from_address": None, "smtp_host": None}, "channels.email.smtpHost, channels.email.fromAddress: not set"),
-        ({"from_address": "nonsense"}, "the guest's address, or ours, cannot be written in a mail"),
+        ({"from_address": "nonsense"}, "the guest's address or fromAddress cannot be used in an e-mail"),
         (
             {"smtp_host": "mx.test", "smtp_tls": "none", "smtp_password": SecretStr("x")},
-            "channels.email.smtpTls: `none` would send the password in the clear",
+            "channels.email.smtpTls: `none` would send the password unencrypted; use `starttls` or `implicit`",
         ),
     ],
 )

@@ -170,11 +170,11 @@ async def test_an_answer_is_read_no_further_than_its_limit() -> None:
     vendor = Vendor()
     vendor.body = " " * (ANSWER_BYTES + 1)
     async with connected(vendor) as engine:
-        with pytest.raises(EngineError, match=f"over {ANSWER_BYTES}"):
+        with pytest.raises(EngineError, match=f"larger than {ANSWER_BYTES}"):
             await engine.answer(a_request(), turn_id="t")
         vendor.body, vendor.headers = gzip.compress(b" " * 50_000_000), {"content-encoding": "gzip"}
         tracemalloc.start()
-        with pytest.raises(EngineError, match=f"over {ANSWER_BYTES}") as failure:
+        with pytest.raises(EngineError, match=f"larger than {ANSWER_BYTES}") as failure:
             await engine.answer(a_request(), turn_id="t")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -281,9 +281,9 @@ async def test_a_file_is_fetched_again_until_it_is_there(api: Api, source: Sourc
     ("answer", "adapter", "detail"),
     [
         (b"MZ\x90\0", "provider", "this file is not accepted"),
-        (b"x" * 2000, "provider", "the request is too large"),
-        (MediaError("gone", retryable=False), "provider", "the provider does not have it"),
-        (PNG, "webchat", "the provider does not have it"),
+        (b"x" * 2000, "provider", "too large"),
+        (MediaError("gone", retryable=False), "provider", "the provider does not have the file"),
+        (PNG, "webchat", "the provider does not have the file"),
     ],
 )
 async def test_what_will_not_come_is_told(
@@ -293,4 +293,4 @@ async def test_what_will_not_come_is_told(
     source.answers = [answer]
     gone = await _fetched(api, hotel, _brought(adapter))
     assert problem(gone) == (410, "media_gone")
-    assert gone.json()["detail"] == f"The guest's file is not there: {detail}"
+    assert gone.json()["detail"] == f"The guest's file is not available: {detail}"

@@ -101,7 +101,7 @@ async def test_a_fault_while_listening_makes_nobody_deaf(
     async with asyncio.timeout(10):
         await ended.wait()
     listening.cancel()
-    assert "endings of sessions wait: unexpected RuntimeError" in caplog.text
+    assert "ending sessions: postponed, unexpected RuntimeError" in caplog.text
     assert "own words" not in caplog.text
 
 

@@ -58,7 +58,7 @@ async def test_the_address_that_is_connected_to_is_checked(hooked: Hooked, host:
     event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
     sent = await sender.send_event(Target(endpoint, [secrets.seal(hooked.receiver.secret)], 0), event)
     await sender.close()
-    assert sent.attempt.reason == "its name leads to a private address"
+    assert sent.attempt.reason == "its name resolves to a private address"
     assert hooked.receiver.attempts == []
 
 

@@ -83,7 +83,7 @@ async def test_an_endpoint_that_fails_holds_up_no_other(
 
     await WebhookFollower(hooked.endpoints, PropertyEvents(stack.database), start).look()
     assert {hooked.endpoint.id, another.endpoint.id} <= set(started)
-    assert f"webhooks of endpoint {another.endpoint.id} wait: unavailable" in caplog.text
+    assert f"webhooks of endpoint {another.endpoint.id}: postponed, unavailable" in caplog.text
 
 
 async def test_a_burst_costs_one_short_history(hooked: Hooked, stack: Stack) -> None:

@@ -43,10 +43,10 @@ class ContractCheck:
             "answers a question": self._answers,
             "answers a turn of two messages": self._answers_two,
             "reads any script, emoji and 4,096 characters": self._reads_any_text,
-            "ignores keys that it does not know": self._ignores_unknown_keys,
-            f"answers {AT_ONCE} at once, each its own": self._answers_at_once,
-            "answers a turn that is asked again": self._answers_again,
-            "refuses what is no request with a status of 4xx": self._refuses_nonsense,
+            "ignores unknown keys": self._ignores_unknown_keys,
+            f"answers {AT_ONCE} requests at once, each with its own answer": self._answers_at_once,
+            "answers a repeated turn": self._answers_again,
+            "refuses an invalid request with a 4xx status": self._refuses_nonsense,
         }
         if self._auth:
             checks["refuses a wrong token with 401 or 403"] = self._refuses_wrong_token
@@ -90,13 +90,13 @@ class ContractCheck:
         for body in (b"", b"{", b"[]", b'{"conversationId": 7}'):
             answer = await self._post(content=body)
             if not 400 <= answer.status_code < 500:
-                raise _Fault(f"{body!r} was answered with status {answer.status_code}; 400 or 422 would be right")
+                raise _Fault(f"{body!r} was answered with status {answer.status_code} instead of 400 or 422")
 
     async def _refuses_wrong_token(self) -> None:
         wrong = {"authorization": "Bearer wrong"}
         answer = await self._post(content=_request("Hello").model_dump_json(), auth=wrong)
         if answer.status_code not in (401, 403):
-            raise _Fault(f"a wrong token was answered with status {answer.status_code}")
+            raise _Fault(f"a wrong token was answered with status {answer.status_code} instead of 401 or 403")
 
     async def _answer(self, request: AIRequest, turn_id: str | None = None) -> AIResponse:
         return self._read(await self._post(content=request.model_dump_json(), turn_id=turn_id), request)
@@ -119,22 +119,22 @@ class ContractCheck:
                 self._url, content=content, json=json, headers=headers, timeout=self._seconds
             )
         except httpx.TimeoutException:
-            raise _Fault(f"there was no answer within {self._seconds:g} s") from None
+            raise _Fault(f"no answer within {self._seconds:g} s") from None
         except httpx.HTTPError as error:
-            raise _Fault(f"it cannot be reached ({type(error).__name__})") from None
+            raise _Fault(f"the engine cannot be reached ({type(error).__name__})") from None
 
     def _read(self, answer: httpx.Response, request: AIRequest) -> AIResponse:
         if answer.status_code != 200:
-            raise _Fault(f"the answer has status {answer.status_code}: {answer.text[:_SHOWN]}; 200 would be right")
+            raise _Fault(f"the answer has status {answer.status_code} instead of 200: {answer.text[:_SHOWN]}")
         try:
             response = AIResponse.model_validate_json(answer.content)
         except ValidationError as error:
             told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
-            raise _Fault(f"the answer is no AIResponse: {told}") from None
+            raise _Fault(f"the answer is not a valid AIResponse: {told}") from None
         if response.conversation_id != request.conversation_id:
-            raise _Fault(f"conversationId is {response.conversation_id!r}, and not the request's")
+            raise _Fault(f"conversationId is {response.conversation_id!r} instead of the request's")
         if not response.response.strip() and not response.should_escalate:
-            raise _Fault("response is empty; set shouldEscalate where a person should answer")
+            raise _Fault("response is empty; set shouldEscalate if a person should answer")
         return response
 
 

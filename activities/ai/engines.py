@@ -89,6 +89,6 @@ def _engine(name: EngineName, ai: Ai, library: Library, where: str) -> Engine:
 def _address(url: str | None, where: str) -> str:
     if url is None or not url.startswith(("http://", "https://")):
         raise SettingsError(
-            f"{where}.http.url: the engine `http` posts to an address like https://ai.example/answer; set it"
+            f"{where}.http.url: the engine `http` needs the URL to post to, such as https://ai.example/answer"
         )
     return url

@@ -149,7 +149,7 @@ class Evaluation:
 async def evaluate(engine: Engine, messages: Sequence[Labelled], *, property_id: str, threshold: float) -> Evaluation:
     """Asks the engine each message, as the first of a conversation. Raises EngineError, and Invalid for no messages."""
     if not messages:
-        raise Invalid("there is no labelled message to evaluate with")
+        raise Invalid("there are no labelled messages to evaluate with")
     outcomes = []
     for number, message in enumerate(messages):
         request = request_of(message.text, property_id, number)
@@ -164,7 +164,7 @@ def load_labelled(path: Path) -> list[Labelled]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise Invalid(f"{path.name}: must be text in UTF-8") from None
+        raise Invalid(f"{path.name}: must be UTF-8 text") from None
     rows = csv.DictReader(lines) if path.suffix == ".csv" else [line for line in lines if line.strip()]
     messages = []
     for number, row in enumerate(rows, start=1):

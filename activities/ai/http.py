@@ -54,7 +54,7 @@ async def _body(answer: httpx.Response) -> bytes:
     try:
         return await read_at_most(answer, ANSWER_BYTES)
     except TooMuchError:
-        raise EngineError(f"the engine's answer has over {ANSWER_BYTES} bytes", retryable=False) from None
+        raise EngineError(f"the engine's answer is larger than {ANSWER_BYTES} bytes", retryable=False) from None
 
 
 def _response(body: bytes, conversation_id: str) -> AIResponse:
@@ -62,7 +62,7 @@ def _response(body: bytes, conversation_id: str) -> AIResponse:
         response = AIResponse.model_validate_json(body)
     except ValidationError as error:
         wrong = ", ".join(sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()}))
-        raise EngineError(f"the engine's answer is no AIResponse (wrong: {wrong})", retryable=True) from None
+        raise EngineError(f"the engine's answer is not a valid AIResponse (wrong: {wrong})", retryable=True) from None
     if response.conversation_id != conversation_id:
         raise EngineError("the engine's answer is for another conversation", retryable=True)
     return response

@@ -47,7 +47,9 @@ def knowledge_folder(settings: Settings, property_id: str) -> Path | None:
         shipped = SHIPPED / property_id
         return shipped if shipped.parent == SHIPPED and shipped.is_dir() else None
     if not Path(configured).is_dir():
-        raise SettingsError(f"properties.{property_id}.knowledge: no folder {configured!r}; name a folder of articles")
+        raise SettingsError(
+            f"properties.{property_id}.knowledge: no folder {configured!r}; name a folder with articles"
+        )
     return Path(configured)
 
 
@@ -60,7 +62,7 @@ def _load(path: Path) -> Article:
     before, fence, rest = path.read_text("utf-8").partition(_FENCE)
     front, closing, text = rest.partition(_FENCE)
     if before.strip() or not fence or not closing:
-        raise SettingsError(f"{path}: an article begins with front matter between two lines of ---")
+        raise SettingsError(f"{path}: an article must begin with front matter between two lines of ---")
     try:
         matter = FrontMatter.model_validate(parse_yaml(front))
         return Article(id=path.stem, text=text, **dict(matter))

@@ -45,7 +45,7 @@ class Library:
     async def follow(self, stored: Stored) -> None:
         """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
         look = functools.partial(self.refresh, stored)
-        await poll_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="changes of knowledge")
+        await poll_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="reading changed knowledge")
 
     async def refresh(self, stored: Stored) -> None:
         """Reads what has changed since the last time; stored articles go before shipped ones of the same id.
@@ -68,7 +68,11 @@ class Library:
         except StorageAway:
             raise
         except Exception as error:
-            logger.error("knowledge of %s stays as it was: %s", property_id, describe(error))  # noqa: TRY400 - may quote it
+            logger.error(  # noqa: TRY400 - may quote it
+                "the changed knowledge of %s cannot be read, the old stays in use: %s",
+                property_id,
+                describe(error),
+            )
 
 
 def _together(shipped: Iterable[Article], stored: Sequence[StoredArticle]) -> list[Article]:

@@ -109,7 +109,7 @@ class LlmEngine:
 
     async def _run(self, agent: Agent[object, OutputT], data: str, property_id: str) -> AgentRunResult[OutputT]:
         if self._breaker.opened:
-            raise EngineError("the model's provider is left alone for a while after failures", retryable=True)
+            raise EngineError("calls to the model's provider are paused after repeated failures", retryable=True)
         with self._breaker:
             run = await self._asked(agent, data)
         self._record(run, property_id)
@@ -138,12 +138,12 @@ class LlmEngine:
 
 def _model(settings: LlmSettings) -> Model:
     if settings.model is None:
-        raise SettingsError("ai.llm.model: the engine `llm` asks a model by its name; set GATEWAY_AI__LLM__MODEL")
+        raise SettingsError("ai.llm.model: the engine `llm` needs the name of a model; set GATEWAY_AI__LLM__MODEL")
     key = settings.api_key.get_secret_value() if settings.api_key else None
     match settings.provider:
         case "anthropic":
             if key is None:
-                raise SettingsError("ai.llm.apiKey: Anthropic wants a key; set GATEWAY_AI__LLM__API_KEY")
+                raise SettingsError("ai.llm.apiKey: Anthropic requires a key; set GATEWAY_AI__LLM__API_KEY")
             return AnthropicModel(settings.model, provider=AnthropicProvider(api_key=key, base_url=settings.base_url))
         case "ollama":
             base_url = settings.base_url or "http://127.0.0.1:11434/v1"
@@ -151,7 +151,7 @@ def _model(settings: LlmSettings) -> Model:
         case "openai":
             if key is None and settings.base_url is None:
                 raise SettingsError(
-                    "ai.llm.apiKey: OpenAI wants a key; set GATEWAY_AI__LLM__API_KEY, or ai.llm.baseUrl"
+                    "ai.llm.apiKey: OpenAI requires a key; set GATEWAY_AI__LLM__API_KEY, or use another ai.llm.baseUrl"
                 )
             provider = OpenAIProvider(base_url=settings.base_url, api_key=key or "none")
             return OpenAIChatModel(settings.model, provider=provider)
@@ -179,11 +179,11 @@ def _told(error: Exception) -> EngineError:
         case ContentFilterError():
             return EngineError("the model's provider refuses to answer this", retryable=False)
         case ModelAPIError():
-            return EngineError("the model's provider cannot be reached or broke off", retryable=True)
+            return EngineError("the model's provider cannot be reached or broke the connection", retryable=True)
         case UnexpectedModelBehavior():
-            return EngineError("the model's answer is not in the form asked for", retryable=True)
+            return EngineError("the model's answer does not have the requested form", retryable=True)
         case UsageLimitExceeded() | UserError():
-            return EngineError(f"the model cannot be asked like this ({type(error).__name__})", retryable=False)
+            return EngineError(f"the model cannot answer this request ({type(error).__name__})", retryable=False)
         case _:
             return EngineError(f"the model gave no answer ({type(error).__name__})", retryable=True)
 

@@ -23,7 +23,7 @@ def as_text(evaluation: Evaluation) -> str:
         f"  calibration error  {evaluation.ece:6.3f}",
         f"  milliseconds       {evaluation.seconds(0.5) * 1000:.2f} (p50), {evaluation.seconds(0.99) * 1000:.2f} (p99)",
         "",
-        "Reliability: what was said to be sure, and was right",
+        "Reliability: stated confidence against the share of right answers",
         "  confidence   messages   mean   right",
         *(
             f"  {each.low:.1f} to {each.high:.1f}   {each.count:8}   {each.confidence:.2f}    {each.right:.2f}"

@@ -39,7 +39,7 @@ class AutomationActing:
         notification = Notification(
             id=f"{act.id}-not-done",
             kind="system",
-            text=f"Automation {act.rule_id} did not {act.action.type.replace('_', ' ')}: {failed.reason}",
+            text=f"Automation {act.rule_id} could not {act.action.type.replace('_', ' ')}: {failed.reason}",
             conversation_id=act.happening.conversation_id,
             audience="managers",
             at=act.happening.at,

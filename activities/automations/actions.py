@@ -167,7 +167,7 @@ class Actions:
         if account is None or account.disabled:
             raise ActionRefused("there is no such member of staff")
         if act.happening.property_id not in account.staff.properties:
-            raise ActionRefused("this member of staff is not of the property")
+            raise ActionRefused("this member of staff does not work at the property")
         return account.staff
 
     async def _change_task(self, act: Act, task_id: str, changes: TaskChanges) -> None:
@@ -200,15 +200,15 @@ class Actions:
             )
         await self._endpoints.noted(action.endpoint_id, sent.attempt)
         if sent.is_gone:
-            raise ActionRefused("the webhook endpoint answered that it is gone")
+            raise ActionRefused("the webhook endpoint answered 410 (gone)")
         if sent.attempt.reason is not None:
-            raise ApplicationError("the endpoint did not take it", type="webhook", next_retry_delay=sent.retry_after)
+            raise ApplicationError("the endpoint did not accept it", type="webhook", next_retry_delay=sent.retry_after)
 
     @contextmanager
     def _calling(self, endpoint_id: str) -> Iterator[None]:
         """Counts a call to an endpoint. Raises ApplicationError, to be retried, if it has reached the limit."""
         if self._calls[endpoint_id] == CALLS_AT_ONCE:
-            raise ApplicationError("the endpoint has not answered others yet", type="webhook")
+            raise ApplicationError("the endpoint has not answered earlier calls yet", type="webhook")
         self._calls[endpoint_id] += 1
         try:
             yield
@@ -228,7 +228,7 @@ class Actions:
 
 def _conversation(act: Act) -> str:
     if act.happening.conversation_id is None:
-        raise ActionRefused("what happened belongs to no conversation")
+        raise ActionRefused("the event does not belong to a conversation")
     return act.happening.conversation_id
 
 

@@ -28,7 +28,7 @@ def address(adapter: str, recipient_id: str) -> str:
 def _mail_address(written: str) -> str:
     """In lower case, like the senders of incoming mail: no mail system today distinguishes Ana@ from ana@."""
     if not can_be_written_to(written):
-        raise Invalid("recipientId: must be an address that a mail can go to", field="recipientId")
+        raise Invalid("recipientId: must be an e-mail address", field="recipientId")
     return written
 
 

@@ -129,7 +129,7 @@ async def _twilio(asking: _Asking) -> list[Finding]:
     account = await _ask(asking.http.get(f"{account_url}.json", auth=auth), _Account)
     if isinstance(account, str):
         return [asking.found("twilio", "credentials", f"{account}; check accountSid and authToken")]
-    inactive = None if account.status == "active" else f"the account is {account.status}, and should be active"
+    inactive = None if account.status == "active" else f"the account is {account.status}; it must be active"
     found = [asking.found("twilio", "credentials", inactive)]
     if str(channel.from_number).startswith("+"):  # a messaging service has its own numbers
         query = {"PhoneNumber": str(channel.from_number)}
@@ -154,7 +154,7 @@ async def _email(asking: _Asking) -> list[Finding]:
         return []
     missing = _missing("email", way_out)
     server = missing or await why_no_mail_leaves(channel)
-    no_way_in = None if any(ways_in.values()) else f"no mail can come in; set one of {', '.join(ways_in)}"
+    no_way_in = None if any(ways_in.values()) else f"no mail can be received; set one of {', '.join(ways_in)}"
     return [
         asking.found("email", "settings" if missing else "mail server", server),
         asking.found("email", "webhook", no_way_in),
@@ -168,17 +168,17 @@ def _wrong_number(numbers: _IncomingNumbers | str, property_id: str) -> str | No
     if isinstance(numbers, str):
         return numbers
     if not numbers.incoming_phone_numbers:
-        return "the account has no such number as channels.twilio.fromNumber"
+        return "the account does not have the number in channels.twilio.fromNumber"
     return _wrong_webhook(numbers.incoming_phone_numbers[0].sms_url, f"/webhooks/twilio/{property_id}")
 
 
 def _wrong_webhook(url: str | None, path: str) -> str | None:
     """What is wrong with the URL that a provider calls, which must be ours and https; None if it is right."""
     if not url:
-        return f"the provider calls no webhook; set it to https://…{path}"
+        return f"the provider has no webhook URL; set it to https://…{path}"
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.path.endswith(path):
-        return f"the provider calls {url}, and should call https://…{path}"
+        return f"the provider calls {url}; it must call https://…{path}"
     return None
 
 
@@ -197,7 +197,7 @@ async def _ask(request: Awaitable[httpx.Response], kind: type[Answer]) -> Answer
     try:
         return kind.model_validate_json(response.content)
     except ValidationError:
-        return "the provider answered something that is not understood"
+        return "the provider's answer cannot be understood"
 
 
 async def _answered(request: Awaitable[httpx.Response], who: str) -> httpx.Response | str:

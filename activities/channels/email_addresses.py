@@ -96,12 +96,12 @@ def mail_address(name: str, address: str) -> Address:
     """An address for a header. Raises ValueError if it is none."""
     local, _, domain = address.rpartition("@")
     if not local or not domain:
-        raise ValueError("an address has a name, an @ and a domain")
+        raise ValueError("an address must have a name, an @ and a domain")
     try:
         written = Address(one_line(name), username=local, domain=domain)
         EmailMessage(SMTP_FORM)["To"] = written
     except Exception:  # the library raises anything here, AttributeError, IndexError and UnboundLocalError among it
-        raise ValueError("the address cannot be written in a mail") from None
+        raise ValueError("the address cannot be used in an e-mail") from None
     return written
 
 

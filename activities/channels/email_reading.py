@@ -86,7 +86,7 @@ class Mail:
         for name in ("from", "sender", "return-path"):
             for found in self.correspondents(name):
                 return found
-        raise Unreadable("there is no sender's address")
+        raise Unreadable("there is no sender address")
 
     def correspondent(self, our_address: str | None) -> tuple[str, str]:
         """The name and address that a reply goes to, from Reply-To first: a website form has one sender for all guests.
@@ -124,7 +124,7 @@ def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
     try:
         return _read(BytesParser(policy=email.policy.compat32).parsebytes(raw), recipients)
     except (RecursionError, *_BROKEN) as error:
-        raise Unreadable(f"it breaks the rules of mail ({type(error).__name__})") from error
+        raise Unreadable(f"it is not a valid e-mail ({type(error).__name__})") from error
 
 
 def _read(message: Message, recipients: tuple[str, ...]) -> Mail:

@@ -71,7 +71,7 @@ class EmailSender:
         except MediaGone as error:
             return _result(message, "failed", error.detail)
         except ValueError:
-            return _result(message, "failed", "the guest's address, or ours, cannot be written in a mail")
+            return _result(message, "failed", "the guest's address or fromAddress cannot be used in an e-mail")
         outcome = await hand_over(channel, recipient, mail)
         return outcome.model_copy(update={"message_id": message.message_id})
 
@@ -122,7 +122,7 @@ class EmailSender:
             if media_id is None:
                 links.append(f"{each.name}: {each.url}")
             elif found is None or found.property_id != property_id or found.refused is not None:
-                raise MediaGone(f"The attachment {each.id} is not there")
+                raise MediaGone(f"The attachment {each.id} does not exist")
             else:
                 files.append((found.attachment, await self._media.content(found)))
         return files, links
@@ -141,7 +141,7 @@ async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -
     except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
         return _refused(mail, error)
     except aiosmtplib.SMTPNotSupported:
-        return _of(mail, "failed", "the mail server does not take addresses of this form")
+        return _of(mail, "failed", "the mail server does not support non-ASCII addresses")
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         if isinstance(error, ssl.SSLCertVerificationError):
             return _of(mail, "retry", "the mail server's certificate is not trusted")
@@ -149,7 +149,7 @@ async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -
         result.unsure = given
         return result
     except (SettingsError, ValueError) as error:
-        return _of(mail, "failed", str(error) if isinstance(error, SettingsError) else "the mail cannot be written")
+        return _of(mail, "failed", str(error) if isinstance(error, SettingsError) else "the e-mail cannot be composed")
     return _of(mail, "sent")
 
 
@@ -165,7 +165,7 @@ async def why_no_mail_leaves(channel: EmailChannel) -> str | None:
     except aiosmtplib.SMTPResponseException as error:
         return f"the mail server answered {error.code} to fromAddress"
     except aiosmtplib.SMTPNotSupported:
-        return "the mail server does not take addresses of the form of fromAddress"
+        return "the mail server does not support the non-ASCII characters in fromAddress"
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         if isinstance(error, ssl.SSLCertVerificationError):
             return "the mail server's certificate is not trusted"
@@ -191,7 +191,9 @@ def _server(channel: EmailChannel) -> aiosmtplib.SMTP:
     assert channel.smtp_host is not None
     local = channel.smtp_host in _LOOPBACK
     if channel.smtp_password is not None and channel.smtp_tls == "none" and not local:
-        raise SettingsError("channels.email.smtpTls: `none` would send the password in the clear")
+        raise SettingsError(
+            "channels.email.smtpTls: `none` would send the password unencrypted; use `starttls` or `implicit`"
+        )
     implicit = channel.smtp_tls == "implicit" or (channel.smtp_tls == "auto" and channel.smtp_port == 465)
     start: dict[str, bool | None] = {
         "auto": True if channel.smtp_password is not None and not local else None,

@@ -27,7 +27,7 @@ _SUBJECTS: Final = {
     "sla": "a guest has waited too long",
     "escalation": "a guest needs a person",
     "mention": "you were mentioned",
-    "system": "news of the gateway",
+    "system": "a notice from the gateway",
 }
 
 
@@ -40,7 +40,7 @@ class NotificationMails:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until told to stop, but finishes a mail being sent. PostgreSQL may be away meanwhile."""
-        await poll_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mails of notifications")
+        await poll_until(stop, partial(self.drain, stop), seconds=POLL_SECONDS, what="mailing notifications")
 
     async def drain(self, stop: asyncio.Event | None = None) -> None:
         """Tries every due mail once. Raises StorageAway.
@@ -65,7 +65,7 @@ class NotificationMails:
         try:
             composed = self._compose(mail, channel.from_address)
         except ValueError:
-            logger.warning("a notification cannot be mailed: an address is none")
+            logger.warning("a notification cannot be mailed: an address is not valid")
             return Sent.REFUSED
         outcome = await hand_over(channel, mail.address, composed)
         if outcome.result == "failed":
@@ -97,4 +97,6 @@ class NotificationMails:
         return f"{base.rstrip('/')}/staff{query}"
 
 
-_WHY: Final = "You wished for this by mail; your account says which kinds. Please do not answer it."
+_WHY: Final = (
+    "You chose to get notifications of this kind by e-mail; you can change that in your account. Please do not reply."
+)

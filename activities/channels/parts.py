@@ -80,7 +80,9 @@ class PartsSender(Generic[Part]):
                     return self._result(message, answer, some_left=number > 0)
                 await self._note(property_id, message, number, len(parts), answer.provider_id)
         except StorageAway:
-            return self._result(message, Unanswered("storage is away, so nobody can tell whether it left", True), True)
+            return self._result(
+                message, Unanswered("storage is away, so it is not known whether this was sent", True), True
+            )
         return SendResult(message_id=message.message_id, result="sent")
 
     async def _left(self, property_id: str, message: OutboundMessage) -> set[int]:

@@ -159,7 +159,7 @@ def _message(form: Form, received_at: datetime) -> Received:
 def _report(form: Form, now: datetime) -> Reported | None:
     fields = _Status.model_validate(form)
     if fields.status not in STATES:
-        raise ValueError("MessageStatus: is none that is known")
+        raise ValueError("MessageStatus: is not a known status")
     state = STATES[fields.status]
     if state is None:
         return None
@@ -210,11 +210,11 @@ def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
     word = fields.body.strip().strip(".!'\"“”").casefold().replace("ê", "e")
     match fields.opt_out_type:
         case "STOP":
-            return "out", "The guest opted out, and the network has answered"
+            return "out", "The guest opted out; the network has already replied"
         case "START":
-            return "in", "The guest opted in again, and the network has answered"
+            return "in", "The guest opted in again; the network has already replied"
         case "HELP":
-            return None, "The network has answered a call for help"
+            return None, "The guest asked for HELP; the network has already replied"
     tapped = fields.button or fields.row
     if word in STOP_WORDS and not (tapped and word in _CHOICES):
         return "out", "The guest opted out"

@@ -99,7 +99,7 @@ class Twilio:
             ) as file:
                 if not file.is_success:
                     retryable = file.is_server_error or file.status_code == httpx.codes.TOO_MANY_REQUESTS
-                    raise MediaError(f"Twilio answered {file.status_code} for a file", retryable=retryable)
+                    raise MediaError(f"Twilio answered {file.status_code} when asked for a file", retryable=retryable)
                 async for piece in file.aiter_bytes():
                     yield piece
         except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -126,11 +126,11 @@ class Twilio:
         query = {"To": part.to, "DateSent>": since.date().isoformat(), "PageSize": "100"}
         response = await answered("Twilio", self._http.get(messages_url(channel), params=query, auth=_auth(channel)))
         if isinstance(response, Unanswered) or not response.is_success:
-            return Unanswered("Twilio cannot say whether it left", ambiguous=True)
+            return Unanswered("Twilio cannot tell whether the message was sent", ambiguous=True)
         try:
             listed = _List.model_validate_json(response.content).messages
         except ValidationError:
-            return Unanswered("Twilio cannot say whether it left", ambiguous=True)
+            return Unanswered("Twilio cannot tell whether the message was sent", ambiguous=True)
         same = [each.sid for each in listed if _is_part(each, part, since)]
         others = await self._reports.known(same)
         return next((Taken(sid) for sid in same if sid not in others), None)
@@ -177,9 +177,9 @@ def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
     if not _sender(message, channel):
         return "channels.twilio.fromNumber is not set"
     if message.template is not None and not message.template.name.startswith(_CONTENT):
-        return "a template of Twilio's is named by its Content SID, which begins with HX"
+        return "a Twilio template must be named by its Content SID, which begins with HX"
     private = next((file for file in message.attachments if not file.url.startswith(("https://", "http://"))), None)
-    return f"the attachment {private.id} has no address that Twilio could fetch it from" if private else None
+    return f"the attachment {private.id} has no URL from which Twilio could fetch it" if private else None
 
 
 def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:

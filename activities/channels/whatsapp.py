@@ -137,7 +137,7 @@ def _moment(value: object) -> object:
     try:
         return datetime.fromtimestamp(number / 1000 if number >= _MILLISECONDS_FROM else number, UTC)
     except (OverflowError, OSError, ValueError):
-        raise ValueError("must lie within the years 1970 to 9999") from None
+        raise ValueError("must be within the years 1970 to 9999") from None
 
 
 class _Referral(Wire):
@@ -238,7 +238,7 @@ def _read_item(
             if report is not None:
                 batch.reported.append(Reported(of.phone_number_id, of.alone, report))
         case _:
-            raise NotUnderstood(f"WhatsApp tells of an error: {ERRORS.reason(_Error.model_validate(item).code)}")
+            raise NotUnderstood(f"WhatsApp reports an error: {ERRORS.reason(_Error.model_validate(item).code)}")
 
 
 def _guest_message(item: JsonValue, value: dict[str, JsonValue], number: str, received_at: datetime) -> GuestMessage:

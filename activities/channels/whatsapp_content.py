@@ -208,7 +208,7 @@ def _order(message: dict[str, JsonValue]) -> Said:
 
 def _system(message: dict[str, JsonValue]) -> Said:
     text = _System.model_validate(message.get("system")).body
-    return Said(f"[{text}]", suppressed="A notice of WhatsApp needs no answer")
+    return Said(f"[{text}]", suppressed="A notice from WhatsApp needs no answer")
 
 
 def _welcome(message: dict[str, JsonValue]) -> Said:

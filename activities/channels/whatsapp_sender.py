@@ -49,7 +49,7 @@ class WhatsApp:
         message = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
         private = next((file for file in message.attachments if not _is_public(file)), None)
         if private is not None:
-            return _failed(message, f"the attachment {private.id} has no address that WhatsApp could fetch it from")
+            return _failed(message, f"the attachment {private.id} has no URL from which WhatsApp could fetch it")
         marking = asyncio.create_task(self._show_read(channel, message.context.get("messageId"), typing=False))
         parts = payloads(message)
 
@@ -173,13 +173,13 @@ def _url_of(response: httpx.Response) -> str:
     try:
         return str(response.json()["url"])
     except (ValueError, LookupError, TypeError):
-        raise MediaError("WhatsApp told no address of the file", retryable=True) from None
+        raise MediaError("WhatsApp gave no URL for the file", retryable=True) from None
 
 
 def _check(response: httpx.Response) -> None:
     if not response.is_success:
         retryable = response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
-        raise MediaError(f"WhatsApp answered {response.status_code} for a file", retryable=retryable)
+        raise MediaError(f"WhatsApp answered {response.status_code} when asked for a file", retryable=retryable)
 
 
 def _failed(message: OutboundMessage, reason: str) -> SendResult:

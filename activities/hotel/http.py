@@ -53,7 +53,7 @@ class HttpHotel:
         if not contacts:
             return []
         if self._breaker.opened:
-            raise HotelAwayError("the hotel's system has failed and is left alone for a while")
+            raise HotelAwayError("calls to the hotel's system are paused after repeated failures")
         with self._breaker:
             stays = await self._ask(StaysQuery(property_id=property_id, contacts=list(contacts)))
         return sorted(stays, key=lambda stay: (stay.arrival, stay.id), reverse=True)
@@ -73,7 +73,7 @@ class HttpHotel:
             return StaysAnswer.model_validate_json(body).stays
         except ValidationError as error:
             wrong = ", ".join(sorted({".".join(map(str, each["loc"])) or "body" for each in error.errors()}))
-            raise HotelAwayError(f"the hotel's system answered what is no list of stays (wrong: {wrong})") from None
+            raise HotelAwayError(f"the hotel's system did not answer a list of stays (wrong: {wrong})") from None
 
     async def reachable(self) -> bool:
         """Whether it responds. Any response but a server error counts, whatever is at its root path."""
@@ -95,7 +95,7 @@ async def _body(answer: httpx.Response) -> bytes:
     try:
         return await read_at_most(answer, ANSWER_BYTES)
     except TooMuchError:
-        raise HotelAwayError(f"the hotel's system answered with over {ANSWER_BYTES} bytes") from None
+        raise HotelAwayError(f"the hotel's system answered with more than {ANSWER_BYTES} bytes") from None
 
 
 def open_hotel(settings: HttpIntegration) -> HttpHotel | None:

@@ -44,8 +44,8 @@ class MediaFetching:
             await self._store.refuse(order, error.title.lower())
         except MediaError as error:
             if error.retryable:
-                raise ApplicationError("the provider does not give the file now", type="media") from error
-            await self._store.refuse(order, "the provider does not have it")
+                raise ApplicationError("the provider cannot give the file right now", type="media") from error
+            await self._store.refuse(order, "the provider does not have the file")
 
     @activity.defn
     async def give_media_up(self, order: MediaOrder) -> None:

@@ -36,7 +36,7 @@ class MediaLinks:
         """Raises Forbidden for a wrong signature or an expired link."""
         right = hmac.compare_digest(self._signature(media_id, expires or 0).encode(), (signature or "").encode())
         if expires is None or not right or expires < time.time():
-            raise Forbidden("The link is not right or its time is over; ask for the message again")
+            raise Forbidden("The link is wrong or has expired; fetch the message again")
 
     def _signed(self, attachment: Attachment) -> Attachment:
         media_id = own_media_id(attachment.url)

@@ -25,13 +25,13 @@ NAME_LIMIT: Final = 200
 
 
 class MediaAway(Unavailable):
-    code, title = "media_away", "The store of files is not available right now"
+    code, title = "media_away", "File storage is not available right now"
 
 
 class MediaGone(GatewayError):
     """A guest's file that could not be fetched or is not accepted; `detail` says why."""
 
-    status, code, title = 410, "media_gone", "This file is not there"
+    status, code, title = 410, "media_gone", "This file is not available"
 
 
 class MediaFile(Model):
@@ -72,7 +72,7 @@ class MediaStore:
     ) -> MediaFile:
         """Stores a file, once per id. Raises TooLarge and MediaRefused."""
         if len(content) > self._settings.max_bytes:
-            raise TooLarge(f"A file may have {self._settings.max_bytes} bytes at the most")
+            raise TooLarge(f"A file may have at most {self._settings.max_bytes} bytes")
         kind = content_type_of(content, content_type, self._settings.types)
         file = MediaFile(
             id=media_id or uuid.uuid4().hex,
@@ -109,10 +109,10 @@ class MediaStore:
     async def content(self, file: MediaFile) -> bytes:
         """The content. Raises MediaGone for a file that will not come."""
         if file.refused is not None:
-            raise MediaGone(f"The guest's file is not there: {file.refused}")
+            raise MediaGone(f"The guest's file is not available: {file.refused}")
         content = await self._read(f"{file.id}/content")
         if content is None:
-            raise MediaAway("The file is not whole; try again shortly")
+            raise MediaAway("The file is incomplete; try again shortly")
         return content
 
     async def delete(self, media_id: str) -> None:
@@ -123,13 +123,13 @@ class MediaStore:
             except (NotFoundError, FileNotFoundError):
                 continue
             except (BaseError, OSError) as error:
-                raise MediaAway("The store of files does not answer; try again shortly") from error
+                raise MediaAway("File storage does not answer; try again shortly") from error
 
     async def _write(self, path: str, content: bytes) -> None:
         try:
             await obstore.put_async(self._store, path, content)
         except (BaseError, OSError) as error:
-            raise MediaAway("The store of files does not answer; try again shortly") from error
+            raise MediaAway("File storage does not answer; try again shortly") from error
 
     async def _read(self, path: str) -> bytes | None:
         try:
@@ -138,7 +138,7 @@ class MediaStore:
         except (NotFoundError, FileNotFoundError):
             return None
         except (BaseError, OSError) as error:
-            raise MediaAway("The store of files does not answer; try again shortly") from error
+            raise MediaAway("File storage does not answer; try again shortly") from error
 
 
 def clean_name(name: str) -> str:

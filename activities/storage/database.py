@@ -139,7 +139,7 @@ def _url(address: str) -> URL:
         raise configuration.SettingsError("database.url: must be postgresql://user:password@host:port/name")
     query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
     if unknown := sorted(query.keys() - _OPTIONS):
-        raise configuration.SettingsError(f"database.url: no such option after the `?`: {', '.join(unknown)}")
+        raise configuration.SettingsError(f"database.url: unknown options after the `?`: {', '.join(unknown)}")
     return url.set(drivername="postgresql+asyncpg", query=query)
 
 

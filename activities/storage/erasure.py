@@ -183,7 +183,7 @@ class Erasures:
                 await self._redis.xdel(key, *theirs)
         except REDIS_AWAY:
             raise Unavailable(
-                "Storage is erased, but Redis does not answer: its live stream may hold more. Repeat the request"
+                "Storage is erased, but Redis does not answer; its live stream may still hold data. Repeat the request"
             ) from None
 
 

@@ -57,9 +57,11 @@ class GuestMerges:
             if known is not None and known.into_id == into_id:
                 return
             if known is not None:
-                raise WrongState(f"The guest is merged into {known.into_id}; undo that first", into=known.into_id)
+                raise WrongState(
+                    f"The guest is already merged into {known.into_id}; undo that first", into=known.into_id
+                )
             if guest_id in (into_id, above.root_id if above is not None else None):
-                raise Invalid("into: must be another guest, who is not merged into this one", field="into")
+                raise Invalid("into: must be another guest who is not merged into this one", field="into")
             if above is not None:
                 raise Invalid(f"into: is merged into {above.root_id}; merge into that one", field="into")
             await self._join(connection, guest_id, into_id, by)
@@ -69,7 +71,7 @@ class GuestMerges:
         after = merged(before, other)
         if not are_bearable(preferences_of(after)):
             most = f"{PREFERENCES} preferences, and {PREFERENCE_CHARACTERS} characters of them"
-            raise Invalid(f"into: would have more than {most}; remove some of either first", field="into")
+            raise Invalid(f"into: would have more than {most}; remove some from either guest first", field="into")
         await _write(connection, into_id, after)
         values = {"guest_id": guest_id, "into_id": into_id, "root_id": into_id, "before": before, "after": after}
         await connection.execute(insert(GuestMergeRow).values(merged_by=by, at=datetime.now(UTC), **values))
@@ -91,7 +93,7 @@ class GuestMerges:
                 return
             if known.root_id != known.into_id:
                 raise WrongState(
-                    f"Guest {known.into_id} is merged into another themselves; undo that first", guestId=known.into_id
+                    f"Guest {known.into_id} is also merged into another guest; undo that first", guestId=known.into_id
                 )
             await self._take_back(connection, known)
             await connection.execute(delete(GuestMergeRow).where(col(GuestMergeRow.guest_id) == guest_id))

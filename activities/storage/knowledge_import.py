@@ -49,7 +49,7 @@ def articles_of_markdown(content: str) -> list[NamedArticle]:
         return [_with_front_matter(content)]
     headings = list(_HEADING.finditer(content))
     if not headings:
-        raise Invalid("content: there is no heading; begin each article with a line like `# Parking`", field="content")
+        raise Invalid("content: there is no heading; start each article with a line like `# Parking`", field="content")
     _check_count(len(headings))
     ends = [*(heading.start() for heading in headings[1:]), len(content)]
     parts = ((_title(each), content[each.end() : end]) for each, end in zip(headings, ends, strict=True))
@@ -69,7 +69,7 @@ def articles_of_csv(content: str) -> list[NamedArticle]:
         unknown = [column for column in columns if column not in _COLUMNS]
         if unknown or not {"title", "text"} <= set(columns):
             raise Invalid(
-                f"content: the first row must name columns, `title` and `text` among them, others from "
+                f"content: the first row must name columns, including `title` and `text`, out of "
                 f"{', '.join(_COLUMNS)}; found {', '.join(columns) or 'nothing'}",
                 field="content",
             )
@@ -96,7 +96,7 @@ def _rows(reader: "csv.DictReader[str]") -> Iterator[NamedArticle]:
 
 def _check_count(articles: int) -> None:
     if articles > ARTICLES:
-        raise Invalid(f"content: must hold no more than {ARTICLES:,} articles; divide it", field="content")
+        raise Invalid(f"content: must have at most {ARTICLES:,} articles; split it", field="content")
 
 
 def _with_front_matter(content: str) -> NamedArticle:
@@ -104,7 +104,7 @@ def _with_front_matter(content: str) -> NamedArticle:
     if not closing:
         raise Invalid("content: the front matter must end with a line of ---", field="content")
     if len(front) > FRONT_MATTER_LENGTH:
-        said = f"content: the front matter must have no more than {FRONT_MATTER_LENGTH:,} characters"
+        said = f"content: the front matter must have at most {FRONT_MATTER_LENGTH:,} characters"
         raise Invalid(said, field="content")
     try:
         # Every scalar stays text: converting dates or tags could fail in other ways.
@@ -114,9 +114,9 @@ def _with_front_matter(content: str) -> NamedArticle:
             f"content: the front matter is not YAML: {' '.join(str(error).split())}", field="content"
         ) from error
     except RecursionError:
-        raise Invalid("content: the front matter is nested too deep", field="content") from None
+        raise Invalid("content: the front matter is nested too deeply", field="content") from None
     if not isinstance(matter, dict):
-        raise Invalid("content: the front matter must hold keys, such as title", field="content")
+        raise Invalid("content: the front matter must have keys, such as title", field="content")
     return _article({**matter, "text": text}, "the front matter")
 
 
@@ -142,7 +142,7 @@ def _article(values: dict[str, object], where: str) -> NamedArticle:
 
 def _each_once(articles: list[NamedArticle]) -> list[NamedArticle]:
     if not articles:
-        raise Invalid("content: there is no article in it", field="content")
+        raise Invalid("content: there are no articles in it", field="content")
     if twice := sorted(set(_repeated(each.id for each in articles))):
         raise Invalid(f"content: more than one article with the id {', '.join(twice)}", field="content")
     return articles

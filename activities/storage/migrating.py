@@ -28,7 +28,7 @@ async def migrate(database: Database, migrated: asyncio.Event, tried: asyncio.Ev
         except StorageAway:
             pass
         except Exception as error:  # somebody may fix the cause, so try again
-            logger.error("the schema cannot be brought up to date: %s", describe(error))  # noqa: TRY400 - may quote a guest
+            logger.error("the database schema cannot be migrated: %s", describe(error))  # noqa: TRY400 - may quote a guest
             pause = FAILURE_SECONDS
         if tried is not None:
             tried.set()

@@ -56,7 +56,7 @@ class Publications:
             reported = await self._apply_reports(publication)
         except (StorageAway, DBAPIError, asyncpg.PostgresError) as error:
             # Away, read-only or full: the outbox keeps the batch. Raising would repeat sends of the same activity.
-            logger.warning("a publication is not stored: %s", _kind(error))
+            logger.warning("a publication could not be stored: %s", _kind(error))
             untold = [event for event in publication.events if event.seq > publication.told]
             told = await self._live.add([_entry(publication, event) for event in untold])
             return Published(stored=False, told=told), set()

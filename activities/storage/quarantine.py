@@ -116,7 +116,7 @@ def _notification(property_id: str, adapter: str, now: datetime) -> Notification
     return Notification(
         id=f"quarantine-{property_id}-{adapter}-{hour}",
         kind="system",
-        text=f"Something that came by {adapter} could not be understood; it waits in quarantine",
+        text=f"Something received through {adapter} could not be understood; see the quarantine",
         at=now,
     )
 

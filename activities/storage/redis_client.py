@@ -30,7 +30,7 @@ class Fuse:
     def __enter__(self) -> None:
         now = time.monotonic()
         if now < self._closed_until:
-            raise RedisConnectionError("Redis was away a moment ago")
+            raise RedisConnectionError("Redis did not answer a moment ago")
         if self._blown:
             self._closed_until = now + PAUSE_SECONDS
 

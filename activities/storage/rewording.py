@@ -52,7 +52,7 @@ class Rewording:
             except StorageAway:
                 await asyncio.sleep(RETRY_SECONDS)
             except SQLAlchemyError as error:
-                logger.error("older messages cannot be gone through: %s", describe(error))  # noqa: TRY400 - may quote a guest
+                logger.error("older messages cannot be indexed for search: %s", describe(error))  # noqa: TRY400 - may quote a guest
                 await asyncio.sleep(FAILURE_SECONDS)
 
     async def run(self) -> None:

@@ -153,7 +153,7 @@ class Sessions:
             except REDIS_AWAY:
                 pass
             except Exception as error:  # otherwise this process would never hear of endings again
-                logger.error("endings of sessions wait: unexpected %s", describe(error))  # noqa: TRY400 - may quote a name
+                logger.error("ending sessions: postponed, unexpected %s", describe(error))  # noqa: TRY400 - may quote a name
             heed_cancellation()
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -138,4 +138,4 @@ def _unusable_is_away() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise StorageAway("PostgreSQL cannot be used; try again shortly") from error
+        raise StorageAway("PostgreSQL is not available; try again shortly") from error

@@ -237,7 +237,7 @@ def _check_password(password: str) -> None:
 
 
 def _taken() -> Invalid:
-    return Invalid("Somebody with this e-mail address is there already", field="email")
+    return Invalid("Somebody with this e-mail address already exists", field="email")
 
 
 def _account(row: Row[Any]) -> Account:

@@ -61,8 +61,8 @@ class Tasks:
             stored, entries = await self._write(publication)
         except DBAPIError as error:
             # Read-only or full is as good as away: the caller retries. The error's text may quote a guest.
-            logger.warning("a task is not stored: %s", getattr(error.orig, "sqlstate", None))
-            raise StorageAway("PostgreSQL takes nothing right now; try again shortly") from error
+            logger.warning("a task could not be stored: %s", getattr(error.orig, "sqlstate", None))
+            raise StorageAway("PostgreSQL cannot store anything right now; try again shortly") from error
         await self._live.add(entries)
         newest = max((each.version for each in publication.versions), default=0)
         return TaskPublished(newer=stored if stored is not None and stored.version > newest > 0 else None)

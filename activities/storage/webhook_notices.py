@@ -12,9 +12,9 @@ from contracts.webhooks import DisableEndpoint
 from settings import Settings
 
 _WHY = {
-    "gone": "it answered that it is gone (410)",
+    "gone": "it answered 410 (gone)",
     "failing": "all attempts have failed for too long",
-    "staff": "staff ended it",
+    "staff": "staff disabled it",
 }
 
 

@@ -45,16 +45,16 @@ def check_url(url: str, *, allow_private: bool) -> None:
     if not url.isascii() or any(char <= " " for char in url):
         raise _invalid("must be written in ASCII without spaces")
     if parts.username is not None or parts.fragment:
-        raise _invalid("must hold neither a user's name nor a fragment")
+        raise _invalid("must have neither a user name nor a fragment")
     try:
         host.encode("idna")
     except UnicodeError:
-        raise _invalid("must have a host's name that can be one") from None
+        raise _invalid("must have a valid host name") from None
     if allow_private:
         return
     address = _literal(host)
     if host == "localhost" or host.endswith(".localhost") or (address is not None and not is_public(address)):
-        raise _invalid("must not lead to a private address")
+        raise _invalid("must not point to a private address")
 
 
 def _invalid(what: str) -> Invalid:
@@ -91,7 +91,7 @@ class GuardedNetwork(AsyncNetworkBackend):
         addresses = [str(each[4][0]) for each in found]
         allowed = [each for each in addresses if self._allow_private or _is_public_literal(each)]
         if not allowed:
-            raise PrivateAddressError("the name leads to a private address")
+            raise PrivateAddressError("the name resolves to a private address")
         for address in allowed[:-1]:
             try:
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)

@@ -119,9 +119,11 @@ class WebhookSender:
             async with asyncio.timeout(self._seconds):
                 status, headers = await self._post(target, message_id, body)
         except SecretLostError:
-            return _failed(message_id, payload, "no key of temporal.codecKeys opens its secret; rotate it")
+            return _failed(
+                message_id, payload, "no key in temporal.codecKeys can decrypt its secret; rotate the secret"
+            )
         except PrivateAddressError:
-            return _failed(message_id, payload, "its name leads to a private address")
+            return _failed(message_id, payload, "its name resolves to a private address")
         except _TROUBLE as error:
             return _failed(message_id, payload, f"it cannot be reached ({type(error).__name__})")
         refused = None if 200 <= status < 300 else _refusal(status)
