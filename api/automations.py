@@ -41,11 +41,11 @@ EXAMPLE: Final[dict[str, Any]] = {
     "rules": [
         {
             "id": "night-call",
-            "name": "At night the porter is told",
+            "name": "Tell the porter at night",
             "when": ["conversation.escalated"],
             "if": {"businessHours": "closed", "priorities": ["high", "urgent"]},
             "then": [
-                {"type": "create_task", "department": "front_desk", "title": "A guest needs somebody", "dueIn": "PT15M"}
+                {"type": "create_task", "department": "front_desk", "title": "A guest needs help", "dueIn": "PT15M"}
             ],
         }
     ],
@@ -204,7 +204,7 @@ async def _check(state: State, property_id: str, rules: list[AutomationRule]) ->
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.id in seen:
-            raise _invalid(f"rules.{number}.id", f"must be unique; {rule.id!r} is there twice")
+            raise _invalid(f"rules.{number}.id", f"must be unique; {rule.id!r} is used twice")
         seen.add(rule.id)
         for place, action in enumerate(rule.then):
             where = f"rules.{number}.then.{place}"
@@ -229,16 +229,15 @@ def _check_ends(rules: list[AutomationRule], stored: list[AutomationRule]) -> No
             if ended and isinstance(action, SendMessage | SetPriority | AssignTo) and rule not in stored:
                 raise _invalid(
                     f"rules.{number}.then.{place}.type",
-                    f"{action.type} is refused by a conversation that has ended, as at {ended[0]} it has; create_task,"
-                    " notify_staff and call_webhook are not, and conversation.survey of the settings asks the guest how"
-                    " the help was",
+                    f"at {ended[0]} the conversation has ended and refuses {action.type}; use create_task,"
+                    " notify_staff or call_webhook. To ask the guest for a rating, use the setting conversation.survey",
                 )
 
 
 async def _check_staff(state: State, property_id: str, staff_id: str, field: str) -> None:
     account = await state.staff.get(staff_id)
     if account is None or account.disabled or property_id not in account.staff.properties:
-        raise _invalid(field, "must be somebody of the property")
+        raise _invalid(field, "must be a member of staff of the property")
 
 
 def _invalid(field: str, what: str) -> Invalid:

@@ -29,7 +29,7 @@ class Changes(Body):
     @classmethod
     def _not_null(cls, value: object, info: ValidationInfo) -> object:
         if value is None and info.field_name not in cls.CAN_BE_EMPTY:
-            raise ValueError("must not be null; leave it out to keep it as it is")
+            raise ValueError("must not be null; leave it out to keep the value")
         return value
 
     def sent(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ async def assign_conversation(
     found = await find_conversation(state, session, conversation_id)
     account = await state.staff.get(body.staff_id)
     if account is None or account.disabled or found.conversation.property_id not in account.staff.properties:
-        raise Invalid("staffId: must be somebody of the conversation's property", field="staffId")
+        raise Invalid("staffId: must be a member of staff of the conversation's property", field="staffId")
     command = Assign(
         conversation_id=conversation_id,
         by=session.actor,

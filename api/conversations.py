@@ -43,14 +43,14 @@ class ConversationQuery(PageQuery):
     state: ConversationState | None = None
     channel: ChannelType | None = None
     assigned_to: Annotated[str | None, Field(max_length=256, description="A staff id, or `me`.")] = None
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
     needs_review: bool | None = None
     q: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=200,
-            description='Words of its messages, `"a phrase"` and `-without` too, or beginnings of its guest\'s names. '
+            description='Words in its messages, with `"a phrase"` and `-without`, or the start of its guest\'s names. '
             "Case and accents make no difference.",
         ),
     ] = None

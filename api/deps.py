@@ -127,5 +127,5 @@ async def find_conversation(state: State, session: Session, conversation_id: str
 def known_id(what: str, row_id: str) -> str:
     """Passes on an id from a path. Raises NotFound if it cannot be one of our ids."""
     if not _ID.fullmatch(row_id):
-        raise NotFound(f"There is no {what} of this id")
+        raise NotFound(f"There is no {what} with this id")
     return row_id

@@ -50,7 +50,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            return problem_response(NotFound("There is nothing at this address"))
+            return problem_response(NotFound("There is nothing at this URL"))
         case HTTPStatus.BAD_REQUEST:
             return problem_response(Malformed("The body cannot be read"))
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

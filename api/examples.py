@@ -67,10 +67,10 @@ ENDPOINT: Final = WebhookEndpoint(
 )
 RULE: Final = AutomationRule(
     id="night-call",
-    name="At night the porter is told",
+    name="Tell the porter at night",
     when=["conversation.escalated"],
     conditions=Conditions(business_hours="closed", priorities=["high", "urgent"]),
-    then=[CreateTask(type="create_task", department="front_desk", title="A guest needs somebody")],
+    then=[CreateTask(type="create_task", department="front_desk", title="A guest needs help")],
 )
 
 ENDPOINT_WITH_SECRET: Final[JsonObject] = {

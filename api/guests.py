@@ -58,7 +58,7 @@ class GuestQuery(PageQuery):
 
 def _short_together(preferences: dict[str, str]) -> dict[str, str]:
     if not are_bearable(preferences):
-        raise ValueError(f"may have {PREFERENCE_CHARACTERS} characters together at the most")
+        raise ValueError(f"may have at most {PREFERENCE_CHARACTERS} characters in total")
     return preferences
 
 
@@ -68,7 +68,12 @@ class GuestChanges(Changes):
 
     name: Annotated[str | None, Field(max_length=200)] = None
     language: Annotated[
-        str | None, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35, description="As in BCP 47.")
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+            max_length=35,
+            description="A BCP 47 language tag, such as `pt`.",
+        ),
     ] = None
     preferences: Annotated[
         dict[PreferenceName, Preference], Field(max_length=PREFERENCES), AfterValidator(_short_together)
@@ -128,7 +133,9 @@ async def update_guest(
 
 
 @router.post(
-    "/{guest_id}/merge", summary="Merge two guests who are one person", responses=ONE | WITH_BODY | problems(WrongState)
+    "/{guest_id}/merge",
+    summary="Merge two guests who are the same person",
+    responses=ONE | WITH_BODY | problems(WrongState),
 )
 async def merge_guest(
     session: ManagesGuests,
@@ -214,7 +221,7 @@ async def _erase(session: Session, state: State, held: Holdings) -> StoredErasur
     if running:
         going_on = {workflow_id(contact_key_of(each)): each for each in held.open_conversations}
         raise GuestBusy(
-            "Resolve the guest's conversations, close their tasks, and repeat this once `workflows` have ended",
+            "Resolve the guest's conversations, close their tasks, and repeat this when the `workflows` have ended",
             workflows=[*running],
             conversations=[going_on[each] for each in running if each in going_on],
             tasks=[each for each in held.tasks if task_workflow_id(each) in running],

@@ -109,10 +109,12 @@ class Idempotency:
             scope[LASTING_KEY] = _lasting(key, claim.began_at)
             await self._make(state.idempotency_keys, keyed, scope, _again(body, receive), send)
         elif claim.fingerprint != keyed.fingerprint:
-            refused = KeyReused(f"{KEY_HEADER}: another request came under this key; a new one takes a new key")
+            refused = KeyReused(f"{KEY_HEADER}: this key was used for a different request; use a new key")
             await problem_response(refused)(scope, receive, send)
         elif claim.answer is None:
-            waits = KeyInFlight("The same request is under way; ask again shortly", retryAfter=IN_FLIGHT_SECONDS)
+            waits = KeyInFlight(
+                "The same request is still in progress; try again shortly", retryAfter=IN_FLIGHT_SECONDS
+            )
             await problem_response(waits)(scope, receive, send)
         else:
             await _replayed(keyed.open(claim.answer))(scope, receive, send)
@@ -137,7 +139,7 @@ class Idempotency:
             else:
                 await keys.keep(keyed.id, keyed.attempt, keyed.seal(answer))
         except StorageAway:
-            logger.warning("an answer is not kept: storage went away while it was made")
+            logger.warning("an answer could not be kept under its Idempotency-Key: storage went away meanwhile")
         for message in told:
             await send(message)
 

@@ -78,7 +78,7 @@ class SavedReply(contracts.base.Body):
     """A person's reply to a guest, which the AI is to give from now on."""
 
     conversation_id: Reference
-    message_id: Annotated[Reference, Field(description="The reply.")]
+    message_id: Annotated[Reference, Field(description="The id of the reply.")]
     title: Annotated[NotBlank, StringConstraints(max_length=200)]
     id: ArticleId | None = Field(default=None, description="Made from the title if it is left out.")
 
@@ -241,7 +241,7 @@ async def close_gap(
     open_ones = await state.knowledge.unanswered(property_id)
     questions = [each for each in open_ones if (each.conversation_id, each.message_id) in wanted]
     if len(questions) < len(wanted):
-        raise Invalid("answers: must be questions of the property's gaps, as GET gaps lists them", field="answers")
+        raise Invalid("answers: must be questions from the property's gaps, as listed by GET gaps", field="answers")
     article = _with_questions(_named(body, _id_for(body.id, body.title)), questions)
     (stored,) = await state.knowledge.put(
         property_id, [article], by=session.staff.id, allow=_only_new, closes=questions
@@ -276,7 +276,7 @@ async def save_reply(
     await _check_conversation(state, session, property_id, body.conversation_id)
     reply = await state.knowledge.reply(body.conversation_id, body.message_id)
     if reply is None:
-        raise NotFound("There is no such reply of staff in this conversation")
+        raise NotFound("There is no such staff reply in this conversation")
     questions = await state.knowledge.questions_answered_by(body.conversation_id, body.message_id)
     content = ArticleContent(title=body.title, text=reply)
     article = _with_questions(_named(content, _id_for(body.id, body.title)), questions)
@@ -289,7 +289,7 @@ async def save_reply(
 async def _check_conversation(state: GatewayState, session: Session, property_id: str, conversation_id: str) -> None:
     found = await find_conversation(state, session, conversation_id)
     if found.conversation.property_id != property_id:
-        raise NotFound("There is no such conversation of this property")
+        raise NotFound("There is no such conversation at this property")
 
 
 def _named(content: ArticleContent, article_id: str) -> NamedArticle:
@@ -306,7 +306,7 @@ def _with_questions(article: NamedArticle, asked: list[GapQuestion]) -> NamedArt
 def _id_for(given: str | None, title: str) -> str:
     made = given or slug(title)
     if not made:
-        raise Invalid("id: cannot be made from this title; give one of lower-case letters, digits and _", field="id")
+        raise Invalid("id: cannot be made from this title; give one with lower-case letters, digits and _", field="id")
     return made
 
 
@@ -319,7 +319,7 @@ def _unless_stale(if_match: str | None) -> Callable[[StoredArticle | None], None
 
 def _only_new(stored: StoredArticle | None) -> None:
     if stored is not None:
-        raise Invalid(f"id: there is an article {stored.id!r} already; change that one, or give another id", field="id")
+        raise Invalid(f"id: an article {stored.id!r} already exists; change that one, or give another id", field="id")
 
 
 def _etag(article: StoredArticle) -> str:

@@ -42,7 +42,7 @@ class PageQuery(Body):
             padded = self.cursor + "=" * (-len(self.cursor) % 4)
             return kind.model_validate_json(base64.b64decode(padded, altchars=b"-_", validate=True))
         except (ValidationError, binascii.Error, ValueError):
-            raise Invalid("cursor: must be the `nextCursor` of this list", field="cursor") from None
+            raise Invalid("cursor: must be a `nextCursor` of this list", field="cursor") from None
 
 
 def cursor_of(place: Model | None) -> str | None:

@@ -171,7 +171,7 @@ def _larger_bodies(settings: Settings) -> dict[str, int]:
 def _serve_docs(app: FastAPI) -> None:
     """Serves Swagger UI from an installed package, so that it works offline."""
     app.mount(f"{DOCS}/files", StaticFiles(directory=DOCS_FILES))
-    public = Depends(Public("the description of the interface"))
+    public = Depends(Public("the description of the API"))
     app.add_api_route(DOCS, _docs, include_in_schema=False, dependencies=[public])
 
 

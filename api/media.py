@@ -45,9 +45,9 @@ async def upload_media(
     session: WritesConversations,
     state: GatewayState,
     property_id: Annotated[
-        str, Form(alias="propertyId", description="Whose guests are to see it.", min_length=1, max_length=256)
+        str, Form(alias="propertyId", description="The property whose guests may see it.", min_length=1, max_length=256)
     ],
-    file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
+    file: Annotated[UploadFile, File(description="The file. Its type is determined from its content.")],
 ) -> Attachment:
     """Uploads a file and returns it as an attachment for a message. Until it is sent, only staff can read it."""
     require_property(session.staff, property_id)

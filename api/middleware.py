@@ -39,7 +39,7 @@ class UnexpectedErrors:
         with caught:
             await self._app(scope, receive, noting_send)
         if caught.error is not None and scope["type"] == "http" and not started:
-            problem = GatewayError("Something unexpected happened; it has been logged")
+            problem = GatewayError("An unexpected error occurred; it has been logged")
             await problem_response(problem)(scope, receive, send)
 
 
@@ -109,7 +109,7 @@ class BodyLimit:
             await self._refuse(limit, scope, receive, send)
 
     async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = TooLarge(f"The body may have {limit} bytes at the most")
+        problem = TooLarge(f"The body may have at most {limit} bytes")
         response = problem_response(problem)
         # The rest of the body is not read, so the connection cannot be used again.
         response.headers["connection"] = "close"

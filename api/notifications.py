@@ -50,9 +50,9 @@ async def read_notification(session: ReadsNotifications, state: GatewayState, no
     staff = session.staff
     found = await state.notifications.find(known_id("notification", notification_id), staff.id)
     if found is None:
-        raise NotFound("There is no notification of this id")
+        raise NotFound("There is no notification with this id")
     property_id, notification = found
     require_property(staff, property_id)
     if not notification.is_for(staff.id, manages=manages(staff)):
-        raise NotFound("There is no notification of this id")
+        raise NotFound("There is no notification with this id")
     return await state.notifications.read(notification_id, session.staff.id)

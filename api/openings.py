@@ -138,7 +138,8 @@ async def _contact(state: State, body: NewConversation) -> StoredContact | None:
         found = await state.contacts.of_guest(body.guest_id, body.property_id, body.channel_type)
         if found is None:
             raise Invalid(
-                f"guestId: no guest of this id can be reached by {body.channel_type} at this property", field="guestId"
+                f"guestId: no guest with this id can be reached by {body.channel_type} at this property",
+                field="guestId",
             )
         return found
     key = state.conversations.contact_key(body.property_id, body.channel_type, body.recipient_id or "")
@@ -162,7 +163,7 @@ def _route(settings: Settings, body: NewConversation, contact: StoredContact | N
     if contact is not None and contact.route is not None:
         return contact.route
     if body.channel_type == "webchat":
-        raise Invalid("recipientId: no visitor of this id has written yet", field="recipientId")
+        raise Invalid("recipientId: no visitor with this id has written yet", field="recipientId")
     adapter, channel_id = settings.way_out(body.property_id, body.channel_type)
     recipient = contact.sender_id if contact is not None else body.recipient_id or ""
     return Route(adapter=adapter, channel_id=channel_id, sender_id=recipient)

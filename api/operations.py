@@ -17,7 +17,7 @@ from api.state import State
 from contracts.base import Model
 from contracts.problems import StorageAway
 
-router = public_router("for probes, which tell nothing of guests", tag="operations")
+router = public_router("for probes; it reveals nothing about guests", tag="operations")
 PATIENCE_SECONDS: Final = 2.0
 
 METRIC: Final = 'gateway_messages_inbound_total{channel="sms",outcome="accepted",property="seaview"} 12.0\n'

@@ -80,7 +80,7 @@ async def retry_quarantine(
     """
     kept = await state.quarantine.get(known_id("quarantined item", item_id))
     if kept is None:
-        raise NotFound("There is no quarantined item of this id")
+        raise NotFound("There is no quarantined item with this id")
     require_property(session.staff, kept.property_id)
     if kept.adapter not in READERS:
         raise Invalid(f"There is no channel adapter {kept.adapter} any more")

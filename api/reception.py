@@ -118,7 +118,7 @@ class Reception:
         if self._known is not Spooling.EMPTY and await self._is_put(waiting):
             return False
         if self._known is Spooling.WAITING:
-            raise Unavailable("What came before this waits in a storage that is away; try again shortly")
+            raise Unavailable("Earlier messages are waiting in storage, which is away; try again shortly")
         try:
             await self.hand_over(waiting, within=FIRST_TRY_SECONDS)
         except Unavailable:
@@ -199,9 +199,9 @@ class Reception:
         if bool(left) != self._has_waited:
             self._has_waited = bool(left)
             if left:
-                logger.warning("what channels bring waits in the spool: %s", left)
+                logger.warning("incoming messages are waiting in the spool: %s", left)
             else:
-                logger.warning("nothing waits in the spool any more")
+                logger.warning("the spool is empty again")
 
     async def _hand_over_all(self, watch: Watch) -> bool:
         """One round, unless another process is doing one. Returns whether anything was handed over."""

@@ -26,7 +26,7 @@ Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
 class ConversationReportQuery(contracts.base.Body):
     from_day: Annotated[
         Day | None,
-        Field(alias="from", description="The first day, in the property's time zone. Default: 30 days in all."),
+        Field(alias="from", description="The first day, in the property's time zone. Default: 29 days before `to`."),
     ] = None
     to_day: Annotated[Day | None, Field(alias="to", description="The last day, included. Default: today, in UTC.")] = (
         None
@@ -40,9 +40,9 @@ class ConversationReportQuery(contracts.base.Body):
         last = self.to_day or datetime.now(UTC).date()
         first = self.from_day or last - USUAL
         if first > last:
-            raise Invalid(f"from: must not be after `to`, which is {last}", field="from")
+            raise Invalid(f"from: must not be after `to` ({last})", field="from")
         if last - first >= LONGEST:
-            raise Invalid(f"from: a report covers {LONGEST.days} days at the most", field="from")
+            raise Invalid(f"from: a report covers at most {LONGEST.days} days", field="from")
         return first, last
 
 

@@ -12,7 +12,7 @@ from api.auth.permissions import Public
 from api.names import BASE
 from api.openapi import SIGNED_IN, Responses, operation_id
 
-SIGNED: Final = "what comes in is signed by its channel"
+SIGNED: Final = "requests are signed by the channel"
 """Why a channel's webhooks may be public."""
 
 

@@ -110,7 +110,7 @@ async def send_message(
     if not (body.content.strip() or body.attachments or body.template or body.draft_id):
         raise Invalid("content: must not be empty without attachments, a template or a draft", field="content")
     if body.private and (body.template or body.draft_id):
-        raise Invalid("private: a note takes no template and no draft", field="private")
+        raise Invalid("private: a note cannot have a template or a draft", field="private")
     found = await find_conversation(state, session, conversation_id)
     await check_files(state, found.conversation.property_id, body.attachments)
     reply = Reply(
@@ -186,7 +186,7 @@ async def check_files(state: State, property_id: str, attachments: Sequence[Give
         file = await state.media.find(media_id) if media_id is not None else None
         if media_id is not None and (file is None or file.property_id != property_id):
             field = f"attachments.{place}.url"
-            raise Invalid(f"{field}: must be a file that was uploaded for this property, or another's URL", field=field)
+            raise Invalid(f"{field}: must be a file uploaded for this property, or a URL elsewhere", field=field)
 
 
 async def _mentions(state: State, property_id: str, body: SendMessage) -> list[str]:

@@ -82,7 +82,7 @@ class Rounds:
     async def _give_one(self, spooled: Spooled) -> Came:
         """Hands one item over. If a bug of ours prevents that, the item goes to quarantine for staff to see."""
         if spooled.waiting is None:
-            self._warn(spooled.contact_key, "it is a newer release's")
+            self._warn(spooled.contact_key, "it was written by a newer release")
             return Came.REFUSED
         try:
             await self._give(spooled.waiting)
@@ -99,10 +99,10 @@ class Rounds:
     def _warn(self, contact_key: str, why: str) -> None:
         if contact_key not in self._warned:
             self._warned[contact_key] = None
-            logger.warning("what waits for contact %s cannot be handed over: %s", contact_key, why)
+            logger.warning("a waiting message of contact %s cannot be handed over: %s", contact_key, why)
 
     async def _put_aside(self, waiting: Waiting, kinds: str) -> Came:
-        item = Unreadable(waiting.model_dump_json().encode(), f"No conversation could be given this: {kinds}")
+        item = Unreadable(waiting.model_dump_json().encode(), f"This could not be given to a conversation: {kinds}")
         try:
             await self._quarantine.keep(waiting.property_id, ADAPTER, [item])
         except StorageAway:

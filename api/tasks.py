@@ -63,7 +63,7 @@ class TaskPage(Page[Task]):
 
 
 class TaskQuery(PageQuery):
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
     status: TaskStatus | None = None
     department: Department | None = None
     assigned_to: Annotated[str | None, Field(max_length=256, description="A staff id, or `me`.")] = None

@@ -76,7 +76,7 @@ class WebhookDeliveryPage(Page[WebhookDelivery]):
 
 
 class EndpointQuery(PageQuery):
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
 
 
 class DeliveryQuery(PageQuery):

@@ -84,7 +84,7 @@ async def test_what_a_conversation_that_has_ended_refuses_is_no_rule_but_stays_w
     )
     answer = await manager.http.put(AUTOMATIONS, json={"propertyId": hotel, "rules": [_rule(id="first"), thanks]})
     assert (problem(answer), answer.json()["field"]) == ((422, "invalid"), "rules.1.then.0.type")
-    assert "send_message is refused by a conversation that has ended" in answer.json()["detail"]
+    assert "the conversation has ended and refuses send_message" in answer.json()["detail"]
     standing = AutomationRule.model_validate(thanks)
     await api.state.automations.put(hotel, [standing], by="ana", allow=lambda _: None)
     with_another = {"propertyId": hotel, "rules": [thanks, _rule(id="another")]}

@@ -102,7 +102,7 @@ async def test_an_escalation_makes_a_task_raises_the_priority_and_tells_staff(
             "conversation.escalated",
             CREATE_TASK,
             {"type": "set_priority", "priority": "urgent"},
-            {"type": "notify_staff", "text": "A guest needs somebody"},
+            {"type": "notify_staff", "text": "A guest needs help"},
             channels=["webchat"],
             states=["escalated"],
         ),
@@ -112,7 +112,7 @@ async def test_an_escalation_makes_a_task_raises_the_priority_and_tells_staff(
     conversation = await guest.reaches(lambda each: each.priority == "urgent", "the priority")
     assert task.conversation_id == conversation.conversation_id
     assert (task.title, task.due_at is not None) == ("Look in", True)
-    await _has_notice(stack, "A guest needs somebody")
+    await _has_notice(stack, "A guest needs help")
 
 
 async def test_a_message_goes_out_as_the_hotels_and_takes_nothing_over(

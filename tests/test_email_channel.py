@@ -222,7 +222,7 @@ async def test_a_loop_is_stopped(settings: Settings, smtp: FakeSmtp, working: No
     outcomes = await _outcomes(ana, 6)
     assert sorted(each.outcome for each in outcomes) == ["answered"] * 3 + ["suppressed"] * 3
     assert {each.reason for each in outcomes if each.outcome == "suppressed"} == {
-        "too many mails in an hour, as of a machine that answers machines"
+        "too many e-mails in an hour, as in a loop of automatic replies"
     }
 
 

@@ -293,7 +293,7 @@ async def test_a_broken_tail_closes_its_sockets_and_a_new_one_serves(
             await connection.execute(text(riddle), {"hotel": hotel})
             await connection.execute(text("UPDATE log_heads SET head = 2 WHERE property_id = :hotel"), {"hotel": hotel})
         assert await desk.closed() == 1013
-    assert f"following {hotel} broke: ValidationError" in caplog.text
+    assert f"following the log of {hotel} failed: ValidationError" in caplog.text
     async with staff(api.url, marta.token, hotel) as again:
         await story.say("After")
         await again.message("After")

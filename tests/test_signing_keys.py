@@ -48,7 +48,7 @@ def test_a_guests_browser_is_known_after_a_change_of_keys() -> None:
         (Security(), "GATEWAY_SECURITY__JWT_SECRET"),
         (Security(jwt_secret=SecretStr("short")), "security.jwtSecret: must have at least 32"),
         (Security(jwt_keys={"a": SecretStr("short")}, jwt_key_id="a"), "security.jwtKeys.a: must have at least 32"),
-        (Security(jwt_secret=OLD, jwt_key_id="2027"), "security.jwtKeyId: no key has the id '2027'; there are: main"),
+        (Security(jwt_secret=OLD, jwt_key_id="2027"), "security.jwtKeyId: no key has the id '2027'; known ids: main"),
     ],
 )
 def test_keys_that_cannot_be_used_stop_the_start(security: Security, said: str) -> None:

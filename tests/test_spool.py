@@ -211,7 +211,7 @@ async def test_one_that_cannot_be_handed_over_holds_up_nobody_else(
             [kept] = (await person.http.get("/api/v1/quarantine", params={"property": hotel})).json()["items"]
             assert (kept["adapter"], kept["reason"]) == (
                 "spool",
-                "No conversation could be given this: ZeroDivisionError",
+                "This could not be given to a conversation: ZeroDivisionError",
             )
             broken = False
             retried = (await person.http.post(f"/api/v1/quarantine/{kept['id']}/retry")).json()

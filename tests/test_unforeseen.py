@@ -92,7 +92,7 @@ async def test_a_send_that_breaks_holds_back_no_publishing_and_is_tried_again(
         return list(callback.received) == [broken[0].message_id]
 
     await eventually(arrived, what="the answer at the callback")
-    assert "a send broke: unexpected AttributeError at " in caplog.text
+    assert "sending a message failed: unexpected AttributeError at " in caplog.text
     assert broken[0].content not in caplog.text
 
 

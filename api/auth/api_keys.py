@@ -42,14 +42,14 @@ class NewApiKey(contracts.base.Body):
     def _for_programs(cls, scopes: list[Permission] | None) -> list[Permission] | None:
         possible = permissions_of("service")
         if wrong := sorted(set(scopes or ()) - set(possible)):
-            raise ValueError(f"no program may have {', '.join(wrong)}; possible are {', '.join(possible)}")
+            raise ValueError(f"programs cannot have {', '.join(wrong)}; possible are {', '.join(possible)}")
         return scopes
 
     @field_validator("expires_at")
     @classmethod
     def _to_come(cls, expires_at: datetime | None) -> datetime | None:
         if expires_at is not None and expires_at <= datetime.now(UTC):
-            raise ValueError("must lie in the future")
+            raise ValueError("must be in the future")
         return expires_at
 
 
@@ -104,7 +104,7 @@ async def create_api_key(
         expires_at=body.expires_at,
     )
     if made.revoked_at is not None:
-        raise Invalid("Idempotency-Key: the key that was made under it has been revoked", field="Idempotency-Key")
+        raise Invalid("Idempotency-Key: the API key created with it has been revoked", field="Idempotency-Key")
     response.headers.update(NOT_KEPT)
     return MadeApiKey(**made.model_dump(by_alias=False), key=text)
 
@@ -118,6 +118,6 @@ async def revoke_api_key(session: ManagesApiKeys, state: GatewayState, key_id: s
         known_id("API key", key_id), lambda key: require_properties(session.staff, key.properties)
     )
     if ending is None:
-        raise NotFound("There is no API key of this id")
+        raise NotFound("There is no API key with this id")
     await state.sessions.announce([ending])
     return Response(status_code=status.HTTP_204_NO_CONTENT)

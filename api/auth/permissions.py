@@ -97,7 +97,7 @@ def require_permission(session: Session, permission: Permission) -> None:
 def require_property(staff: Staff, property_id: str) -> None:
     """Raises Forbidden unless the property is one of those that `staff` may see."""
     if property_id not in staff.properties:
-        raise Forbidden("This belongs to a property that you are not assigned to")
+        raise Forbidden("This belongs to a property that you do not work at")
 
 
 def require_properties(staff: Staff, property_ids: Iterable[str]) -> None:

@@ -46,7 +46,7 @@ class Access(Model):
     "/login",
     summary="Sign in",
     responses=WITH_BODY | problems(BadCredentials, TooManyRequests, StorageAway),
-    dependencies=[Depends(Public("it is how to sign in, and throttled"))],
+    dependencies=[Depends(Public("signing in cannot require a session, and is throttled"))],
 )
 async def login(
     state: GatewayState,
@@ -72,7 +72,7 @@ async def refresh(session: SignedIn, state: GatewayState) -> Access:
 async def logout(
     session: SignedIn,
     state: GatewayState,
-    everywhere: Annotated[bool, Query(alias="all", description="End all your sessions, wherever they are.")] = False,
+    everywhere: Annotated[bool, Query(alias="all", description="End all your sessions, on all devices.")] = False,
 ) -> Response:
     """Ends the session at once and closes its sockets."""
     if everywhere:

@@ -60,7 +60,7 @@ async def authenticate(state: "State", token: str) -> Session:
 async def _of_key(state: "State", text: str) -> Session:
     seen = await state.api_keys.find(text)
     if seen is None or (not seen.fresh and await state.sessions.was_ended(seen.key.id)):
-        raise Unauthenticated("The API key is not valid, or no longer; an administrator can make another")
+        raise Unauthenticated("The API key is not valid or no longer valid; an administrator can create another")
     # Nothing renews a key; whoever holds a socket open by it is looked at again after a session's time.
     looked_at_again = datetime.now(UTC) + timedelta(seconds=state.settings.session.ttl)
     expires_at = min(seen.key.expires_at or looked_at_again, looked_at_again)

@@ -97,7 +97,7 @@ class SignIn:
         account = await self._verified(email, password, address)
         session_id, now = uuid4().hex, datetime.now(UTC)
         if not await self._accounts.note_session(account, session_id, now + SESSION_LASTS):
-            raise BadCredentials("The account was changed at this moment; sign in again")
+            raise BadCredentials("The account has just been changed; sign in again")
         lease = await self._sessions.open(session_id, now + SESSION_LASTS)
         claims = Claims.of(
             account.staff,
@@ -133,7 +133,7 @@ class SignIn:
 
         def allow(now: Account) -> None:
             if now.version != account.version:
-                raise BadCredentials("The account was changed at this moment; try again")
+                raise BadCredentials("The account has just been changed; try again")
 
         changed = await self._accounts.update(session.staff.id, {"password": new}, allow, keep=session.id)
         if changed is not None:
@@ -159,5 +159,5 @@ class SignIn:
         except StorageAway:
             return staff
         if account is None or account.disabled:
-            raise Unauthenticated("This account has been closed")
+            raise Unauthenticated("This account is disabled")
         return account.staff

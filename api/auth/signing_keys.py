@@ -32,7 +32,7 @@ class SigningKeys:
             raise SettingsError("security.jwtSecret: set GATEWAY_SECURITY__JWT_SECRET to at least 32 random characters")
         if security.jwt_key_id not in keys:
             known = ", ".join(sorted(keys))
-            raise SettingsError(f"security.jwtKeyId: no key has the id {security.jwt_key_id!r}; there are: {known}")
+            raise SettingsError(f"security.jwtKeyId: no key has the id {security.jwt_key_id!r}; known ids: {known}")
         for key_id, secret in keys.items():
             if len(secret.encode()) < LEAST_BYTES:
                 name = "security.jwtSecret" if key_id == MAIN else f"security.jwtKeys.{key_id}"

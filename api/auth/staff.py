@@ -163,7 +163,7 @@ async def update_staff(
 def _check_own(session: Session, account: Account, changes: dict[str, Any]) -> None:
     for name in BY_OTHERS:
         if name in changes and changes[name] != getattr(account.member, name):
-            raise Invalid(f"{name}: of yourself, another administrator must change it", field=name)
+            raise Invalid(f"{name}: you cannot change your own; ask another administrator", field=name)
 
 
 def _told(account: Account | None, response: Response) -> StaffMember:
@@ -178,4 +178,4 @@ def _etag(account: Account) -> str:
 
 
 def _no_such() -> NotFound:
-    return NotFound("There is no person of this id")
+    return NotFound("There is no member of staff with this id")

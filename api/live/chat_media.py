@@ -15,7 +15,7 @@ from api.routers import public_router
 from contracts.messages import Attachment
 from contracts.problems import Forbidden, Invalid, Malformed, NotFound, TooLarge, TooManyRequests, Unauthenticated
 
-router = public_router("the form holds the visitor's token", tag="media")
+router = public_router("the form contains the visitor's token", tag="media")
 PREFIX: Final = "/chat/"
 
 
@@ -34,7 +34,7 @@ async def upload_chat_media(
     token: Annotated[
         str, Form(description="The `token` of the socket's `session` frame.", min_length=1, max_length=4096)
     ],
-    file: Annotated[UploadFile, File(description="The file; its type is judged by its content.")],
+    file: Annotated[UploadFile, File(description="The file. Its type is determined from its content.")],
 ) -> Attachment:
     """Uploads a file. A `send_message` of the same chat may name the returned `id`; the link expires."""
     if property_id not in state.settings.properties:
@@ -49,7 +49,7 @@ async def upload_chat_media(
         request.scope[HEADERS_KEY].update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
     visitor = VisitorTokens(state.tokens.keys).visitor(token, property_id)
     if not visitor.known:
-        raise Unauthenticated("token: must be the one that this chat gave to the browser")
+        raise Unauthenticated("token: must be the one that this chat gave the browser")
     quota = await state.requests.take(f"uploads:{visitor.id}")
     request.scope[HEADERS_KEY].update(quota.headers)
     if quota.exceeded:

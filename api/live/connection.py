@@ -201,7 +201,7 @@ class Connection:
             async with asyncio.timeout(AUTH_SECONDS):
                 frame = await self._first()
         except TimeoutError:
-            raise Ended(CloseCode.SESSION_ENDED, "no auth frame came in time") from None
+            raise Ended(CloseCode.SESSION_ENDED, "no auth frame arrived in time") from None
         if frame.type != "auth":
             raise Ended(CloseCode.SESSION_ENDED, "the first frame must be auth")
         return frame
@@ -252,7 +252,7 @@ class Connection:
             self._leave()
         except Exception as error:  # nobody else would see it
             log_unexpected(error)
-            self.end(Ended(UNEXPECTED, "something unexpected happened"))
+            self.end(Ended(UNEXPECTED, "an unexpected error occurred"))
 
     def _leave(self) -> None:
         """The client is gone: frames that it sent are still handled, and nothing more is sent."""
@@ -340,7 +340,7 @@ def refusal(error: ValidationError) -> GatewayError:
     """The error for invalid input. The value itself is not repeated."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid" or not first["loc"]:
-        return Malformed(f"A frame is a JSON object: {first['msg']}")
+        return Malformed(f"A frame must be a JSON object: {first['msg']}")
     field = to_camel(str(first["loc"][-1]))
     return Invalid(f"{field}: {first['msg']}", field=field)
 
@@ -352,7 +352,7 @@ class _Identified(Model):
 def _parse(text: str | None) -> ClientFrame:
     """Parses a client's frame. Raises Malformed if it is not JSON text, Invalid if it is not a frame."""
     if text is None:
-        raise Malformed("Frames are JSON in text messages")
+        raise Malformed("Frames must be JSON in text messages")
     try:
         return ClientFrame.model_validate_json(text)
     except ValidationError as error:

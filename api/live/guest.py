@@ -52,11 +52,11 @@ def _visitor(state: State, tokens: VisitorTokens, hello: ClientFrame, property_i
     secret = state.settings.channels_of(property_id).webchat.identity_secret
     if secret is None:
         problem = Forbidden("identity: channels.webchat.identitySecret is not set for this property")
-        raise Ended(CloseCode.FORBIDDEN, "no identities here", problem)
+        raise Ended(CloseCode.FORBIDDEN, "identity not supported here", problem)
     try:
         return identified(identity, secret.get_secret_value())
     except Unauthenticated as problem:
-        raise Ended(CloseCode.SESSION_ENDED, "identity not right", problem) from None
+        raise Ended(CloseCode.SESSION_ENDED, "invalid identity", problem) from None
 
 
 class GuestSocket:
@@ -174,7 +174,7 @@ class GuestSocket:
 
     async def _send_message(self, frame: ClientFrame) -> None:
         if frame.id is None:
-            raise Invalid("id: a message needs an id of its own, best a UUID", field="id")
+            raise Invalid("id: a message needs its own id, preferably a UUID", field="id")
         content = _said(frame.payload.content, frame.payload.attachments)
         quota = await self._state.requests.take(f"visitor:{self._visitor.id}")
         if quota.exceeded:
@@ -223,7 +223,7 @@ class GuestSocket:
             raise Invalid("messageId: must name a message of this conversation", field="messageId")
         quota = await self._state.requests.take(f"marks:{self._visitor.id}")
         if quota.exceeded:
-            raise TooManyRequests(f"Too many marks; try again in {quota.reset_seconds} s")
+            raise TooManyRequests(f"Too many delivery and read marks; try again in {quota.reset_seconds} s")
         log = self._state.hub.log  # staff may have resolved it with the very message that the guest reads
         conversation = await log.newest_conversation(self._contact_key, message_id=frame.payload.message_id)
         if conversation is not None:

@@ -47,7 +47,7 @@ class LiveHub:
     def admit(self, audience: Audience) -> Callable[[], None]:
         """Counts a socket until the returned function is called. Raises Ended if there is no room for it."""
         if self._connections >= self._most:
-            raise Ended(CloseCode.FULL, "full; try again shortly")
+            raise Ended(CloseCode.FULL, "too many connections; try again shortly")
         self._connections += 1
         WS_CONNECTIONS.labels(audience).inc()
         return lambda: self._dismiss(audience)
@@ -92,4 +92,4 @@ class LiveHub:
         if error is not None:
             del self._followed[tail.property_id]
             tail.abandon()
-            logger.error("following %s broke: %s", tail.property_id, kinds_of(error))
+            logger.error("following the log of %s failed: %s", tail.property_id, kinds_of(error))

@@ -20,7 +20,7 @@ HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 
-router = public_router("a page; what it shows it asks for itself", in_schema=False)
+router = public_router("a static page, which loads its data itself", in_schema=False)
 
 
 @router.get("/")

@@ -18,7 +18,7 @@ from api.routers import public_router
 from api.state import State, state_of
 from contracts.frames import CloseCode
 
-router = public_router("the first frame holds a token")
+router = public_router("the first frame contains a token")
 
 
 @router.websocket("/ws")

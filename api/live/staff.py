@@ -44,10 +44,10 @@ async def serve_staff(connection: Connection, state: State) -> "StaffSocket":
     except Unauthenticated as problem:
         raise Ended(CloseCode.SESSION_ENDED, "not signed in", problem) from None
     except StorageAway as problem:
-        raise Ended(TRY_AGAIN_LATER, "nobody can look up the key now", problem) from None
+        raise Ended(TRY_AGAIN_LATER, "the key cannot be looked up right now", problem) from None
     if not await state.hub.standing.stands(session.staff):
         changed = Unauthenticated("What you may do has changed; sign in again")
-        raise Ended(CloseCode.SESSION_ENDED, "not signed in as that", changed)
+        raise Ended(CloseCode.SESSION_ENDED, "permissions have changed", changed)
     connection.send(ServerFrame(type="session", id=hello.id, payload=ServerPayload(staff=session.staff)))
     socket = StaffSocket(connection, state, token, session)
     await socket.watch_session()
@@ -153,9 +153,9 @@ class StaffSocket:
                     await self._pass_typing(frame)
                     self._acknowledge(frame)
                 case "auth":
-                    raise Invalid("type: this socket is signed in already", field="type")
+                    raise Invalid("type: this socket is already signed in", field="type")
                 case "delivered" | "read":
-                    raise Invalid(f"type: {frame.type} is a guest's mark", field="type")
+                    raise Invalid(f"type: only guests send {frame.type}", field="type")
         except GatewayError as problem:
             self._connection.send_problem(problem, frame.id)
 
@@ -164,7 +164,7 @@ class StaffSocket:
         require_permission(self._session, Permission.READ_CONVERSATIONS)
         keys = await self._keys(frame.payload)
         if len(self._subscriptions.keys() | keys) > SUBSCRIPTIONS:
-            raise Invalid(f"A socket has at most {SUBSCRIPTIONS} subscriptions; unsubscribe from some first")
+            raise Invalid(f"A socket can have at most {SUBSCRIPTIONS} subscriptions; unsubscribe from some first")
         for property_id, _, _ in keys:
             await self._tail(property_id).ready.wait()
         # No awaits from here on, so that nothing falls between what was missed and what is live.
@@ -222,7 +222,7 @@ class StaffSocket:
             raise TooManyRequests(f"Too many messages; try again in {quota.reset_seconds} s")
         conversation = await self._conversation(payload.conversation_id)
         if payload.channel not in (None, conversation.channel_type):
-            raise Invalid(f"channel: the conversation's is {conversation.channel_type}", field="channel")
+            raise Invalid(f"channel: the conversation's channel is {conversation.channel_type}", field="channel")
         try:
             body = SendMessage(
                 content=payload.content or "", client_message_id=payload.client_message_id, private=payload.private
@@ -264,7 +264,7 @@ class StaffSocket:
         if wanted.conversation_id is not None:
             conversation = await self._conversation(wanted.conversation_id)
             if wanted.property_id not in (None, conversation.property_id):
-                raise Invalid("propertyId: the conversation belongs to another", field="propertyId")
+                raise Invalid("propertyId: the conversation belongs to another property", field="propertyId")
             return [(conversation.property_id, conversation.conversation_id, wanted.channel)]
         if wanted.property_id is not None:
             require_property(self._session.staff, wanted.property_id)
@@ -274,7 +274,7 @@ class StaffSocket:
     async def _conversation(self, conversation_id: str | None) -> Conversation:
         """A conversation that this person may see. Raises NotFound or Forbidden."""
         if conversation_id is None:
-            raise Invalid("conversationId: say which conversation", field="conversationId")
+            raise Invalid("conversationId: is required", field="conversationId")
         return (await find_conversation(self._state, self._session, conversation_id)).conversation
 
     def _tail(self, property_id: str) -> Tail:

@@ -84,4 +84,4 @@ def identified(identity: str, secret: str) -> Visitor:
 
 
 def _not_right() -> Unauthenticated:
-    return Unauthenticated("identity: must be a JWT by HS256 with sub and exp, and its time not over")
+    return Unauthenticated("identity: must be a JWT signed with HS256, with sub and exp, that has not expired")

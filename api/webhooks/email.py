@@ -45,7 +45,7 @@ BODY_LIMIT: Final = 40_000_000
 FILES_LIMIT: Final = 20
 _END_OF_TYPE: Final = b"\r\n\r\n"
 """Separates the content type from the body of a request kept in quarantine."""
-LOOP: Final = "too many mails in an hour, as of a machine that answers machines"
+LOOP: Final = "too many e-mails in an hour, as in a loop of automatic replies"
 _STOP: Final[dict[Provider, int]] = {"mailgun": 406, "postmark": 403, "sendgrid": 200, "raw": 422}
 """The status at which each provider stops retrying; after any other failure it tries again."""
 
@@ -75,7 +75,7 @@ class MailAccepted(Model):
 class MailUnreadable(GatewayError):
     """A mail that could not be parsed and is kept in quarantine. The status makes its provider stop retrying."""
 
-    status, code, title = 422, "mail_unreadable", "The mail cannot be read"
+    status, code, title = 422, "mail_unreadable", "The e-mail cannot be parsed"
 
 
 @router.post(
@@ -172,7 +172,7 @@ def _meaning(state: State, mail: Mail, property_id: str, received_at: datetime) 
 
 def _marks(state: State) -> Marks:
     secret = state.settings.security.identity_secret
-    assert secret is not None, "without it the process does not start"
+    assert secret is not None, "the process does not start without it"
     return Marks(secret.get_secret_value())
 
 
@@ -183,7 +183,7 @@ async def _put_aside(
     MESSAGES_INBOUND.labels(ADAPTER, property_id, "quarantined").inc()
     payload = content_type.encode("latin-1", "replace") + _END_OF_TYPE + body
     await state.quarantine.keep(property_id, f"{ADAPTER}-{provider}", [quarantine.Unreadable(payload, reason)])
-    problem = MailUnreadable(f"This mail is kept for staff to see, but cannot be read: {reason}")
+    problem = MailUnreadable(f"This e-mail is kept for staff, but cannot be parsed: {reason}")
     problem.status = _STOP[provider]
     if problem.status != status.HTTP_200_OK:
         raise problem

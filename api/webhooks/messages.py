@@ -59,7 +59,10 @@ async def receive_message(
     property_id: str,
     signature: Annotated[
         str | None,
-        Header(alias=SIGNATURE_HEADER, description="`sha256=<hex>`: the body's HMAC-SHA256 by the channel's secret."),
+        Header(
+            alias=SIGNATURE_HEADER,
+            description="`sha256=<hex>`: the HMAC-SHA256 of the body, keyed with the channel's secret.",
+        ),
     ] = None,
 ) -> Accepted:
     """Takes in a message. Once accepted, it is answered or handed to a person, exactly once, whatever crashes.

@@ -48,7 +48,7 @@ REPORT: Final = {
     "MessageStatus": "delivered",
 }
 Signature = Annotated[
-    str | None, Header(alias=SIGNATURE_HEADER, description="Twilio's signature of the URL and the form.")
+    str | None, Header(alias=SIGNATURE_HEADER, description="Twilio's signature over the URL and the form.")
 ]
 
 

@@ -98,7 +98,10 @@ async def receive_whatsapp(
     property_id: str,
     signature: Annotated[
         str | None,
-        Header(alias=SIGNATURE_HEADER, description="`sha256=<hex>`: the body's HMAC-SHA256 by the app secret."),
+        Header(
+            alias=SIGNATURE_HEADER,
+            description="`sha256=<hex>`: the HMAC-SHA256 of the body, keyed with the app secret.",
+        ),
     ] = None,
 ) -> Response:
     """Takes in a notification. 200 means that each of its messages and statuses is durable or in quarantine."""
@@ -149,4 +152,4 @@ def _owner(settings: Settings, item: Item, addressed: str, secret: SecretStr | N
 
 
 def _nobodys(item: Item) -> Unreadable:
-    return Unreadable(item.payload, "no property has the number that it came to, or it has another app secret")
+    return Unreadable(item.payload, "no property with this app secret has the number that it was sent to")
