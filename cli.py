@@ -60,7 +60,7 @@ def _web_address(url: str | None) -> str | None:
     except ValueError:
         possible = False
     if not possible:
-        raise typer.BadParameter(f"{url!r} is no address such as https://hotel.example")
+        raise typer.BadParameter(f"{url!r} is not an address such as https://hotel.example")
     return whole
 
 
@@ -150,7 +150,7 @@ def chat(
     url: Annotated[
         str | None, typer.Option(help="The API's URL. Default: this machine.", callback=_web_address)
     ] = None,
-    property_id: Annotated[str, typer.Option("--property", help="The hotel to write to.")] = "seaview",
+    property_id: Annotated[str, typer.Option("--property", help="The hotel to chat with.")] = "seaview",
 ) -> None:
     """Chat with a hotel as a guest, in the terminal."""
     from console.terminal_chat import run
@@ -162,7 +162,7 @@ def chat(
 def evaluate(
     file: Annotated[Path, typer.Argument(help="Labelled messages, as JSON Lines or CSV.")],
     property_id: Annotated[str, typer.Option("--property", help="The hotel whose engine is asked.")] = DEMO_PROPERTY,
-    svg: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also write a plot to this SVG file.")] = None,
 ) -> None:
     """Measure the AI engine on labelled messages: how many answers are right, and how many dangerous."""
     from activities.ai.engines import build_engine
@@ -176,7 +176,7 @@ def evaluate(
     if not file.is_file():
         raise typer.BadParameter(f"there is no file {file}")
     if svg is not None and not svg.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {svg.parent} for the plot")
+        raise typer.BadParameter(f"there is no folder {svg.parent} to write the plot to")
     threshold = settings.routing.escalation_threshold
     found = asyncio.run(run(build_engine(settings), load_labelled(file), property_id=property_id, threshold=threshold))
     typer.echo(as_text(found))
@@ -192,7 +192,7 @@ def check_engine(
 ) -> None:
     """Check that a remote AI engine keeps the contract. The exit status is 1 if it does not."""
     if token is not None and not (token.isascii() and token.isprintable()):
-        raise typer.BadParameter("a token has printable ASCII characters only")
+        raise typer.BadParameter("a token must consist of printable ASCII characters")
     faults = asyncio.run(_count_faults(url, token, seconds))
     if faults:
         raise typer.Exit(1)
@@ -246,7 +246,7 @@ def check_channels() -> None:
     for each in found:
         typer.echo(f"{each.property_id}  {each.channel} {each.looked_at}: {each.problem or 'ok'}")
     if not found:
-        typer.echo("no property has a channel with credentials")
+        typer.echo("no property has a channel with credentials set")
     if any(each.problem for each in found):
         raise typer.Exit(1)
 

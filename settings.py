@@ -538,7 +538,7 @@ class _SettingsFile(YamlConfigSettingsSource):
             raise SettingsError(f"{path}: the root key must be `gateway`" + (f", found: {other}" if other else ""))
         sections = content.get("gateway") or {}
         if not isinstance(sections, dict):
-            raise SettingsError(f"{path}: `gateway` must hold sections, such as `server`")
+            raise SettingsError(f"{path}: `gateway` must contain sections, such as `server`")
         self.init_kwargs = _snake(sections)
 
 
@@ -564,7 +564,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except UnreadableVariable as error:
-        raise SettingsError(f"{error}; a variable that sets a whole section holds it as JSON") from error
+        raise SettingsError(f"{error}; a variable that sets a whole section must contain JSON") from error
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(dict(each)) for each in error.errors())) from error
 

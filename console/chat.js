@@ -43,7 +43,7 @@ function receive({ type, payload, id, cursor: at }) {
     show(payload.message.id, payload.message);
     mark(bubbles.get(payload.message.id), payload.message);
   } else if (type === "presence") {
-    showStatus(`${payload.authorName} from our team is with you now`);
+    showStatus(`${payload.authorName} from our team is now chatting with you`);
   } else if (type === "conversation_update") {
     showState(payload.conversation);
   } else if (type === "typing") {
@@ -121,8 +121,8 @@ function showState(to) {
   if (left > 0) setTimeout(() => { element("rating").hidden = true; }, Math.min(left, 2 ** 31 - 1)); // browsers take more for 0
   for (const button of element("rating").querySelectorAll("button")) button.ariaPressed = button.textContent === `${rating}`;
   if (state === "escalated") showTyping();
-  const texts = { escalated: "Connected. Our team has your conversation.", resolved: "Connected. Write to begin again." };
-  showStatus((texts[state] ?? "Connected.") + (live ? "" : " Messages may take a moment."));
+  const texts = { escalated: "Connected. Our team is looking after you.", resolved: "Connected. Write to start a new conversation." };
+  showStatus((texts[state] ?? "Connected.") + (live ? "" : " Messages may be delayed."));
 }
 
 function showStatus(text, trouble = false) {

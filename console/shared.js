@@ -26,7 +26,7 @@ function shownAs(known, id, facts, make) {
 
 function checkLength() { // what is too long is said, and stays: `maxlength` would cut what is pasted without a word
   const over = [...element("content").value].length - 4096;
-  element("content").setCustomValidity(over > 0 ? `Too long by ${over} characters. Send it in parts.` : "");
+  element("content").setCustomValidity(over > 0 ? `Too long by ${over} characters. Please split it.` : "");
 }
 element("content").addEventListener("input", checkLength);
 

@@ -53,7 +53,7 @@ async function receive({ type, payload, id, cursor }) {
   const at = payload.propertyId;
   if (cursor && at) cursors[at] = cursor;
   if (type === "session") {
-    element("status").textContent = payload.live === false ? "Updates may take a moment." : `Live · ${(payload.staff ?? me).name}`;
+    element("status").textContent = payload.live === false ? "Updates may be delayed." : `Live · ${(payload.staff ?? me).name}`;
     if (payload.staff) await begin(payload.staff);
   } else if (type === "resync" || (type === "ack" && id === "list" && !conversations.size)) {
     conversations.clear(); // from here on updates are live, so that the list misses none
@@ -84,7 +84,7 @@ async function begin(staff) {
   for (const propertyId of staff.properties) connection.send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
   colleagues.clear();
   for (const { id, name } of (await api("GET", "/staff?limit=200&disabled=false")).items) colleagues.set(id, name);
-  const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Assign to nobody", "unassign"], ...[...colleagues].map(([id, name]) => [`Assign to ${name}`, `assign ${id}`])];
+  const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Unassign", "unassign"], ...[...colleagues].map(([id, name]) => [`Assign to ${name}`, `assign ${id}`])];
   element("what").replaceChildren(...orders.map(([text, value]) => new Option(text, value)));
 }
 
@@ -133,7 +133,7 @@ function question(action) {
 
 async function download(file) {
   const own = file.url.startsWith("/api/v1/media/"); // read with the session, which a plain link would not carry
-  if (!own && !/^https?:/.test(file.url)) throw new Error(`${file.name} has not been fetched yet.`);
+  if (!own && !/^https?:/.test(file.url)) throw new Error(`${file.name} has not been received yet.`);
   const href = own ? URL.createObjectURL(await api("GET", file.url.slice(7))) : file.url;
   Object.assign(document.createElement("a"), { href, download: file.name, target: "_blank", rel: "noopener" }).click();
 }

@@ -28,15 +28,15 @@ NEVER_TAKEN: Final = ("invalid", "malformed")
 THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 STATES: Final = {
-    ConversationState.ACTIVE: "you are talking with the butler",
-    ConversationState.ESCALATED: "your conversation is with our team now",
-    ConversationState.RESOLVED: "this conversation is closed; write to begin another",
+    ConversationState.ACTIVE: "you are chatting with the butler",
+    ConversationState.ESCALATED: "our team has taken over your conversation",
+    ConversationState.RESOLVED: "this conversation is closed; write to start a new one",
 }
 
 
 async def run(url: str, property_id: str) -> None:
     """Chats with a property of the gateway at `url` until the input ends or the chat is refused."""
-    print(f"Write to {property_id}; end with Ctrl-D.", flush=True)
+    print(f"Chatting with {property_id}; press Ctrl-D to end.", flush=True)
     chat = _Chat(_socket_url(url, property_id))
     lines = _input_lines()
     tasks = [asyncio.create_task(each) for each in (chat.stay_connected(), chat.resend(), _pass_on(lines, chat))]
@@ -90,14 +90,14 @@ class _Chat:
             finally:
                 self._socket = None
             if self._pause == FIRST_PAUSE:
-                _tell("not connected; trying again")
+                _tell("not connected; reconnecting")
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads clients, guards nothing
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     async def say(self, content: str) -> None:
         """Sends a message as soon as there is a connection, and all that was said before it has arrived."""
         if len(content) > CONTENT_LIMIT:
-            _tell(f"not sent: a message has at most {CONTENT_LIMIT} characters, not {len(content)}")
+            _tell(f"not sent: a message may have at most {CONTENT_LIMIT} characters, not {len(content)}")
             return
         self._unsent[str(uuid.uuid4())] = content
         self.answered.clear()

@@ -16,7 +16,7 @@ def greeting(api_url: str, temporal_ui: str | None, folder: Path, team: list[Sta
         "Staff page": f"{api_url}/staff",
         "  sign in as": f"{', '.join(staff.email for staff in team)}; password {DEMO_PASSWORD}",
         "API": f"{api_url}/docs",
-        "Temporal UI": temporal_ui or "the configured server's own",
+        "Temporal UI": temporal_ui or "that of the configured server",
         "Terminal chat": f"{_command()} chat",
         "Secrets": f"{folder / 'secrets.env'}",
         "Logs": f"{folder / 'logs'}",

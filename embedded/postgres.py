@@ -52,7 +52,7 @@ class PostgresServer(Service):
         if not self._data.exists():
             await self._create()
         if not (self._data / "PG_VERSION").exists():
-            raise StackError(f"{self._data} is not a PostgreSQL database; move it away to begin with an empty one")
+            raise StackError(f"{self._data} is not a PostgreSQL database; move it away to start with an empty one")
         await self._end_leftover()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -104,7 +104,7 @@ class PostgresServer(Service):
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         )
         if initdb.returncode:
-            raise StackError(f"PostgreSQL cannot make {self._data}: {initdb.complaint()} (log: {initdb.log})")
+            raise StackError(f"PostgreSQL cannot create {self._data}: {initdb.complaint()} (log: {initdb.log})")
         new.rename(self._data)
 
     async def _end_leftover(self) -> None:

@@ -23,7 +23,7 @@ def held(data_dir: Path, pid: int) -> Iterator[Path]:
         lock = (folder / "lock").open("a+")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StackError(f"{folder}: {reason}; set GATEWAY_DATA_DIR to a folder that can be written") from error
+        raise StackError(f"{folder}: {reason}; set GATEWAY_DATA_DIR to a writable folder") from error
     with lock:
         lock.seek(0)
         try:
@@ -31,7 +31,7 @@ def held(data_dir: Path, pid: int) -> Iterator[Path]:
         except BlockingIOError:
             holder = lock.read().strip()
             raise StackError(
-                f"gateway dev already runs on {folder} (process {holder}); stop it or set GATEWAY_DATA_DIR"
+                f"gateway dev already runs on {folder} (process {holder}); stop it or set another GATEWAY_DATA_DIR"
             ) from None
         lock.truncate()
         lock.write(str(pid))
@@ -44,7 +44,7 @@ def check_port(host: str, port: int, setting: str) -> None:
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
     while not _free(host, port, setting):
         if time.monotonic() > deadline:
-            raise StackError(f"port {port} is in use; end what listens on it, or set {setting} to another")
+            raise StackError(f"port {port} is in use; stop the program that uses it, or set {setting} to another port")
         time.sleep(0.1)
 
 
@@ -60,6 +60,8 @@ def _free(host: str, port: int, setting: str) -> bool:
         if error.errno == errno.EADDRINUSE:
             return False
         if error.errno == errno.EACCES:
-            raise StackError(f"port {port} may not be opened by this user; set {setting} to one above 1023") from error
-        raise StackError(f"server.host: {host}: {error.strerror}; set GATEWAY_SERVER__HOST to another") from error
+            raise StackError(f"this user may not open port {port}; set {setting} to a port above 1023") from error
+        raise StackError(
+            f"server.host: {host}: {error.strerror}; set GATEWAY_SERVER__HOST to an address of this machine"
+        ) from error
     return True

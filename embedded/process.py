@@ -94,7 +94,7 @@ class Process:
             await asyncio.wait((answered, ended))
         if not answered.cancelled():
             return answered.result()
-        what = f"did not answer within {seconds:.0f} s" if self.alive() else f"ended with code {self.returncode}"
+        what = f"did not answer within {seconds:.0f} s" if self.alive() else f"stopped with code {self.returncode}"
         await self.stop(seconds=1)
         raise StackError(f"{self.name} {what}: {self.complaint()} (log: {self.log})")
 

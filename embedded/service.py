@@ -81,6 +81,6 @@ def make_private(folder: Path, *, owner: int) -> None:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         if folder.lstat().st_uid != owner or not folder.is_dir():
-            raise StackError(f"{folder} belongs to somebody else; remove it") from None
+            raise StackError(f"{folder} belongs to another user; remove it") from None
     else:
         os.chown(folder, owner, -1)

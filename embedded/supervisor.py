@@ -105,7 +105,7 @@ class Supervisor:
     async def _run_stack(self) -> None:
         """Starts everything, announces that it is ready, and keeps it running until cancelled."""
         began = time.monotonic()
-        self._say(f"starting the gateway, with its data in {self._folder}")
+        self._say(f"starting the gateway with its data in {self._folder}")
         await _together(*(_start(server) for server in self._servers))
         variables = self._environment()
         self._programs = [
@@ -171,11 +171,11 @@ async def keep(service: Service, say: Say) -> None:
         code = await service.wait()
         ends = 1 if time.monotonic() - started > STEADY_SECONDS else ends + 1
         if ends > len(PAUSES):
-            raise StackError(f"{service.name} keeps ending, now with code {code}; {service.process.tail()}")
+            raise StackError(f"{service.name} keeps stopping, this time with code {code}; {service.process.tail()}")
         await asyncio.sleep(PAUSES[ends - 1])
         with suppress(StackError):
             await _start(service)
-            say(f"{service.name} ended with code {code}; started again")
+            say(f"{service.name} stopped with code {code}; restarted")
 
 
 async def _start(service: Service) -> None:

@@ -54,7 +54,7 @@ class TemporalServer(Service):
 
     async def start(self) -> None:
         if not self._cli.is_file():
-            raise StackError(f"temporal.cli: {self._cli} is not there; set GATEWAY_TEMPORAL__CLI to a Temporal CLI")
+            raise StackError(f"temporal.cli: {self._cli} does not exist; set GATEWAY_TEMPORAL__CLI to a Temporal CLI")
         self._port = self._port or free_port()
         if self._ui_port == 0:
             self._ui_port = free_port()

@@ -95,7 +95,7 @@ def test_the_command_ends_with_one_where_something_is_wrong(
 ) -> None:
     monkeypatch.setenv("GATEWAY_PROPERTIES", '{"seaview": {"name": "Sea View"}}')
     quiet = CliRunner().invoke(cli.app, ["channels", "check"])
-    assert (quiet.exit_code, quiet.output) == (0, "no property has a channel with credentials\n")
+    assert (quiet.exit_code, quiet.output) == (0, "no property has a channel with credentials set\n")
     monkeypatch.setenv("GATEWAY_CHANNELS__WHATSAPP__PHONE_NUMBER_ID", "1")
     wrong = CliRunner().invoke(cli.app, ["channels", "check"])
     assert wrong.exit_code == 1

@@ -145,7 +145,7 @@ async def test_no_time_to_wait_is_no_setting() -> None:
         ("channels: {email: {smtpPasswort: hide-me}}", "channels.email.smtpPasswort: no such setting"),
         ("channels: {whatsapp: hide-me}", "channels.whatsapp: Input should be"),
         ("security: [{jwtSecret: hide-me}]", "security: Input should be"),
-        ("[{security: {jwtSecret: hide-me}}]", "`gateway` must hold sections"),
+        ("[{security: {jwtSecret: hide-me}}]", "`gateway` must contain sections"),
     ],
 )
 async def test_what_a_wrong_name_holds_is_not_told(content: str, named: str, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ async def test_eval_tells_how_good_the_butler_is(tmp_path: Path) -> None:
 async def test_where_nothing_can_be_asked_is_told(program: tuple[str, str], url: str) -> None:
     done = await gateway(*program, url)
     assert done.code == 2
-    assert "is no address" in done.errors
+    assert "is not an address" in done.errors
 
 
 async def test_engine_check_refuses_a_token_that_no_header_takes() -> None:

@@ -79,7 +79,7 @@ async def test_all_of_it_takes_less_memory_than_promised(dev: Dev) -> None:
 async def test_a_killed_worker_is_started_again_and_said_so(dev: Dev) -> None:
     killed = dev.child("worker")
     killed.kill()
-    await dev.until(r"worker ended with code -9; started again\n")
+    await dev.until(r"worker stopped with code -9; restarted\n")
     assert dev.child("worker").pid != killed.pid
 
 
@@ -97,7 +97,7 @@ async def test_a_port_in_use_is_told_in_one_line_before_anything_starts(setting:
     refused = await launch(tmp_path, **{setting: port})
     printed, _ = await refused.process.communicate()
     assert refused.process.returncode == 1
-    assert re.fullmatch(rf"gateway dev: port {port} is in use; .* set {setting} to another\n", printed.decode())
+    assert re.fullmatch(rf"gateway dev: port {port} is in use; .* set {setting} to another port\n", printed.decode())
     assert not (tmp_path / ".gateway" / "postgres").exists()
 
 
@@ -131,5 +131,5 @@ async def test_a_server_that_cannot_start_is_told_in_one_line(tmp_path: Path) ->
     refused = await launch(tmp_path)
     printed, _ = await refused.process.communicate()
     assert refused.process.returncode == 1
-    assert re.fullmatch(r"gateway dev: Redis ended with code 1: .*\n", printed.decode().splitlines(keepends=True)[-1])
+    assert re.fullmatch(r"gateway dev: Redis stopped with code 1: .*\n", printed.decode().splitlines(keepends=True)[-1])
     assert "Traceback" not in printed.decode()

@@ -129,7 +129,7 @@ async def test_postgres_takes_over_from_one_that_was_left_behind(postgres: Postg
 async def test_a_broken_postgres_folder_is_told_in_one_line(postgres: PostgresServer, tmp_path: Path) -> None:
     await postgres.stop()
     (tmp_path / "postgres" / "data" / "global" / "pg_control").write_bytes(b"not what it was")
-    with pytest.raises(StackError, match=r"PostgreSQL ended with code -?\d+: .*pg_control") as told:
+    with pytest.raises(StackError, match=r"PostgreSQL stopped with code -?\d+: .*pg_control") as told:
         await postgres.start()
     assert "\n" not in str(told.value)
 
@@ -209,7 +209,7 @@ async def test_a_missing_temporal_cli_names_its_setting(tmp_path: Path) -> None:
 
 async def test_a_temporal_that_cannot_start_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "temporal.sqlite").write_text("no database " * 1000)
-    with pytest.raises(StackError, match=r"Temporal ended with code 1: .*not a database") as told:
+    with pytest.raises(StackError, match=r"Temporal stopped with code 1: .*not a database") as told:
         await TemporalServer(tmp_path).start()
     assert "\n" not in str(told.value)
 
@@ -232,7 +232,7 @@ async def test_a_service_that_ends_is_started_again_and_said_so(tmp_path: Path) 
     for _ in range(2):
         first = service.process.pid
         service.process.end_now()
-        assert await asyncio.wait_for(said.get(), 10) == "steps ended with code -9; started again"
+        assert await asyncio.wait_for(said.get(), 10) == "steps stopped with code -9; restarted"
         assert service.alive()
         assert service.process.pid != first
     keeper.cancel()
@@ -245,7 +245,9 @@ async def test_a_service_that_keeps_ending_is_given_up_with_its_last_words(
     monkeypatch.setattr(supervisor, "PAUSES", (0, 0.01, 0.02))
     service, said = Steps(tmp_path, 0, 0, 0, 0), list[str]()
     await service.start()
-    with pytest.raises(StackError, match=r"steps keeps ending, now with code 3; the end of .*steps\.log:\n  begins"):
+    with pytest.raises(
+        StackError, match=r"steps keeps stopping, this time with code 3; the end of .*steps\.log:\n  begins"
+    ):
         await supervisor.keep(service, said.append)
     assert len(said) == 3
 

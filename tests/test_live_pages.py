@@ -112,7 +112,7 @@ async def test_the_terminal_shows_typing_the_answer_and_the_hand_over(
         await guest.until("Butler: Answer to When is breakfast?")
         ai.respond = ai.doubtful
         await guest.write("A person, please")
-        await guest.until("your conversation is with our team now")
+        await guest.until("our team has taken over your conversation")
         assert guest.process.stdin is not None
         guest.process.stdin.close()
         assert await asyncio.wait_for(guest.process.wait(), 10) == 0
@@ -129,7 +129,7 @@ async def test_the_terminal_comes_back_by_itself_and_loses_nothing(
             await guest.write("One?")
             await guest.until("Answer to One?")
             await first.aclose()
-            await guest.until("not connected; trying again")
+            await guest.until("not connected; reconnecting")
             await guest.write("Two?")
             async with serving(create_app(settings), port=int(url.rpartition(":")[2]), **options):
                 await guest.until("Answer to Two?")
@@ -188,6 +188,6 @@ async def test_what_the_terminal_can_never_send_does_not_hold_the_rest_up() -> N
 async def test_a_line_that_is_too_long_for_a_message_is_refused_at_once() -> None:
     async with refusing() as (url, taken), terminal(url, "seaview") as guest:
         await guest.write("x" * 70_000)
-        await guest.until(f"not sent: a message has at most {CONTENT_LIMIT} characters")
+        await guest.until(f"not sent: a message may have at most {CONTENT_LIMIT} characters")
         await guest.write("Two")
         assert await asyncio.wait_for(taken.get(), 30) == "Two"

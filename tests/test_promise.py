@@ -121,7 +121,7 @@ async def _kill_all(dev: Dev, desk: Desk, rounds: int) -> None:
         for name, process in PROCESSES.items():
             await _acknowledges(desk, BETWEEN_KILLS)
             await _is_steady(back_at.get(name))
-            back = rf"{name} ended with code -\d+; started again\n"  # not -9 where a slow start was given up
+            back = rf"{name} stopped with code -\d+; restarted\n"  # not -9 where a slow start was given up
             times = len(re.findall(back, dev.printed))
             process(dev).kill()
             await dev.until(back, times=times + 1)

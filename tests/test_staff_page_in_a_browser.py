@@ -202,7 +202,7 @@ ORDERS = "calls.filter(([, part]) => ['snooze', 'assign', 'unassign'].includes(p
 
 
 async def test_staff_snooze_and_assign(desk: Tab) -> None:
-    for order in ("Snooze for an hour", "Assign to Ana", "Assign to nobody"):
+    for order in ("Snooze for an hour", "Assign to Ana", "Unassign"):
         await desk.until("document.getElementById('what').options.length === 4")
         await desk.run(
             f"[...document.getElementById('what').options].find((each) => each.text === {order!r}).selected = true,"
