@@ -159,7 +159,7 @@ async def test_a_body_that_nests_deep_is_refused_and_no_error_of_ours(
                 assert problem(refused) == (422, "invalid"), (path, depth, body[:20])
             told = await http.post(path, content=f'{{"{field}":{value}}}', headers=as_json)
             why = {error["field"]: error["detail"] for error in told.json()["errors"]}[field]
-            assert ("must not be nested more than 64 deep" in why) == (depth > 64), why
+            assert ("must not be nested more than 64 levels deep" in why) == (depth > 64), why
         for depth in range(900, 960):  # about where it cannot be read any more
             body = f'{{"{field}":{opening * depth}1{closing * depth}}}'
             refused = await http.post(path, content=body, headers=as_json)
