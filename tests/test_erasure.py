@@ -302,7 +302,7 @@ async def test_an_erasure_that_was_cut_off_is_finished_by_the_next(
     await _end(story, stack, manager)
 
     async def fails(*_: object) -> None:
-        raise MediaAway("The store of files does not answer")
+        raise MediaAway("File storage does not answer")
 
     with monkeypatch.context() as patch:
         patch.setattr(type(api.state.media), "delete", fails)

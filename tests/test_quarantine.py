@@ -48,7 +48,7 @@ async def _listed(api: Api, hotel: str, **query: Any) -> list[dict[str, Any]]:
         (json.dumps(notification(change(messages=[message("1", timestamp="soon")]))).encode(), "timestamp"),
         (json.dumps(notification(change(messages=[message("1", timestamp="9" * 30)]))).encode(), "timestamp"),
         (json.dumps(notification(change(statuses=[{"id": "1"}]))).encode(), "status"),
-        (json.dumps(notification(change(errors=[{"code": 131000}]))).encode(), "WhatsApp tells of an error"),
+        (json.dumps(notification(change(errors=[{"code": 131000}]))).encode(), "WhatsApp reports an error"),
     ],
 )
 async def test_what_is_signed_and_not_understood_is_kept_and_acknowledged(

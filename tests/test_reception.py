@@ -175,7 +175,7 @@ async def test_contacts_that_are_refused_hold_up_nobody_else_however_many(
         assert len(await stack.rows("SELECT id FROM spool")) == 250
         given.tried.clear()
         await given.tried.wait()  # another round
-    refused = [each for each in caplog.messages if each.startswith("what waits for contact bad-")]
+    refused = [each for each in caplog.messages if each.startswith("a waiting message of contact bad-")]
     assert len(refused) == len(set(refused)) == 20, "each is told once, however often it is tried"
     assert caplog.messages.count("what channels bring waits in the spool: 251") == 1
 
