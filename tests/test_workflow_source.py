@@ -13,6 +13,7 @@ OUTSIDE = (
     "calls",
     "client",
     "codec",
+    "connection",
     "deployment",
     "executions",
     "rules",
