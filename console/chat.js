@@ -1,11 +1,11 @@
-// The guest's page: shows what is said, keeps what is not sent yet, and comes back by itself where it was.
+// The guest's page: shows the conversation, keeps unsent messages, and reconnects where it was.
 const property = new URLSearchParams(location.search).get("property") ?? "";
-const storageKey = `gateway:${encodeURIComponent(property)}`, unsentKey = `${storageKey}:`; // one for each message, for there may be other tabs
-let storage = {}; // where the browser lets pages keep nothing
-try { storage = localStorage ?? storage; } catch { /* that is how it says so */ }
+const storageKey = `gateway:${encodeURIComponent(property)}`, unsentKey = `${storageKey}:`; // one key per message, because other tabs may be open
+let storage = {}; // fallback if the browser forbids storage
+try { storage = localStorage ?? storage; } catch { /* forbidden */ }
 const known = () => JSON.parse(storage[storageKey] ?? "{}");
 const unsent = new Map(Object.keys(storage).filter((key) => key.startsWith(unsentKey)).map((key) => [key.slice(unsentKey.length), JSON.parse(storage[key])])
-  .sort(([, { at: one }], [, { at: other }]) => one - other)); // by frame id, the oldest first
+  .sort(([, { at: one }], [, { at: other }]) => one - other)); // by frame id, oldest first
 const bubbles = new Map(); // by message id, and by frame id until the message has one
 const connection = new Connection(`/chat/${encodeURIComponent(property)}`, { opened: greet, received: receive, ended: lost });
 let ready = false, again, knownAs, visitor, cursor, lastTyped = 0, conversation = { state: "new" }, live = true;
@@ -29,7 +29,7 @@ function receive({ type, payload, id, cursor: at }) {
   if (type === "session") {
     live = payload.live ?? true;
     if (payload.token) {
-      if (!knownAs && known().token) return connection.close(); // another tab was first, and one browser is one visitor
+      if (!knownAs && known().token) return connection.close(); // another tab was first, and a browser is one visitor
       connection.welcomed();
       visitor = payload.visitorId;
       storage[storageKey] = JSON.stringify({ token: payload.token, visitor });
@@ -55,17 +55,17 @@ function receive({ type, payload, id, cursor: at }) {
     clearTimeout(again);
     again = setTimeout(sendNext, 4000);
   } else if (type === "resync") {
-    cursor = undefined; // without a cursor the next connection brings the conversation as it is
+    cursor = undefined; // without a cursor, the next connection sends the conversation as it is now
     connection.close();
   }
 }
 
-function sendNext() { // one at a time: what is refused for now must not be overtaken by what was said after it
+function sendNext() { // one at a time, so that no message overtakes one that is refused for now
   clearTimeout(again);
   const [next] = unsent;
   if (!next || !ready) return;
   connection.send("send_message", { content: next[1].content }, next[0]);
-  again = setTimeout(() => connection.close(), 20000); // a connection may be dead without having been closed
+  again = setTimeout(() => connection.close(), 20000); // without an answer, the connection is dead
 }
 
 function mark(bubble, { id, author, delivery } = bubble.told ?? { author: "guest" }) {
@@ -83,7 +83,7 @@ function show(id, message) {
   const files = (message.attachments ?? []).map((file) => Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
   const parts = [line("strong", names[message.author]), line("p", message.content), line("small", note), ...files];
   const shown = JSON.stringify([...parts.map((part) => part.textContent), ...files.map((file) => file.href)]);
-  if (bubble.shown !== shown) bubble.replaceChildren(...parts); // what is told again must not be read out again
+  if (bubble.shown !== shown) bubble.replaceChildren(...parts); // replaced only if changed, or screen readers would read it out again
   Object.assign(bubble, { shown, className: message.author });
   const at = message.pending ? Infinity : Date.parse(message.createdAt);
   const next = [...list.children].find((other) => other !== bubble && other.at > at) ?? null;
@@ -96,7 +96,7 @@ function settle(frame, messageId) {
   const content = unsent.get(frame)?.content, pending = bubbles.get(frame);
   forget(frame);
   bubbles.delete(frame);
-  if (bubbles.has(messageId)) pending?.remove(); // its own message was faster than its acknowledgement
+  if (bubbles.has(messageId)) pending?.remove(); // the message arrived before its acknowledgement
   else if (pending) {
     bubbles.set(messageId, pending);
     show(messageId, { author: "guest", content, createdAt: new Date().toISOString() });
@@ -145,7 +145,7 @@ function say(content) {
 }
 
 document.addEventListener("visibilitychange", () => bubbles.forEach((bubble) => mark(bubble)));
-addEventListener("storage", () => { // told of by another tab that opened at the same moment
+addEventListener("storage", () => { // another tab, opened at the same moment, has stored its visitor
   if (!visitor || (known().visitor ?? visitor) === visitor) return;
   cursor = undefined;
   connection.close();

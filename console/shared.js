@@ -1,9 +1,9 @@
-// What both pages are made of: elements, and a connection that comes back by itself.
+// What both pages share: helpers for elements, and a connection that reconnects by itself.
 const element = (id) => document.getElementById(id);
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const [times, days] = [{}, { dateStyle: "medium" }].map((day) => new Intl.DateTimeFormat([], { ...day, timeStyle: "short" })); // made once: that is slow
-const clock = (at, moment = new Date(at)) => (moment.toDateString() === new Date().toDateString() ? times : days).format(moment); // conversations last for days
-const readsTheEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 100; // who reads further up stays there
+const [times, days] = [{}, { dateStyle: "medium" }].map((day) => new Intl.DateTimeFormat([], { ...day, timeStyle: "short" })); // made once, because that is slow
+const clock = (at, moment = new Date(at)) => (moment.toDateString() === new Date().toDateString() ? times : days).format(moment); // with the date if it is not today
+const readsTheEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 100; // whoever reads further up is not scrolled away
 
 function line(tag, text, ...children) {
   const made = Object.assign(document.createElement(tag), { textContent: text });
@@ -13,7 +13,7 @@ function line(tag, text, ...children) {
 
 const button = (text, action) => Object.assign(line("button", text), { type: "button", onclick: action });
 
-function arrange(list, wanted) { // what has not changed is left alone: it keeps focus and clicks, and is not read out again
+function arrange(list, wanted) { // leaves unchanged children alone, so that they keep focus and clicks and are not read out again
   for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
   wanted.forEach((each, at) => list.children[at] !== each && list.insertBefore(each, list.children[at] ?? null));
 }
@@ -24,7 +24,7 @@ function shownAs(known, id, facts, make) {
   return known.get(id);
 }
 
-function checkLength() { // what is too long is said, and stays: `maxlength` would cut what is pasted without a word
+function checkLength() { // reports a text that is too long; `maxlength` would cut pasted text silently
   const over = [...element("content").value].length - 4096;
   element("content").setCustomValidity(over > 0 ? `Too long by ${over} characters. Please split it.` : "");
 }
@@ -38,7 +38,7 @@ function showTyping(text = "", seconds = 0) {
 }
 
 class Connection {
-  constructor(path, { opened, received, ended }) { // `ended` says whether to try again
+  constructor(path, { opened, received, ended }) { // `ended` returns whether to reconnect
     Object.assign(this, { path, opened, received, ended, delay: 500 });
   }
 
@@ -48,7 +48,7 @@ class Connection {
     socket.onopen = () => this.opened();
     socket.onmessage = ({ data }, frame = JSON.parse(data)) => { this.asked = false; if (frame.id !== "ping") this.received(frame); };
     socket.onclose = (end) => {
-      if (this.socket !== socket) return; // given up before
+      if (this.socket !== socket) return; // closed by us before
       this.socket = undefined, clearInterval(this.pulse);
       if (!this.ended(end)) return;
       setTimeout(() => this.open(), this.delay * (0.5 + Math.random()));
@@ -56,7 +56,7 @@ class Connection {
     };
   }
 
-  feel() { // a connection may be dead without having been closed: what is asked is answered before the next time
+  feel() { // closes a connection that has not answered since the last call: it may be dead without having been closed
     if (this.asked) return this.close();
     this.send("ping", {}, "ping"), this.asked = true;
   }
@@ -65,13 +65,13 @@ class Connection {
     this.delay = 500;
   }
 
-  send(type, payload, id) { // whether it went out
+  send(type, payload, id) { // returns whether it was sent
     const open = this.socket?.readyState === WebSocket.OPEN;
     if (open) this.socket.send(JSON.stringify({ type, payload, id }));
     return open;
   }
 
-  close() { // at once: a browser waits a minute for the other end of a dead connection
+  close() { // takes effect at once; a browser would wait a minute for the other end of a dead connection
     const { socket } = this;
     socket?.close(), socket?.onclose({});
   }

@@ -1,16 +1,16 @@
-// The staff page: a list that stays current, one open conversation, and what can be done with it.
-const conversations = new Map(); // by id, as last told
+// The staff page: a live list of conversations, one open conversation, and its commands.
+const conversations = new Map(); // by id, the newest known version
 const messages = new Map(); // of the open conversation, by id
-const entries = new Map(), items = new Map(); // what shows a conversation, and a message, by its id
-const begun = new Map(), colleagues = new Map(); // by conversation what is written there and not sent, and names by id
-const cursors = {}; // by property: how far this page has read
+const entries = new Map(), items = new Map(); // list elements by conversation id, and by message id
+const begun = new Map(), colleagues = new Map(); // unsent replies by conversation id, and names by staff id
+const cursors = {}; // by property, how far this page has read the live stream
 const commands = document.querySelectorAll("[data-command]");
 const greet = () => connection.send("auth", { token });
 const connection = new Connection("/ws", { opened: greet, received: (frame) => receive(frame).catch(complain), ended: lost });
 let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId;
 
 const tell = (text) => { element("alert").textContent = text; };
-const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => colleagues.get(id) ?? id)); // as in "… holds it"
+const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => colleagues.get(id) ?? id)); // shows names instead of ids, as in "… holds it"
 
 async function api(method, path, body) {
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
@@ -34,7 +34,7 @@ async function signIn() {
   connection.open();
 }
 
-function signOut() { // what is open and begun stays for whom a session has ended in the middle of it
+function signOut() { // keeps the open conversation and unsent replies, for when a session ends in the middle of work
   sessionStorage.removeItem("token");
   token = undefined, connection.close();
   conversations.clear(), element("list").replaceChildren();
@@ -56,14 +56,14 @@ async function receive({ type, payload, id, cursor }) {
     element("status").textContent = payload.live === false ? "Updates may be delayed." : `Live · ${(payload.staff ?? me).name}`;
     if (payload.staff) await begin(payload.staff);
   } else if (type === "resync" || (type === "ack" && id === "list" && !conversations.size)) {
-    conversations.clear(); // from here on updates are live, so that the list misses none
+    conversations.clear(); // updates are live from here on, so the list misses none
     await refresh();
   } else if (type === "conversation_update") {
     keep({ ...payload.conversation, lastMessage: conversations.get(payload.conversationId)?.lastMessage });
   } else if (type === "message") {
     const known = conversations.get(payload.conversationId);
-    const old = payload.message.private || known?.lastMessage?.seq > payload.message.seq; // told again, for its delivery moved
-    const answer = payload.message.author === "staff" ? { draft: null, responseDueAt: null } : {}; // of which no update tells
+    const old = payload.message.private || known?.lastMessage?.seq > payload.message.seq; // sent again because its delivery state changed
+    const answer = payload.message.author === "staff" ? { draft: null, responseDueAt: null } : {}; // no conversation_update follows for these
     const last = old ? {} : { lastMessage: payload.message, lastMessageAt: payload.message.createdAt, ...answer };
     if (known) keep({ ...known, ...last, unread: payload.unread ?? known.unread });
     if (payload.conversationId === openId) showMessage(payload.message), await see();
@@ -92,7 +92,7 @@ async function refresh() {
   const state = element("filter").value;
   (await api("GET", `/conversations?limit=200${state && `&state=${state}`}`)).items.forEach(store);
   showList();
-  const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // as mails to staff name it
+  const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // links in mails to staff have it
   if (linked) await open(linked);
 }
 
@@ -132,7 +132,7 @@ function question(action) {
 }
 
 async function download(file) {
-  const own = file.url.startsWith("/api/v1/media/"); // read with the session, which a plain link would not carry
+  const own = file.url.startsWith("/api/v1/media/"); // fetched with the token, which a plain link would not send
   if (!own && !/^https?:/.test(file.url)) throw new Error(`${file.name} has not been received yet.`);
   const href = own ? URL.createObjectURL(await api("GET", file.url.slice(7))) : file.url;
   Object.assign(document.createElement("a"), { href, download: file.name, target: "_blank", rel: "noopener" }).click();
@@ -143,7 +143,7 @@ const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.con
 
 async function open(id) {
   const other = openId !== id;
-  if (other) { // until all of it is there nothing is shown: what is meant for one guest must not go to another
+  if (other) { // shows nothing until all is loaded, so that no reply goes to the wrong guest
     element("one").hidden = true;
     messages.clear(), items.clear(), showTyping();
     begun.set(openId, { content: element("content").value, note: element("private").checked, replyId });
@@ -154,7 +154,7 @@ async function open(id) {
   let cursor = "", page;
   do {
     page = await api("GET", `/conversations/${id}/messages?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    if (openId !== id) return; // another one was opened meanwhile
+    if (openId !== id) return; // another was opened meanwhile
     for (const message of page.items) messages.set(message.id, message);
   } while ((cursor = page.nextCursor));
   const opened = await api("GET", `/conversations/${id}`);
@@ -162,7 +162,7 @@ async function open(id) {
   if (openId === id) element("one").hidden = false, showMessages(other);
 }
 
-async function see() { // what comes while somebody looks is read
+async function see() { // marks the conversation as read while somebody looks at it
   const looks = document.visibilityState === "visible" && !element("one").hidden;
   if (looks && conversations.get(openId)?.unread) keep(await api("POST", `/conversations/${openId}/read`));
 }
@@ -204,14 +204,14 @@ function showFacts(each) {
 }
 
 async function reply() {
-  replyId ??= newId(); // the same words, sent again after an error, are the same message
+  replyId ??= newId(); // kept after an error, so that resending the same text does not send it twice
   const at = openId;
   const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
   const message = await api("POST", `/conversations/${at}/messages`, body);
   if (begun.get(at)?.replyId === body.clientMessageId) begun.delete(at);
-  if (at !== openId) return; // what is being written there is another message
-  if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // nothing was written meanwhile
-  showMessage(messages.get(message.id) ?? message, true); // what came live may be newer than the answer
+  if (at !== openId) return; // the form now holds a reply to another conversation
+  if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // only if nothing was typed meanwhile
+  showMessage(messages.get(message.id) ?? message, true); // the live version may be newer than the answer
 }
 
 const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
@@ -230,7 +230,7 @@ element("use").addEventListener("click", () => {
   element("content").focus();
 });
 element("reply").addEventListener("input", () => {
-  replyId = undefined; // other words are another message
+  replyId = undefined; // a changed text is another message
   if (Date.now() - typedAt < 2000 || element("private").checked) return;
   typedAt = Date.now();
   connection.send("typing", { conversationId: openId, typing: true });

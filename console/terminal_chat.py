@@ -1,4 +1,4 @@
-"""`gateway chat`: a guest in the terminal, who comes back by himself where he was when the connection breaks."""
+"""`gateway chat`: a guest chat in the terminal, which reconnects and continues where it was if the connection drops."""
 
 import asyncio
 import random
@@ -21,10 +21,10 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
 RESEND_SECONDS: Final = 4.0
 LAST_ANSWER_SECONDS: Final = 60.0
-"""How long the end of the input waits for what was said before it to be answered."""
+"""How long the chat waits for the last answers after the input has ended."""
 
 NEVER_TAKEN: Final = ("invalid", "malformed")
-"""Why a message is refused that would be refused again."""
+"""Error codes of messages that would be refused again, so that they are not resent."""
 THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 STATES: Final = {
@@ -59,7 +59,7 @@ async def _pass_on(lines: asyncio.Queue[str | None], chat: "_Chat") -> None:
 class _Chat:
     def __init__(self, url: str) -> None:
         self.answered = asyncio.Event()
-        """All that was said is answered, or a person has it."""
+        """Set when all messages are answered or handed to a person."""
         self.answered.set()
         self._url = url
         self._socket: ClientConnection | None = None
@@ -74,8 +74,8 @@ class _Chat:
         self._typing: str | None = None
 
     async def stay_connected(self) -> None:
-        """Connects again and again until the server refuses the chat."""
-        # The system's proxy is for the world outside, not for this machine.
+        """Connects, and reconnects, until the server refuses the chat."""
+        # The system's proxy is not for connections to this machine.
         proxy: Literal[True] | None = None if urlsplit(self._url).hostname in THIS_MACHINE else True
         while True:
             try:
@@ -91,11 +91,11 @@ class _Chat:
                 self._socket = None
             if self._pause == FIRST_PAUSE:
                 _tell("not connected; reconnecting")
-            await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads clients, guards nothing
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads out clients, no security
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     async def say(self, content: str) -> None:
-        """Sends a message as soon as there is a connection, and all that was said before it has arrived."""
+        """Sends a message once there is a connection and all earlier messages have arrived."""
         if len(content) > CONTENT_LIMIT:
             _tell(f"not sent: a message may have at most {CONTENT_LIMIT} characters, not {len(content)}")
             return
@@ -105,13 +105,13 @@ class _Chat:
             await self._send_next()
 
     async def resend(self) -> None:
-        """Sends again what was not acknowledged; under the same id it is the same message."""
+        """Resends the oldest unacknowledged message at intervals. Under the same id, the server counts it once."""
         while True:
             await asyncio.sleep(RESEND_SECONDS)
             await self._send_next()
 
     async def _send_next(self) -> None:
-        """Sends the oldest message that has not arrived: what is refused for now must not be overtaken."""
+        """Sends only the oldest message that has not arrived, so that none overtakes one that is refused for now."""
         for frame_id, content in list(self._unsent.items())[:1]:
             await self._send("send_message", ClientPayload(content=content), frame_id)
 
@@ -120,7 +120,7 @@ class _Chat:
         await self._send("auth", ClientPayload(token=self._token, after=self._cursor))
         while True:
             text = await socket.recv()
-            with suppress(ValidationError):  # a frame of a newer server
+            with suppress(ValidationError):  # an unknown frame from a newer server
                 await self._receive(ServerFrame.model_validate_json(text))
 
     async def _send(self, kind: ClientType, payload: ClientPayload, frame_id: str | None = None) -> None:
@@ -212,12 +212,12 @@ def _socket_url(url: str, property_id: str) -> str:
 
 
 def _input_lines() -> asyncio.Queue[str | None]:
-    """The lines of the standard input, then None. A thread reads them, because not every input can be waited for."""
+    """The lines of standard input, then None. Read by a thread, because asyncio cannot wait for every kind of input."""
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        # Unbuffered, because the lock of a buffer would keep the process from ending.
+        # Unbuffered, because a buffer's lock would keep the process from exiting.
         with open(0, "rb", buffering=0, closefd=False) as raw, suppress(RuntimeError):
             for line in raw:
                 loop.call_soon_threadsafe(lines.put_nowait, line.decode(errors="replace"))

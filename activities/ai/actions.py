@@ -1,4 +1,4 @@
-"""What the AI asks the gateway to do for a guest: tasks for departments, and a late check-out."""
+"""The actions that the embedded engine requests for a guest: tasks for departments, and a late check-out."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _HOUR = re.compile(
     re.IGNORECASE,
 )
 _AFTERNOON_BEFORE = 8
-"""An hour before it is of the afternoon, for nobody asks to leave late at 3 in the night."""
+"""An hour below this without am or pm is in the afternoon: nobody asks for a late check-out at 3 at night."""
 
 
 _REFUSAL = re.compile(
@@ -22,17 +22,17 @@ _REFUSAL = re.compile(
     r"|needed|cancel\w*|call off|skip|stop|instead)",
     re.IGNORECASE,
 )
-"""How a guest says that something is not to be done; nobody says so of what does not work."""
+"""Ways to say that something should not be done. Not used for maintenance, where they tell what does not work."""
 
 
 DECLINED = re.compile(r"\W*no\b[^.?!]*\b(?:please|pls|plz|thanks|thank you|thx)\W*$", re.IGNORECASE)
-"""`No more towels please` is no wish for towels, nor are they out of order."""
+"""`No more towels please` neither asks for towels nor says that they are broken."""
 
 
 def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Action:
-    """The action of a request. The title has only names that the hotel knows: a guest may be told it.
+    """The action for a request. Its title names only things that the hotel knows, because guests may be shown it.
 
-    It has none where something is not to be done: `towels` would say the contrary of `no towels needed`.
+    If something should not be done, the title names nothing: `towels` would say the opposite of `no towels needed`.
     """
     if act.takes == "request_late_checkout":
         until = hour_of(text)
@@ -53,7 +53,7 @@ def action_for(act: Act, text: str, things: Sequence[str], action_id: str) -> Ac
 
 
 def hour_of(text: str) -> str | None:
-    """The hour until which a guest wants to stay, as HH:MM; None where none is said."""
+    """The hour until which the guest wants to stay, as HH:MM; None if the text gives none."""
     for found in _HOUR.finditer(text):
         if found["noon"]:
             return "12:00"

@@ -1,4 +1,4 @@
-"""What a guest does by a message, whatever the hotel: asks, greets, complains, needs help. Learned from phrasings."""
+"""Acts: what a guest does with a message in any hotel (asks, greets, complains, needs help). Learned from phrasings."""
 
 from functools import cache
 from pathlib import Path
@@ -11,18 +11,18 @@ from contracts.rules import ActionType, Priority
 from contracts.tasks import Department
 
 THING = "{thing}"
-"""Stands in a phrasing for anything a property has an article about."""
+"""Placeholder in phrasings for anything that a property has an article about."""
 QUESTION = "question"
 
 _HERE = Path(__file__).parent
 
 
 class ActFile(BaseModel):
-    """What a guest may do, and how it is said; the file's name is the act's.
+    """An act and the phrasings of it. The file's name is the act's name.
 
-    `question` may be answered from knowledge, `smalltalk` is answered by `reply`, `context` needs no answer of its
-    own, `work` is for a department, and `person` is never the AI's to answer. Work is asked of the department by the
-    action that `takes` names, or, without one, by a person who reads the message.
+    Kinds: a `question` may be answered from knowledge, `smalltalk` is answered by `reply`, `context` needs no answer
+    of its own, `work` is for a department, and `person` is never answered by the AI. Work is requested by the action
+    that `takes` names; without one, a person reads the message.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,19 +30,19 @@ class ActFile(BaseModel):
     kind: Literal["question", "smalltalk", "context", "work", "person"]
     about: Literal["the hotel", "something else", "another language"] = "the hotel"
     grave: bool = False
-    """Missing it is worse than a needless hand-over, so a suspicion is enough."""
+    """Missing it is worse than an unnecessary hand-over, so that a suspicion is enough."""
     reply: str = ""
     takes: ActionType | None = None
     title: str = ""
     department: Department = "front_desk"
     priority: Priority = "normal"
     alarms: tuple[str, ...] = ()
-    """Words that no question for an article holds; one is enough."""
+    """Words that no question about an article contains; one of them is enough to recognise the act."""
     phrasings: tuple[str, ...]
     foreign: tuple[str, ...] = ()
-    """Phrasings in other languages than English."""
+    """Phrasings in languages other than English."""
     foreign_alarms: tuple[str, ...] = ()
-    """Words of other languages; one is enough in a message that is in another language."""
+    """Words of other languages; one of them is enough in a message that is in another language."""
 
 
 class Act(ActFile):
@@ -61,5 +61,5 @@ def load_acts() -> dict[str, Act]:
 
 @cache
 def load_objects() -> dict[str, list[str]]:
-    """Things of every hotel that guests ask for, that break and that get lost: {item}, {device} and {belonging}."""
+    """Objects of any hotel that guests ask for, that break and that get lost: {item}, {device} and {belonging}."""
     return TypeAdapter(dict[str, list[str]]).validate_python(parse_yaml((_HERE / "objects.yaml").read_text("utf-8")))

@@ -1,6 +1,6 @@
-"""Whether an answer that a model or another company wrote may go to a guest unseen. Pure; trusts nobody.
+"""Checks whether an answer by a model or a remote engine may go to a guest without review. Pure.
 
-What does not pass is not lost: staff get it as a draft.
+An answer that does not pass is not lost: staff get it as a draft.
 """
 
 import re
@@ -12,15 +12,15 @@ from activities.ai.language import language_of
 from activities.ai.segments import sentences
 
 ANSWER_LENGTH = 2_000
-"""Most characters of an answer; the longest of a hotel's articles with room to spare."""
+"""Maximum length of an answer. It leaves room beyond the longest article."""
 MARKERS = ("[[gateway:", "[[/gateway:")
-"""Begin and end what only the model may read (prompt.py); in an answer they are a leak."""
+"""Enclose what only the model may read (prompt.py). In an answer they are a leak."""
 _ECHO_WORDS = 8
-"""So many words in a row from the instructions are no accident."""
+"""How many consecutive words from the instructions count as a leak."""
 
 Fault = Literal["empty", "too_long", "leak", "language", "unsupported_figure", "unsupported_promise"]
 
-# Bounded, and begun once in a run of digits or a name: what others write may be thousands of them.
+# Bounded, and matched only from the start of a run of digits, to stay fast on hostile texts with thousands of them.
 _NUMBER = r"(?<!\d)\d++(?:[ .,]\d{3}){0,6}(?:[.,]\d{1,2})?"
 _LABEL = r"[\w-]{1,63}"
 _CURRENCY = r"€|\$|£|¥|eur(?:os?)?|usd|gbp|chf|dollars?|pounds?|euros?"
@@ -59,7 +59,7 @@ _SPAN = re.compile(
     rf"(\d{{1,2}})(?![\d/-])(?:[:.h]\d{{2}})?(?!{_UNIT})",
     re.IGNORECASE,
 )
-"""From one to another, of hours where no unit says otherwise."""
+"""A range such as `from 7 to 12`, which is taken as hours unless a unit says otherwise."""
 _CLOCK = re.compile(
     r"\b(?:until|till|at|by|before|after|bis|um|ab|hasta las|até às|jusqu['’]à)\s+(\d{1,2})(?![\d:.,])", re.IGNORECASE
 )
@@ -98,7 +98,7 @@ _PROMISES = {
         r"|password is(?! needed| required| not\b))\b",
     }.items()
 }
-"""What commits the hotel, claims that something is done, or gives a secret away; fine if the hotel says it itself."""
+"""Words that commit the hotel, claim that something is done, or reveal a secret; allowed if the hotel's texts do so."""
 
 
 _CONDITION = re.compile(
@@ -106,21 +106,21 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 _CONDITION_BEHIND = re.compile(r"\s(?:only )?(?:once|if|when|as soon as|sobald|wenn|falls)\b", re.IGNORECASE)
-"""Beside what is not said to be so: `as soon as it is confirmed`."""
+"""Before or after a commitment, they make it conditional: `as soon as it is confirmed`."""
 
 
 @dataclass(frozen=True)
 class Grounds:
-    """What an answer may rest on: the hotel's own texts, and the guest's own data."""
+    """What an answer may be based on: the hotel's own texts and the guest's own data."""
 
     sources: tuple[str, ...] = ()
     profile: tuple[str, ...] = ()
     instructions: str = ""
-    """What the model was told, none of which may be told on."""
+    """The model's instructions, which an answer must not repeat."""
 
 
 def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
-    """What is wrong with an answer to a guest's question, or None."""
+    """The first fault found in an answer to a guest's question, or None."""
     text = answer.strip()
     if not text:
         return "empty"
@@ -140,12 +140,12 @@ def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
 
 
 def figures(text: str) -> frozenset[str]:
-    """Prices, hours, shares, numbers to call, rooms and addresses, each in one spelling."""
+    """Prices, hours, percentages, phone numbers, rooms and addresses in a text, normalised."""
     return _told(text)[0]
 
 
 def _told(text: str) -> tuple[frozenset[str], str]:
-    """The figures of a text, and the rest of it."""
+    """The figures of a text, and the rest of the text."""
     found: set[str] = set()
     rest = text
     for pattern, spelled in (
@@ -164,7 +164,7 @@ def _told(text: str) -> tuple[frozenset[str], str]:
 
 
 def _counts_beyond(rest: str, allowed: str, question: str) -> bool:
-    """Whether bare numbers are told that stand nowhere, or hours that are none: `from 7 to 12` where 12 is an age."""
+    """Whether a bare number is in no source, or a range has ends that are not hours there: 12 may be an age."""
     hours = {int(each[3:5]) % 12 for each in figures(allowed) if each.startswith("at ")}
     told = _numbers(allowed)
     rest = _ALL_DAY.sub("24", _LISTED.sub("", rest))
@@ -177,7 +177,7 @@ def _counts_beyond(rest: str, allowed: str, question: str) -> bool:
 
 
 def _numbers(text: str) -> set[str]:
-    """Also those told in words."""
+    """All numbers of a text, including those spelled out in words."""
     spoken = set(_TELLING_WORDS.findall(text.lower()))
     in_words = {f"{number}" for number, word in enumerate(_WORDS, start=1) if word in spoken}
     return {_amount(each) for each in _BARE.findall(text)} | in_words
@@ -188,7 +188,7 @@ def _spans(text: str) -> set[tuple[int, int]]:
 
 
 def _amount(number: str) -> str:
-    """1,200.00 and 1200 and 1.200 alike, 12,50 as 12.5."""
+    """Normalises a number: 1,200.00 and 1.200 to 1200, and 12,50 to 12.5."""
     whole, _, cents = re.sub(r"[ ]", "", number).replace(",", ".").rpartition(".")
     if not whole or len(cents) == 3:
         return (whole + cents).replace(".", "").lstrip("0") or "0"
@@ -196,7 +196,7 @@ def _amount(number: str) -> str:
 
 
 def _hours(text: str) -> Iterator[str]:
-    """`7 to 10:30 am` has two of the morning."""
+    """Yields all hours of a text. `7 to 10:30 am` has two, both in the morning."""
     for hit in _BARE_HOURS.finditer(text):
         yield _hour(int(hit[1]), hit[2], hit[3])
     for hit in _TIME.finditer(text):
@@ -218,7 +218,7 @@ def _hour(hour: int, minute: str | None, half: str | None) -> str:
 
 @dataclass(frozen=True)
 class _Promise:
-    """A sentence that commits the hotel: to what, and the other telling words in it."""
+    """A commitment of the hotel: its kind, and the other significant words of the sentence."""
 
     kind: str
     about: frozenset[str]
@@ -236,7 +236,7 @@ def _is_conditional(sentence: str, hit: re.Match[str]) -> bool:
 
 
 def _is_said(promise: _Promise, sources: tuple[str, ...]) -> bool:
-    """The hotel says so itself, of the same thing: where the sauna is free, the massage is not."""
+    """Whether the hotel's texts promise the same of the same thing: if the sauna is free, the massage is not."""
     own = (each for source in sources for each in _promises(source))
     return any(each.kind == promise.kind and each.about & promise.about for each in own)
 

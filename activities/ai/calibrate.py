@@ -1,7 +1,7 @@
 """Fits calibration.json: `python -m activities.ai.calibrate ARTICLES MESSAGES`.
 
-Learned are labelled messages and, as these are few, the phrasings themselves: each is read by a reader that has not
-seen it, for one that has learned a phrasing is always sure of it.
+It fits to labelled messages and, because they are few, to the phrasings themselves. A reader is always sure of a
+phrasing that it has learned, so each is read by a reader that has not seen it (cross-validation).
 """
 
 import sys
@@ -22,7 +22,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class Case:
-    """A text as it was read, and what it truly asks for: an article, work of a department, or a person."""
+    """The reading of a text, and what the text really asks for: an article, a department's work, or a person."""
 
     reading: Reading
     article: str | None = None
@@ -49,7 +49,7 @@ def calibrate(articles: Sequence[Article], messages: Sequence[Labelled]) -> Cali
 
 
 def _held_out(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Case]:
-    """Each phrasing as read without it."""
+    """Each phrasing, read by a reader that has not learned it."""
     names = [name for article in articles for name in article.names]
     for fold in range(_FOLDS):
         seen = [each.model_copy(update={"questions": _without(each.questions, fold)}) for each in articles]
@@ -66,7 +66,7 @@ def _held_out(articles: Sequence[Article], acts: Sequence[Act]) -> Iterator[Case
 
 
 def _labelled(articles: Sequence[Article], acts: Sequence[Act], messages: Sequence[Labelled]) -> Iterator[Case]:
-    """Messages that ask for one thing: for an article, for work, or for what is a person's."""
+    """The labelled messages that ask for one thing: an article, work, or a person."""
     reader = Reader(articles, acts, load_objects())
     for message in messages:
         if message.expected == "person":

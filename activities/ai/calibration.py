@@ -1,8 +1,8 @@
-"""Turns a reading's scores into a probability that answering from its best article is right.
+"""Turns a reading's scores into the probability that answering from its best article is right.
 
-Two logistic regressions, multiplied: is this a question that the hotel's articles answer, and if so, is the best
-article the right one. A third says whether a request is plainly what it looks like. Their weights are fitted to
-labelled messages and kept in calibration.json; `python -m activities.ai.calibrate` fits them anew.
+It is the product of two logistic regressions: is this a question that the hotel's articles answer, and if so, is the
+best article the right one? A third gives the probability that a request is the work it looks like. The weights are
+fitted to labelled messages and kept in calibration.json; `python -m activities.ai.calibrate` refits them.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from activities.ai.reader import Reading
 
 WEIGHTS = Path(__file__).parent / "calibration.json"
 _PULL = 0.0005
-"""Pull of the weights towards zero when fitted, for each message, so that few messages do not make extreme ones."""
+"""Regularisation per message: pulls the weights towards zero, so that few messages do not produce extreme ones."""
 _STEPS = 50
 _LEAST = 0.01
-"""Scores below it say nothing."""
+"""Scores are raised to this: below it, differences mean nothing."""
 
 Weights = dict[str, float]
 
 
 class Evidence(NamedTuple):
-    """What speaks for and against an answer, by name."""
+    """The features of the two regressions for an answer, by name."""
 
     answerable: dict[str, float]
     right: dict[str, float]
@@ -41,11 +41,11 @@ class Calibration(BaseModel):
     requested: Weights
 
     def confidence(self, evidence: Evidence) -> float:
-        """That the best article is the right answer, from 0 to 1."""
+        """The probability that the best article is the right answer."""
         return _chance(self.answerable, evidence.answerable) * _chance(self.right, evidence.right)
 
     def request_confidence(self, evidence: dict[str, float]) -> float:
-        """That the guest asks for this work, from 0 to 1."""
+        """The probability that the guest asks for this work."""
         return _chance(self.requested, evidence)
 
 
@@ -74,7 +74,7 @@ def evidence(reading: Reading, acts: dict[str, Act]) -> Evidence:
 
 
 def request_evidence(reading: Reading, act: Act, acts: dict[str, Act]) -> dict[str, float]:
-    """What speaks for and against a request for this work. A rival is anything that another department would not do."""
+    """The features of a request for this work. A rival is an act of another department."""
     score = max(reading.acts[act.name], _LEAST)
     rival = max(found for name, found in reading.acts.items() if acts[name].department != act.department)
     return {
@@ -87,9 +87,9 @@ def request_evidence(reading: Reading, act: Act, acts: dict[str, Act]) -> dict[s
 
 
 def fit(rows: Sequence[tuple[Evidence, bool, bool]], requests: Sequence[tuple[dict[str, float], bool]]) -> Calibration:
-    """Fits to messages, each with whether it was answerable and whether its best article was the right one.
+    """Fits the weights to messages, each with whether it was answerable and whether its best article was right.
 
-    `requests` are those that look like work, each with whether it was that work.
+    `requests` are the messages that look like work, each with whether it was that work.
     """
     return Calibration(
         requested=_fit(requests),
@@ -99,7 +99,7 @@ def fit(rows: Sequence[tuple[Evidence, bool, bool]], requests: Sequence[tuple[di
 
 
 def _fit(rows: Sequence[tuple[dict[str, float], bool]]) -> Weights:
-    """The weights under which the outcomes are most likely, by Newton's method."""
+    """Fits a logistic regression by Newton's method."""
     names = list(rows[0][0])
     inputs = np.array([[row[name] for name in names] for row, _ in rows])
     outcomes = np.array([outcome for _, outcome in rows], dtype=float)

@@ -1,7 +1,7 @@
-"""A linear classifier learned from a few thousand short phrases in a fraction of a second.
+"""A linear classifier that learns from a few thousand short phrases in a fraction of a second.
 
-Ridge regression of each label on TF-IDF features, solved in the space of the phrases. numpy alone: scikit-learn would
-add 120 MB to every worker for the same figures.
+It is a ridge regression for each label on TF-IDF features, solved in its dual form. It uses only numpy, because
+scikit-learn would add 120 MB to every worker for the same results.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ Features = Mapping[str, float]
 Floats = NDArray[np.float32]
 
 _STRANGE = 0.5
-"""How much a feature that no example has counts against a text, as a share of the rarest one that some has."""
+"""How much an unknown feature counts against a text, relative to the rarest known one."""
 _STEPS = 14
 _TINY = 1e-12
 _COMMON = 512
-"""Features found in so many phrases that a matrix is the faster way to their products."""
+"""How many of the most common features are multiplied as a dense matrix, which is faster for them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Example:
 
 
 class Classifier:
-    """Scores near 1 say that a text is like a label's examples; a text that is like none scores near 0 everywhere."""
+    """Scores texts: near 1 for a label whose examples are similar, and near 0 for every label if none are."""
 
     def __init__(self, examples: Sequence[Example], *, ridge: float = 1.0) -> None:
         self.labels = sorted({example.label for example in examples})
@@ -52,7 +52,7 @@ class Classifier:
             self._weights[positions] += np.outer(values, dual[row])
 
     def scores(self, features: Features) -> dict[str, float]:
-        """How much a text is like each label."""
+        """How similar a text is to each label's examples."""
         positions, values = self._vector(features, unknown=self._rarest)
         return dict(zip(self.labels, (values @ self._weights[positions]).tolist(), strict=True))
 
@@ -64,7 +64,7 @@ class Classifier:
         return positions, values / (np.sqrt(np.square(values).sum() + strange) or 1)
 
     def _products(self, rows: Sequence[tuple[NDArray[np.intp], Floats]]) -> Floats:
-        """The products of all rows with each other: common features by matrix, the many rare ones pair by pair."""
+        """The dot products of all pairs of rows: common features by dense matrix, rare ones feature by feature."""
         common = np.zeros((len(rows), _COMMON), dtype=np.float32)
         rare: dict[int, tuple[list[int], list[float]]] = {}
         for row, (positions, values) in enumerate(rows):
@@ -83,7 +83,7 @@ class Classifier:
 
 
 def _solve(matrix: Floats, targets: Floats) -> Floats:
-    """Solves for all columns at once by conjugate gradients, as far as it makes a difference to scores."""
+    """Solves for all columns at once by conjugate gradients, with as many steps as make a difference to scores."""
     solution = np.zeros_like(targets)
     rest = targets.copy()
     direction = rest.copy()

@@ -1,4 +1,4 @@
-"""What a remote engine must do to be one: run by a vendor against their own server (`gateway engine check URL`)."""
+"""Checks that a remote engine keeps the contract: vendors run `gateway engine check URL` against their own server."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `fault` says what is wrong and what would be right, None where all is well."""
+    """The result of one check. `fault` says what is wrong and what would be right; None if it passed."""
 
     name: str
     fault: str | None
@@ -38,7 +38,7 @@ class ContractCheck:
         self._seconds = seconds
 
     async def run(self) -> AsyncIterator[Check]:
-        """Every check in turn; none ends the others."""
+        """Runs all checks in turn; a failed one does not stop the rest."""
         checks: dict[str, Callable[[], Awaitable[None]]] = {
             "answers a question": self._answers,
             "answers a turn of two messages": self._answers_two,

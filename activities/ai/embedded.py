@@ -1,4 +1,4 @@
-"""The engine inside the process: answers from a property's articles, and says so when it cannot. Offline."""
+"""The built-in engine: works offline, answers from a property's articles, and says so if it cannot."""
 
 from activities.ai.actions import action_for
 from activities.ai.hotel import Hotel
@@ -14,7 +14,7 @@ UNSURE = "I'm not sure about that. I'm passing your message to our team, and som
 
 
 class EmbeddedEngine:
-    """Its replies are the hotel's words alone, never a guest's."""
+    """Replies only with the hotel's own texts, never with a guest's words."""
 
     name = "embedded"
 
@@ -43,7 +43,7 @@ class EmbeddedEngine:
 
 
 def hand_over(request: AIRequest, pressing: list[Part]) -> AIResponse:
-    """What a person must see."""
+    """The response that hands the turn to a person."""
     act = next(part.act for part in pressing if part.act is not None)
     return AIResponse(
         conversation_id=request.conversation_id,
@@ -55,7 +55,7 @@ def hand_over(request: AIRequest, pressing: list[Part]) -> AIResponse:
 
 
 def _pass_on(hotel: Hotel, request: AIRequest, turn_id: str, requests: list[Part], asked: list[Part]) -> AIResponse:
-    """Work for departments, said to be asked for and not to be done, and answers to what is asked beside it."""
+    """Requests work from departments, without saying that it is done, and answers the questions asked next to it."""
     acts = list(dict.fromkeys(part.act for part in requests if part.act is not None))
     beside = _from_articles(hotel, request, asked) if asked else None
     replies = [*(act.reply for act in acts), *([beside.response] if beside else [])]
@@ -74,7 +74,7 @@ def _pass_on(hotel: Hotel, request: AIRequest, turn_id: str, requests: list[Part
 
 
 def _from_articles(hotel: Hotel, request: AIRequest, asked: list[Part]) -> AIResponse:
-    """One answer to everything asked, as sure as its least sure part; what is unsure serves staff as a draft."""
+    """One answer to all questions, as confident as its least sure part. An unsure one serves staff as a draft."""
     intents = dict.fromkeys(part.intent for part in asked if part.kind == "answer")
     found = [hotel.articles[intent] for intent in intents]
     return AIResponse(
@@ -87,7 +87,7 @@ def _from_articles(hotel: Hotel, request: AIRequest, asked: list[Part]) -> AIRes
 
 
 def _be_polite(request: AIRequest, parts: list[Part]) -> AIResponse:
-    """To a greeting or thanks; a mere statement is not understood well enough to answer."""
+    """Replies to a greeting or thanks. A mere statement is not understood well enough to answer."""
     polite = [part for part in parts if part.kind == "smalltalk" and part.act is not None]
     if not polite:
         return AIResponse(conversation_id=request.conversation_id, response=UNSURE, intent="unknown", confidence=0.0)

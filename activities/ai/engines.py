@@ -1,4 +1,4 @@
-"""The engines of all properties: each has one of its own, and others to fall back on."""
+"""The engines of all properties: each property has one, and may have others to fall back on."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from settings import Ai, EngineName, Settings, SettingsError
 
 
 class Engines:
-    """Asks a property's engine, and the next where it gives no answer."""
+    """Asks a property's engine, and the next one if it gives no answer."""
 
     name = "engines"
 
     def __init__(self, shared: Sequence[Engine], own: Mapping[str, Sequence[Engine]], *, seconds: float) -> None:
-        """`seconds` is what a whole answer may take; an engine with another behind it gets its share of it."""
+        """`seconds` is the deadline of an answer. An engine with fallbacks gets an equal share of it."""
         self._shared = shared
         self._own = own
         self._seconds = seconds
@@ -45,7 +45,7 @@ class Engines:
             raise
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        """By the property's own engine; one that makes none leaves it at that."""
+        """Asks only the property's first engine, even if it makes no summaries."""
         return await self.of(conversation.property_id)[0].summarise(conversation, messages)
 
     async def close(self) -> None:
@@ -54,7 +54,7 @@ class Engines:
 
 
 def build_engine(settings: Settings, library: Library | None = None) -> Engines:
-    """Raises SettingsError for an engine that is not there or not set up."""
+    """Builds the engines of all properties. Raises SettingsError for one that is unknown or not configured."""
     library = library or Library(settings)
     shared = _chain(settings.ai, library, "ai")
     own = {
@@ -78,7 +78,7 @@ def _engine(name: EngineName, ai: Ai, library: Library, where: str) -> Engine:
                 HttpEngine(_address(ai.http.url, where), ai.http.token, seconds=ai.http.timeout / 1000), library
             )
         case "llm":
-            # Its libraries take a second and tens of megabytes, which a process without models does not pay.
+            # Imported here because its libraries cost a second and tens of megabytes.
             from activities.ai.llm import LlmEngine
 
             return Guard(LlmEngine(ai.llm, library), library)

@@ -1,4 +1,4 @@
-"""Measures an engine on labelled messages: right decisions, dangerous answers, and whether its confidence is true."""
+"""Measures an engine on labelled messages: right decisions, dangerous answers, and calibration of its confidence."""
 
 import csv
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ THRESHOLDS = tuple(step / 20 for step in range(6, 20))
 
 
 class Labelled(BaseModel):
-    """A message and what is right: an answer from these articles, all of them and no other, a task, or a person.
+    """A message with the right decision: an answer from exactly these articles, a task, or a person.
 
-    No articles with an answer means a courtesy, as to a greeting. A task is for `department`, or for whichever where
-    none is named, and articles beside it are asked for in the same message. `kind` says what the message is an
-    example of.
+    An answer without articles is a courtesy, such as the reply to a greeting. A task is for `department`, or for any
+    department if none is given; a task with articles means that the message also asks what they answer. `kind` says
+    what the message is an example of.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,19 +40,19 @@ class Labelled(BaseModel):
     @field_validator("department", mode="before")
     @classmethod
     def _empty_column(cls, value: object) -> object:
-        """A CSV has an empty text where there is none."""
+        """A missing department is an empty string in a CSV."""
         return value or None
 
     @field_validator("articles", mode="before")
     @classmethod
     def _from_column(cls, value: object) -> object:
-        """A CSV's column holds ids divided by blanks."""
+        """In a CSV, the ids are separated by spaces."""
         return value.split() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an engine said to a labelled message. `seconds` is how long it took."""
+    """An engine's response to a labelled message. `seconds` is how long it took."""
 
     message: Labelled
     response: AIResponse
@@ -60,7 +60,7 @@ class Outcome:
 
     @property
     def right_answer(self) -> bool:
-        """From the right articles, and with a task for the right department exactly where one is asked for."""
+        """Whether the articles are right, and exactly the task that is asked for, if any, is requested."""
         if self.message.expected == "person" or set(self.response.sources) != set(self.message.articles):
             return False
         asked = {action.params.get("department", "front_desk") for action in self.response.actions}
@@ -72,17 +72,17 @@ class Outcome:
         return self.response.confidence >= threshold and not self.response.should_escalate
 
     def right(self, threshold: float) -> bool:
-        """The guest got the right answer, or a person where a person was right."""
+        """Whether the guest got the right answer, or was rightly handed to a person."""
         return self.right_answer if self.answered(threshold) else self.message.expected == "person"
 
     def dangerous(self, threshold: float) -> bool:
-        """Answered when a person was right, from the wrong article, or with the wrong task."""
+        """Whether it answered although a person was right, from the wrong articles, or with the wrong task."""
         return self.answered(threshold) and not self.right_answer
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Messages of like confidence; a true confidence is equal to the share that was right."""
+    """Messages of similar confidence. If confidence is well calibrated, it equals the share that was right."""
 
     low: float
     high: float
@@ -93,7 +93,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Shares of all messages under one threshold."""
+    """The shares of all messages at one threshold."""
 
     threshold: float
     answered: float
@@ -103,7 +103,9 @@ class Tradeoff:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`ece`, the expected calibration error: how far confidence is from the share of right answers, on the average."""
+    """The outcomes of all messages. `ece` is the expected calibration error: how far confidence is, on average, from
+    the share of right answers.
+    """
 
     outcomes: list[Outcome]
     threshold: float
@@ -141,13 +143,13 @@ class Evaluation:
         return sum(each.count * abs(each.confidence - each.right) for each in self.reliability) / len(self.outcomes)
 
     def seconds(self, quantile: float) -> float:
-        """How long an answer takes; `quantile` from 0 to 1."""
+        """The time that an answer takes, at a `quantile` from 0 to 1."""
         times = sorted(each.seconds for each in self.outcomes)
         return times[min(int(quantile * len(times)), len(times) - 1)]
 
 
 async def evaluate(engine: Engine, messages: Sequence[Labelled], *, property_id: str, threshold: float) -> Evaluation:
-    """Asks the engine each message, as the first of a conversation. Raises EngineError, and Invalid for no messages."""
+    """Sends each message to the engine as the first of a conversation. Raises EngineError, and Invalid if none."""
     if not messages:
         raise Invalid("there are no labelled messages to evaluate with")
     outcomes = []
@@ -160,7 +162,7 @@ async def evaluate(engine: Engine, messages: Sequence[Labelled], *, property_id:
 
 
 def load_labelled(path: Path) -> list[Labelled]:
-    """Reads JSON lines, or CSV with a header if the name ends so. Raises Invalid with the line that is wrong."""
+    """Reads JSON lines, or a .csv with a header. Raises Invalid, which names the wrong message."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:
@@ -176,7 +178,7 @@ def load_labelled(path: Path) -> list[Labelled]:
 
 
 def request_of(text: str, property_id: str, number: int) -> AIRequest:
-    """The first message of a conversation, as engines get it."""
+    """The request that an engine gets for the first message of a conversation."""
     now = datetime.now(UTC)
     conversation_id = f"evaluation-{number}"
     message = Message(

@@ -1,4 +1,4 @@
-"""Stands between a guest and an engine that nobody here wrote: what such an engine says is checked, never trusted."""
+"""Checks the answers of engines that we did not write (models and remote servers) before a guest gets them."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ from contracts.rules import EMERGENCIES, TOPICS
 ACTIONS = 3
 TITLE_LENGTH = 80
 UNGROUNDED_CONFIDENCE = 0.3
-"""Most that an answer may claim that names no source and asks for no work."""
+"""The highest confidence of an answer that names no source and requests no work."""
 _NOT_A_GUESTS = frozenset({"food_and_beverage", "security", "management"})
-"""Departments that a guest asks for nothing but through a person."""
+"""Departments whose work guests can request only through a person."""
 _PRIORITIES = frozenset({"low", "normal", "high"})
-"""Urgent is for emergencies, which are a person's at once."""
+"""Not urgent: that is for emergencies, which go to a person at once."""
 _PERSON = "human_request"
 _AT_ONCE = frozenset({*EMERGENCIES, _PERSON})
-"""What no engine is asked about."""
+"""Intents that are handed over without asking the engine."""
 
 
 class Guard:
-    """Asks an engine for what may be the AI's, and holds back answers that a person should see first."""
+    """Asks an engine unless a turn needs a person at once, and holds back answers that a person should see first."""
 
     def __init__(self, engine: Engine, library: Library) -> None:
         self.name = engine.name
@@ -42,12 +42,12 @@ class Guard:
         hotel = self._library.hotel(request.context.property_id)
         turn = turn_of(request)
         handed = [part for part in hotel.parts(turn) if part.kind == "handover"]
-        # A reader without articles knows few questions, and suspects too much: there only a plain word counts.
+        # A reader without articles knows few questions and is too suspicious: only an alarm word counts then.
         sure = [part for part in handed if part.alarmed or part.intent == _PERSON or hotel.articles]
         if pressing := [part for part in sure if part.intent in _AT_ONCE]:
             return hand_over(request, pressing)
         response = await self._engine.answer(request, turn_id=turn_id)
-        # Whether a topic is the AI's, the conversation's rules say: no engine may call a complaint something else.
+        # The conversation's rules decide which topics the AI may answer, so no engine may relabel a complaint.
         response.intent = next((part.intent for part in sure if part.intent in TOPICS), response.intent)
         response.actions = _allowed(response.actions, turn, hotel)
         fault = _fault(response, request, turn, hotel)
@@ -58,7 +58,7 @@ class Guard:
         return response.model_copy(update=held)
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        """Only staff read it."""
+        """Not checked, because only staff read summaries."""
         return await self._engine.summarise(conversation, messages)
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ def _fault(response: AIResponse, request: AIRequest, turn: Sequence[str], hotel:
 
 
 def _grounded(response: AIResponse, hotel: Hotel, turn: Sequence[str]) -> AIResponse:
-    """An answer from nowhere is not sure of anything, but for a courtesy to one."""
+    """Caps the confidence of an answer without sources or actions, unless the turn is only courtesies."""
     polite = all(part.kind in ("smalltalk", "context") for part in hotel.parts(turn))
     if polite or response.actions or response.sources:
         return response
@@ -86,13 +86,13 @@ def _grounded(response: AIResponse, hotel: Hotel, turn: Sequence[str]) -> AIResp
 
 
 def _own(profile: GuestProfile) -> tuple[str, ...]:
-    """The guest's own data, as an answer may mention it."""
+    """The guest's own data that an answer may mention."""
     stays = (f"room {stay.room}; {stay.arrival}; {stay.departure}" for stay in profile.stays)
     return (safe_name(profile.name) or "", *stays)
 
 
 def _allowed(actions: Sequence[Action], turn: Sequence[str], hotel: Hotel) -> list[Action]:
-    """Actions that a guest may ask for, in words that may be told to one; the workflow refuses what is none at all."""
+    """The actions that a guest may request, with text that a guest may see. The workflow refuses unknown types."""
     return [made for action in actions[:ACTIONS] if (made := _made(action, turn, hotel)) is not None]
 
 
@@ -111,14 +111,14 @@ def _made(action: Action, turn: Sequence[str], hotel: Hotel) -> Action | None:
         case "request_late_checkout":
             until = action.params.get("until")
             params = {"until": until[:NAME_LENGTH]} if isinstance(until, str) else {}
-        case _:  # one that nobody knows is refused by its name; what it says may be nested deeper than we read
+        case _:  # the workflow refuses an unknown type by its name; its parameters may be nested too deep to read
             params = {}
     named = {"id": action.id[:NAME_LENGTH], "type": action.type[:NAME_LENGTH]}
     return action.model_copy(update={"params": params, **named})
 
 
 def _title(written: str, turn: Sequence[str]) -> str:
-    """The model's title where it is plain; a guest is told it when the task is done."""
+    """The model's title if it is harmless, because the guest is told it when the task is done."""
     title = " ".join(written.split())[:TITLE_LENGTH]
     claims = fault_of(title, "", Grounds()) in ("unsupported_promise", "leak", "empty")
     prices = any(each.startswith(("price", "percent")) for each in figures(title))

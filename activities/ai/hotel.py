@@ -1,4 +1,4 @@
-"""One property's articles, and the understanding learned from them; every engine reads and retrieves by it."""
+"""A property's articles and the understanding learned from them, with which every engine reads and retrieves."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,31 +11,31 @@ from activities.ai.text import own_words, without_courtesies
 from activities.ai.understanding import Part, Understanding
 
 CLEAR = 0.3
-"""Score of an article from which a text is taken to be about it."""
+"""The score from which a text counts as being about an article."""
 RETRIEVED = 5
 
 
 class Hotel:
     def __init__(self, articles: Sequence[Article]) -> None:
-        """Takes a second or two."""
+        """Learns the articles, which takes a second or two."""
         acts = load_acts()
         self._reader = Reader(articles, list(acts.values()), load_objects())
         self._understanding = Understanding(self._reader, acts, load_calibration())
         self.articles = {article.id: article for article in articles}
 
     def parts(self, messages: Sequence[str]) -> list[Part]:
-        """What a guest said in a turn's messages, the most pressing first."""
+        """What the guest says in a turn's messages, the most urgent part first."""
         return self._understanding.parts([without_courtesies(own_words(each)) for each in messages])
 
     def things_in(self, text: str) -> list[str]:
-        """The things of hotels that a text names, in a spelling of ours."""
+        """The things of a hotel that a text names, in our own spelling."""
         return self._reader.things_in(text)
 
     def retrieve(self, messages: Sequence[str], *, characters: int) -> list[Article]:
-        """The articles a turn may be about, best first, as many as fit.
+        """The articles that a turn may be about, best first, as many as fit into `characters`.
 
-        Where no article is clearly meant, as in a language that the reader does not know, that is as many as there
-        are; otherwise the few best ones.
+        If an article is clearly meant, only the best few are returned. Otherwise, as in a language that the reader does
+        not know, all of them are.
         """
         scores: dict[str, float] = {}
         said = [own_words(each) for each in messages]

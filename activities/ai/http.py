@@ -1,4 +1,4 @@
-"""A remote engine: AIRequest posted as JSON, AIResponse back."""
+"""Engine adapter for a remote server: posts an AIRequest as JSON and reads an AIResponse."""
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -12,17 +12,17 @@ from contracts.messages import Message
 
 CONNECT_SECONDS = 5.0
 ANSWER_BYTES = 64 * 1024
-"""More than any answer to a guest has; a conversation carries what it is told."""
+"""More than any answer to a guest needs. Limited because the conversation's history keeps the answer."""
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 
 
 class HttpEngine:
-    """Makes one request an answer: retries, and the time an answer may take in all, are the caller's."""
+    """Makes one request per answer. Retries and the overall deadline are up to the caller."""
 
     name = "http"
 
     def __init__(self, url: str, token: SecretStr | None = None, *, seconds: float = 20.0) -> None:
-        """`seconds` is how long one request may take."""
+        """`seconds` is the timeout of one request."""
         headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self.url = url
         self._client = httpx.AsyncClient(
@@ -39,7 +39,7 @@ class HttpEngine:
             raise EngineError(f"the engine cannot be reached ({type(error).__name__})", retryable=True) from None
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        """The seed's contract has no summaries."""
+        """Returns None: the contract of remote engines has no summaries."""
         return None
 
     async def close(self) -> None:

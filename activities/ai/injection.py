@@ -1,7 +1,7 @@
-"""Texts that speak to a model and not to a hotel: attempts to give it orders, in what guests and others write.
+"""Detects prompt injection: attempts to give orders to a model, in the texts of guests and others.
 
-No list is complete. What this finds is kept from the model or from being sent unseen; what it does not find meets the
-check of answers (answer_check.py), which trusts no model.
+No such list is complete. An article with orders is not shown to a model, and a model's answer to a message with orders
+is not sent without review. What gets past is left to the check of answers (answer_check.py), which trusts no model.
 """
 
 import re
@@ -39,18 +39,18 @@ NAME_LENGTH = 60
 
 
 def gives_orders(text: str) -> bool:
-    """Whether a text tries to steer the model that reads it."""
+    """Whether a text tries to give orders to the model that reads it."""
     return _ORDERS.search(_seen(text)) is not None
 
 
 def safe_name(name: str | None) -> str | None:
-    """A guest's name where it can be one: a few words of letters. Anything else is not told to a model."""
+    """A guest's name if it looks like one: a few words of letters. Models are shown nothing else as a name."""
     if name is None or len(name) > NAME_LENGTH or not _NAME.fullmatch(name.strip()) or gives_orders(name):
         return None
     return name.strip()
 
 
 def _seen(text: str) -> str:
-    """As a model would read it: without invisible characters and look-alikes."""
+    """The text as a model would read it: without invisible characters, and with look-alikes normalised."""
     visible = "".join(each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
     return _BLANKS.sub(" ", visible) if "\n" not in visible else visible

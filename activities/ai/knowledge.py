@@ -1,8 +1,8 @@
 """A property's knowledge: a folder of articles, one Markdown file each; the file's name is the article's id.
 
-The text is what a guest is told. The front matter says how guests ask for it: `title`, and lists of `names` (what the
-thing is called), `words` (what belongs to it) and `questions` (whole phrasings). `excludes` lists what guests ask about
-the thing that the text does not answer: such a question goes to a person.
+Guests are sent the text. The front matter says how they ask for it: `title`, and lists of `names` (what the thing is
+called), `words` (related words) and `questions` (whole phrasings). `excludes` lists what guests ask about the thing
+that the text does not answer: such a question goes to a person.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _FENCE = "---\n"
 
 
 class FrontMatter(BaseModel):
-    """How guests ask for an article."""
+    """An article's front matter: how guests ask for it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,16 +31,16 @@ class FrontMatter(BaseModel):
 
 
 class Article(FrontMatter):
-    """`text` is what a guest is told."""
+    """An article. `text` is what guests are sent."""
 
     id: str
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 def knowledge_folder(settings: Settings, property_id: str) -> Path | None:
-    """The folder that a property's settings name, else the shipped one of its id, else None.
+    """The folder named by the property's settings, else the shipped one named after its id, else None.
 
-    Raises SettingsError for a folder that is not there.
+    Raises SettingsError if the settings name a folder that does not exist.
     """
     configured = settings.properties[property_id].knowledge
     if configured is None:
@@ -54,7 +54,7 @@ def knowledge_folder(settings: Settings, property_id: str) -> Path | None:
 
 
 def load_articles(folder: Path) -> list[Article]:
-    """Raises SettingsError for a file that is not an article."""
+    """Loads a folder's articles, in order of their ids. Raises SettingsError for a file that is not an article."""
     return [_load(path) for path in sorted(folder.glob("*.md"))]
 
 

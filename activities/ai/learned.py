@@ -1,4 +1,4 @@
-"""Learning a hotel's articles takes seconds, so what was learned is kept for the next start of a process."""
+"""Caches on disk what was learned from a hotel's articles, because learning takes seconds at each start."""
 
 import contextlib
 import hashlib
@@ -14,9 +14,9 @@ _CODE = Path(__file__).parent
 
 
 def learned(articles: Sequence[Article], folder: Path) -> Hotel:
-    """The understanding of these articles: what this very code has learned of them before, or learned now and kept.
+    """Loads what this version of the code has learned from these articles before, or learns and saves it now.
 
-    The folder is the process's own data; nothing is read from it that another user could have put there.
+    The folder must belong to the process: pickles in it that another user could have written would be unsafe.
     """
     kept = folder / f"{_fingerprint(articles)}.pickle"
     try:
@@ -24,14 +24,14 @@ def learned(articles: Sequence[Article], folder: Path) -> Hotel:
         if isinstance(hotel, Hotel):
             return hotel
     except (OSError, EOFError, pickle.UnpicklingError):
-        pass  # not there yet, or cut off: it is learned anew
+        pass  # missing or truncated: learn it again
     hotel = Hotel(list(articles))
     _keep(hotel, kept)
     return hotel
 
 
 def _keep(hotel: Hotel, path: Path) -> None:
-    """A folder that cannot be written costs only time at the next start."""
+    """Saves it if it can: a folder that cannot be written costs only time at the next start."""
     new = path.with_suffix(f".{os.getpid()}.new")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,9 +40,9 @@ def _keep(hotel: Hotel, path: Path) -> None:
 
 
 def _fingerprint(articles: Sequence[Article]) -> str:
-    """Changes with the articles and with everything that they are learned by."""
+    """A hash that changes with the articles, and with the code and data that learn them."""
     digest = hashlib.sha256()
-    for article in articles:  # as JSON, for a pickle holds sets in another order in each process
+    for article in articles:  # as JSON, because a pickle's order of sets differs between processes
         digest.update(article.model_dump_json().encode())
     for path in sorted(each for each in _CODE.rglob("*") if each.suffix in (".py", ".yaml", ".json")):
         digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The knowledge of all properties, read once a process and read anew where it has changed."""
+"""The knowledge of all properties, loaded once per process and reloaded when it changes."""
 
 import asyncio
 import functools
@@ -19,11 +19,11 @@ from settings import Settings
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3
-"""How often storage is asked whether anything has changed."""
+"""How often storage is polled for changes."""
 
 
 class Stored(Protocol):
-    """Articles that staff wrote; activities/storage/knowledge.py has them."""
+    """The articles that staff wrote, as provided by activities/storage/knowledge.py."""
 
     async def heads(self) -> dict[str, int]: ...
 
@@ -32,25 +32,25 @@ class Stored(Protocol):
 
 class Library:
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError for knowledge that cannot be read."""
+        """Loads the shipped articles. Raises SettingsError for knowledge that cannot be read."""
         self._folders = {each: knowledge_folder(settings, each) for each in settings.properties}
         self._kept = settings.data_dir / "learned"
         self._hotels = {each: _shipped(folder, self._kept) for each, folder in self._folders.items()}
         self._heads: dict[str, int] = {}
 
     def hotel(self, property_id: str) -> Hotel:
-        """A property's knowledge; one that is not configured knows nothing of its own."""
+        """A property's knowledge. One that is not configured has no articles."""
         return self._hotels.get(property_id) or _shipped(None, self._kept)
 
     async def follow(self, stored: Stored) -> None:
-        """Keeps up with what staff write, for ever. While storage is away, what was known last stays."""
+        """Polls for what staff write, forever. While storage is away, the last known articles stay in use."""
         look = functools.partial(self.refresh, stored)
         await poll_until(asyncio.Event(), look, seconds=LOOK_SECONDS, what="reading changed knowledge")
 
     async def refresh(self, stored: Stored) -> None:
-        """Reads what has changed since the last time; stored articles go before shipped ones of the same id.
+        """Reloads the properties that have changed. Stored articles take precedence over shipped ones of the same id.
 
-        What cannot be understood leaves a property as it was until it changes again, and the others alone.
+        If a property's articles cannot be learned, it stays as it was until they change again. Others are unaffected.
         """
         try:
             for property_id, head in (await stored.heads()).items():
@@ -63,7 +63,7 @@ class Library:
     async def _learn(self, stored: Stored, property_id: str) -> None:
         try:
             articles = _together(_shipped_articles(self._folders[property_id]), await stored.all(property_id))
-            # In a thread, for learning takes a second in which others want their answers.
+            # In a thread, because learning takes a second and would delay other answers.
             self._hotels[property_id] = await asyncio.to_thread(Hotel, articles)
         except StorageAway:
             raise

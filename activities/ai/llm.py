@@ -1,4 +1,4 @@
-"""A language model as the engine, through pydantic-ai: one request an answer, structured, from retrieved articles."""
+"""Engine adapter for language models, through pydantic-ai: one request per answer, with retrieved articles."""
 
 import asyncio
 from typing import Literal, TypeVar
@@ -37,7 +37,7 @@ from settings import LlmEngine as LlmSettings
 from settings import SettingsError
 
 FAILURES_TO_REST = 5
-"""Failures in a row after which a provider is left alone."""
+"""Consecutive failures after which a provider gets no requests for REST_SECONDS."""
 REST_SECONDS = 30
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
 _TOKENS_A_PRICE = 1_000_000
@@ -65,17 +65,17 @@ class Written(BaseModel):
 
 
 class LlmEngine:
-    """Retries, and the time an answer may take in all, are the caller's."""
+    """Makes one request per answer. Retries and the overall deadline are up to the caller."""
 
     name = "llm"
 
     def __init__(self, settings: LlmSettings, library: Library) -> None:
-        """Raises SettingsError where the model or its provider is not set up."""
+        """Raises SettingsError if the model or its provider is not configured."""
         self._settings = settings
         self._library = library
         model = _model(settings)
         self._model_name = model.model_name
-        # One attempt: whoever asks has retries and a deadline of its own.
+        # One attempt, because callers have retries and a deadline of their own.
         once = ModelSettings(max_retries=0, max_tokens=settings.max_tokens, timeout=settings.timeout / 1000)
         self._butler = Agent(model, output_type=Written, instructions=RULES, model_settings=once, retries=0)
         self._clerk = Agent(model, output_type=str, instructions=SUMMARY_RULES, model_settings=once, retries=0)
@@ -116,7 +116,7 @@ class LlmEngine:
         return run
 
     async def _asked(self, agent: Agent[object, OutputT], data: str) -> AgentRunResult[OutputT]:
-        """Errors are told without the provider's words, which may quote the guest's."""
+        """Runs the agent. Errors leave out the provider's message, which may quote the guest."""
         try:
             async with asyncio.timeout(self._settings.timeout / 1000):
                 return await agent.run(data)
@@ -125,7 +125,7 @@ class LlmEngine:
         except (AgentRunError, UserError) as error:
             raise _told(error) from None
         except (LookupError, ValueError, TypeError, AttributeError) as error:
-            # What pydantic-ai stumbles over in an answer that is JSON and still no answer.
+            # What pydantic-ai raises for a response that is JSON but not in the provider's format.
             raise EngineError(f"the model's answer cannot be read ({type(error).__name__})", retryable=True) from None
 
     def _record(self, run: AgentRunResult[OutputT], property_id: str) -> None:
@@ -189,5 +189,5 @@ def _told(error: Exception) -> EngineError:
 
 
 def _is_providers(kind: type[BaseException], error: BaseException) -> bool:
-    """Whether a failure may be the provider's and not the question's."""
+    """Whether a failure may be due to the provider rather than to the question."""
     return isinstance(error, EngineError) and error.retryable

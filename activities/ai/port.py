@@ -8,10 +8,7 @@ from contracts.messages import Message
 
 
 class EngineError(Exception):
-    """An engine gave no answer. The text holds nothing of the guest's.
-
-    `retryable` says whether asking again may help.
-    """
+    """An engine gave no answer. The message never quotes the guest. `retryable` says whether asking again may help."""
 
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
@@ -22,13 +19,13 @@ class Engine(Protocol):
     name: str
 
     async def answer(self, request: AIRequest, *, turn_id: str) -> AIResponse:
-        """Answers one turn; the same `turn_id` is the same turn asked again. Raises EngineError."""
+        """Answers a turn. A retry for the same turn has the same `turn_id`. Raises EngineError."""
 
     async def summarise(self, conversation: Conversation, messages: list[Message]) -> str | None:
-        """A few sentences for staff on what happened; None from an engine that makes no summaries. Raises EngineError.
+        """Summarises what happened, in a few sentences for staff; None if it has no summary. Raises EngineError.
 
         `messages` are the newest of the conversation, oldest first.
         """
 
     async def close(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""

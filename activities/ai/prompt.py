@@ -1,4 +1,4 @@
-"""What a language model is told: the rules, then the hotel's articles, the guest and the conversation as data."""
+"""The prompt of a language model: the rules, then the hotel's articles, the guest and the conversation as data."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ class _Said(BaseModel):
     by: str
     text: str
     files: list[str] = []
-    """Kinds of attached files; their names are whoever sent them's to choose."""
+    """Content types of attached files. Not their names, which the sender chooses."""
 
 
 class _Known(BaseModel):
@@ -82,7 +82,7 @@ class _Log(BaseModel):
 
 
 def data_of(request: AIRequest, articles: Sequence[Article]) -> str:
-    """Everything that changes from turn to turn, as JSON: no text of anybody's can end the data and begin an order."""
+    """Everything that varies from turn to turn, as JSON, so that no text in it can end the data and begin an order."""
     context, profile = request.context, request.guest_profile
     data = _Data(
         articles=[_Known(id=each.id, title=each.title, text=each.text) for each in articles],

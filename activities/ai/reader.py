@@ -1,4 +1,4 @@
-"""Reads one text with a property's knowledge: what the guest does by it, and which article is meant."""
+"""Reads a text with a property's knowledge: which act the guest performs, and which article is meant."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,16 +14,16 @@ from activities.ai.things import SOMETHING, Things
 from activities.ai.vocabulary import Vocabulary
 
 OTHER_TOPIC = "-"
-"""Label of what no article is about."""
+"""The label of topics that no article is about."""
 
 _WORD, _PAIR, _TRIPLE, _NAME = 1.0, 0.7, 0.5, 0.5
-"""Weights of features: a word, two and three in a row, a word though a placeholder may stand for it."""
+"""Weights of features: a word, two and three words in a row, and a word even if a placeholder replaces it."""
 _OF_NAME, _OF_TEXT, _OF_OTHER_TOPIC = 0.7, 0.3, 0.5
-"""How much examples count beside a whole question: a name or word, a clause of the text, what is no article's."""
+"""Weights of examples relative to a whole question: a name or word, a clause of the text, and another topic."""
 _CLAUSE_END = re.compile(r"[.;:] ")
 _SLOT = re.compile(r"\{\w+\}")
 _FILLINGS = 3
-"""How many objects a phrasing about objects is learned with."""
+"""With how many objects a phrasing about objects is learned."""
 _LONGEST_ALARM = 5
 _LONGEST_NAME = 3
 _DETERMINERS = ("the", "a", "an", "your")
@@ -32,29 +32,29 @@ _READINGS_KEPT = 64
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text is like: scores of acts and of articles, near 1 where it is like their examples, best first."""
+    """How similar a text is to each act's and article's examples: scores, near 1 if similar, best first."""
 
     text: str
     acts: dict[str, float]
     articles: dict[str, float]
     alarms: tuple[str, ...]
-    """Acts of which an alarm word stands in the text."""
+    """Acts with an alarm word in the text."""
     foreign_alarms: tuple[str, ...]
-    """Acts of which an alarm word of another language stands in the text."""
+    """Acts with an alarm word of another language in the text."""
     excluded: bool
-    """It asks what the best article does not tell of its thing, or of what no text of ours has ever named."""
+    """Whether it asks for something that the best article excludes, or has a word that we have never heard of."""
     strange: float
-    """Share of the telling words that nobody uses who asks for the best article, from 0 to 1."""
+    """The share of the topical words that do not occur in the best article or its questions, from 0 to 1."""
     english: float
-    """Share of the words that are English, from 0 to 1."""
+    """The share of the words that are English, from 0 to 1."""
     topical: bool
-    """There are other words in the text than those of any question: `how much is it` asks, but of what?"""
+    """Whether it has words beyond those of any question: `how much is it` has no topic."""
     courteous: bool
-    """There are no other words in the text than those of greetings and thanks."""
+    """Whether it has only words of greetings and thanks."""
     names: bool
-    """There is nothing in the text but a few words that are not of this world, as names, and numbers."""
+    """Whether it consists of only a few words, none of which was learned, such as names and numbers."""
     empty: bool
-    """There is no word in the text."""
+    """Whether it has no words."""
 
     @property
     def act(self) -> str:
@@ -66,7 +66,7 @@ class Reading:
 
 
 class Reader:
-    """Learns from a property's articles and from what guests do in every hotel, in a second or two."""
+    """Learns from a property's articles and from the acts of guests in any hotel, in a second or two."""
 
     def __init__(self, articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]) -> None:
         self._vocabulary = Vocabulary(_english(articles, acts, objects), _foreign(acts))
@@ -84,10 +84,10 @@ class Reader:
         self._articles = Classifier(list(_article_examples(articles, acts)))
         self._acts = Classifier(list(self._act_examples(articles, acts, objects)))
         self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
-        """Reads a text. Kept, for a short message is also its only sentence and its only clause."""
+        """Reads a text. Cached, because a short message is also its only sentence and its only clause."""
 
     def __getstate__(self) -> dict[str, object]:
-        """What was learned; what was read since belongs to this process."""
+        """Pickles what was learned, without the cache of this process."""
         return {name: value for name, value in self.__dict__.items() if name != "read"}
 
     def __setstate__(self, learned: dict[str, object]) -> None:
@@ -95,7 +95,7 @@ class Reader:
         self.read = lru_cache(maxsize=_READINGS_KEPT)(self._read)
 
     def apart(self, text: str) -> list[str]:
-        """`are the bar and the pool open` as `are the bar open` and `are the pool open`; most texts are one."""
+        """Splits `are the bar and the pool open` into `are the bar open` and `are the pool open`, if two are named."""
         spelled = self._vocabulary.corrected(text)
         named = list(self._things.found(tuple(map(stem, spelled))))
         for (start, end, first), (next_start, next_end, second) in pairwise(named):
@@ -107,17 +107,17 @@ class Reader:
         return [text]
 
     def things_in(self, text: str) -> list[str]:
-        """The things of hotels that a text names, in their learned spelling."""
+        """The things of a hotel that a text names, in their learned spelling."""
         spelled = self._vocabulary.corrected(text)
         found = self._things.found(tuple(map(stem, spelled)))
         return list(dict.fromkeys(" ".join(spelled[start:end]) for start, end, _ in found))
 
     def alarming(self, text: str) -> bool:
-        """Whether an alarm word stands in the text as it is written."""
+        """Whether the text contains an alarm word, without correction of its spelling."""
         return any(_found_in(list(words(text)), self._alarms))
 
     def may_be_name(self, text: str) -> bool:
-        """Whether a word of it is none that we learned, but from how guests tell their names."""
+        """Whether it has a word that we have not learned, or have learned only from how guests give their names."""
         return any(word in self._of_names or not self._vocabulary.has_learned(word) for word in words(text))
 
     def _read(self, text: str) -> Reading:
@@ -165,7 +165,7 @@ class Reader:
 
 
 def _found_in(spelled: list[str], alarms: Mapping[tuple[str, ...], str]) -> Iterator[str]:
-    """Acts of which an alarm stands in the text."""
+    """Yields the acts with an alarm in the text."""
     for start in range(len(spelled)):
         for end in range(start + 1, min(len(spelled), start + _LONGEST_ALARM) + 1):
             if act := alarms.get(tuple(spelled[start:end])):
@@ -173,7 +173,7 @@ def _found_in(spelled: list[str], alarms: Mapping[tuple[str, ...], str]) -> Iter
 
 
 def _beginnings(phrases: Iterable[Stems]) -> dict[str, list[Stems]]:
-    """Phrases by their first word."""
+    """Groups phrases by their first word."""
     by_first: dict[str, list[Stems]] = {}
     for phrase in phrases:
         by_first.setdefault(phrase[0], []).append(phrase)
@@ -181,7 +181,7 @@ def _beginnings(phrases: Iterable[Stems]) -> dict[str, list[Stems]]:
 
 
 def _holds(stems: Stems, phrases: Mapping[str, list[Stems]]) -> bool:
-    """Whether one of the phrases stands in the text."""
+    """Whether the text contains one of the phrases."""
     return any(
         stems[start : start + len(phrase)] == phrase
         for start, first in enumerate(stems)
@@ -208,7 +208,7 @@ def _article_features(stems: Stems) -> Features:
 
 
 def _english(articles: Sequence[Article], acts: Sequence[Act], objects: dict[str, list[str]]) -> Iterator[str]:
-    """All English that the reader learns from."""
+    """All English texts that the reader learns from."""
     for article in articles:
         yield from _texts(article)
     for act in acts:
@@ -230,7 +230,7 @@ def _texts(article: Article) -> tuple[str, ...]:
 
 
 def _filled(phrasing: str, objects: dict[str, list[str]]) -> Iterator[str]:
-    """A phrasing with some of the objects it may be about, the same ones every time."""
+    """Fills a phrasing's slot with some of the objects that fit, the same ones every time."""
     for slot, names in objects.items():
         if slot in phrasing:
             first = sum(map(ord, phrasing))

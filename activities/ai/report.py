@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: text for a terminal, and a plot."""
+"""Presents an evaluation to people: as text for a terminal, and as a plot."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -41,7 +41,7 @@ def as_text(evaluation: Evaluation) -> str:
 
 
 def as_svg(evaluation: Evaluation) -> str:
-    """Two plots beside each other: reliability, and the trade-off of the threshold."""
+    """Two plots side by side: reliability, and the trade-off of the threshold."""
     parts = [*_reliability(evaluation, _MARGIN), *_tradeoff(evaluation, _SIZE + 2 * _MARGIN)]
     return "\n".join(
         (

@@ -1,9 +1,9 @@
-"""Parts of a message that may each ask for something."""
+"""Splits a message into parts that may each ask for something, and finds its signature."""
 
 import re
 
 _SENTENCE_END = re.compile(r"(?<!\b[ap]\.m)[.!?;…]++(?=\s|$)|\?|\n+|\s[-–—]+\s|\s[:;]-?[)(D](?=\s|$)")
-# Without the blanks around, which parts are stripped of: looking for them takes a second in a message full of them.
+# Without the surrounding spaces, which are stripped later: matching them takes a second in a message full of spaces.
 _CLAUSE_END = re.compile(r",|\band\b|\bn\b|&|\+|\balso\b|\bplus\b|\bbut\b|:", re.IGNORECASE)
 _NAMED = (
     r"(?!(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|Please|Help|Need|Call|Send|Yes|No|Not|And|But|Also|What|When|Where"
@@ -14,24 +14,24 @@ _SIGNED = re.compile(
     r"|\b(?i:best|love|yours)[\n,])"
     rf"[\s,.!]{{0,5}}(?P<name>{_NAMED}(?:[ \n](?:de|da|do|dos|von|van|der|la|le|{_NAMED})){{0,4}})[\s.!]{{0,5}}$"
 )
-"""How mails end. The end alone is looked at, for many a message is long."""
+"""How mails end. Only the end of a message is searched, because messages may be long."""
 _TITLE = re.compile(r"(?:Mr|Mrs|Ms|Miss|Dr)\b")
 _BELOW = re.compile(
     r"\w[^\n]{0,200}(?:\n\s{0,5}|[.!?]\s{1,5})(?:[-–—~]\s?)?"
     rf"(?P<name>(?:{_TITLE.pattern}\.? )?{_NAMED}(?: (?:de|da|do|dos|von|van|der|la|le|{_NAMED})){{0,2}})[\s.!]{{0,5}}$"
 )
-"""How a message may end without any courtesy."""
+"""A name at the end of a message without a closing formula."""
 _LONGEST_SIGNATURE = 200
 
 
 def name_signed(text: str) -> str:
-    """The name below a message, as in `Kind regards, Anna Becker`; empty where there is none."""
+    """The name that signs a message, as in `Kind regards, Anna Becker`; empty if there is none."""
     found = _SIGNED.search(text[-_LONGEST_SIGNATURE:])
     return found["name"] if found else ""
 
 
 def name_below(text: str) -> str:
-    """What may be a name, alone on the last line or behind the last sentence; empty where nothing is like one."""
+    """What may be a name, alone on the last line or after the last sentence; empty if nothing looks like one."""
     found = _BELOW.search(text[-2 * _LONGEST_SIGNATURE :])
     return found["name"] if found else ""
 
@@ -45,7 +45,7 @@ def sentences(text: str) -> list[str]:
 
 
 def clauses(sentence: str) -> list[str]:
-    """What commas and words like `and` divide; often no questions of their own."""
+    """Splits a sentence at commas and words like `and`. The parts are often not questions of their own."""
     return _parts(_CLAUSE_END, sentence)
 
 

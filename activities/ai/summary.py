@@ -1,4 +1,4 @@
-"""What happened in a conversation, in the words that stand there: for staff, without a model."""
+"""Summarises a conversation for staff by quoting its messages, without a model."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,13 +7,13 @@ from contracts.messages import Author, Message
 
 QUOTE_LENGTH = 120
 QUOTES = 3
-"""Most messages of one side that are quoted: the first, and the newest."""
+"""How many messages of one side are quoted at most: the first, and the newest."""
 
 
 def summary_of(conversation: Conversation, messages: Sequence[Message]) -> str | None:
-    """A few sentences that claim nothing that is not there; None where no guest wrote.
+    """A few sentences that claim nothing beyond the messages; None if there is none by a guest.
 
-    `messages` may be only the newest ones: what is counted comes from the resolution where there is one.
+    `messages` may be only the newest ones: if the conversation is resolved, the guest's are counted by its resolution.
     """
     public = [message for message in messages if not message.private]
     asked = [message for message in public if message.author is Author.GUEST]
@@ -64,7 +64,7 @@ def _helped(messages: Sequence[Message]) -> Iterable[str]:
 
 
 def _quotes(messages: Sequence[Message]) -> str:
-    """The first message and the newest; the middle of many is left out, and that is shown."""
+    """Quotes the first message and the newest, with an ellipsis for those left out between them."""
     shown = [*messages[:1], *messages[1:][-(QUOTES - 1) :]]
     quotes = [f"“{_short(message)}”" for message in shown]
     if len(shown) < len(messages):

@@ -1,4 +1,4 @@
-"""A guest's words made comparable: slang, contractions and emoji put aside, words brought to their stems."""
+"""Normalises a guest's words: spells out slang, contractions and emoji, and reduces words to their stems."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from activities.ai.yaml_text import parse_yaml
 
 Stems = tuple[str, ...]
 TIME, NUMBER = "TIME", "NUMBER"
-"""Stand for any hour and any other number; capitals, because no word of a guest has them."""
+"""Placeholders for any hour and any other number, in capitals because guests' words are lowercased."""
 
 
 class _Spelling(BaseModel):
@@ -46,7 +46,7 @@ _NOTE = re.compile(
     r"|(?:Photo|Audio|Video|Voice message|Document|Sticker|Subject|Came from an advert"
     r"|A message that WhatsApp does not pass on)(?:: [^\[\]\n]*)?)\]"
 )
-"""What channels say of a message, beside the guest's words or in their place."""
+"""What channels add to a message, next to the guest's words or instead of them."""
 _COURTESY = re.compile(
     r"\b(?:(?:could|can|would|will) (?:yo)?u (?:please |kindly |pls )?(?:tell|inform|let) (?:me|us)(?: know)?"
     r"|(?:i|we)(?:'d| would) like to (?:know|ask)|i (?:want|wanted) to (?:know|ask)|(?:i|we) (?:was|were) wondering"
@@ -55,7 +55,7 @@ _COURTESY = re.compile(
     r"|(?=(?:(?:at|from|until|till|by|on) )?(?:what|when|where|how)\b))",
     re.IGNORECASE,
 )
-"""What stands before a question without changing it: `could you please tell me at what time`."""
+"""A polite opening that does not change the question behind it: `could you please tell me at what time`."""
 _APOSTROPHES = re.compile(r"[’‘`´]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _TIME = r"\d{1,2}(?:[:.]\d\d)? ?[ap]\.?m\b|\d{1,2}[:.]\d\d|\d{1,2} ?o'?clock"
@@ -66,12 +66,12 @@ _stemmer = snowballstemmer.stemmer("english")
 
 
 def own_words(text: str) -> str:
-    """The guest's words, without what a channel says of the message."""
+    """The guest's words, without what a channel adds."""
     return _NOTE.sub("", text).strip() if "[" in text else text
 
 
 def without_courtesies(text: str) -> str:
-    """`Could you please tell me if there is a pool?` as `is there a pool?`."""
+    """Turns `Could you please tell me if there is a pool?` into `is there a pool?`."""
     return _COURTESY.sub(_turned, _APOSTROPHES.sub("'", text))
 
 
@@ -83,7 +83,7 @@ def _turned(courtesy: re.Match[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Lower case, without accents; emoji that mean something become words."""
+    """Lowercases, strips accents and turns known emoji into words."""
     if text.isascii():
         return text.lower().replace("`", "'")
     text = "".join(f" {_SPELLING.emoji.get(c, '')} " if c in _SPELLING.emoji else c for c in text)
@@ -93,9 +93,9 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=_KEPT)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text, each spelled in one way; hours and other numbers are `TIME` and `NUMBER`.
+    """The words of a text in a uniform spelling; hours and other numbers become `TIME` and `NUMBER`.
 
-    Kept, for what is learned is looked at from several sides.
+    Cached, because learning processes each text several times.
     """
     text = _DRAWN_OUT.sub(r"\1\1", plain(text))
     for pattern, spelling in _ONE_SPELLING:

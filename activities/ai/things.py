@@ -1,4 +1,4 @@
-"""Names of what guests speak of: `the pool is dirty` and `the spa is dirty` do the same about different things."""
+"""Recognises the things that guests name, so that `the pool is dirty` and `the spa is dirty` are the same act."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,12 +6,12 @@ from activities.ai.knowledge import Article
 from activities.ai.text import Stems, stems_of
 
 SOMETHING, OBJECT = "THING", "OBJECT"
-"""Stand for what a property has an article about, and for an object of any hotel."""
+"""Placeholders for what a property has an article about, and for an object of any hotel."""
 
 
 class Things:
     def __init__(self, articles: Sequence[Article], objects: dict[str, list[str]]) -> None:
-        """What a property has an article about goes before an object of the same name."""
+        """What a property has an article about takes precedence over an object of the same name."""
         self._placeholders: dict[Stems, str] = {}
         for name in (name for names in objects.values() for name in names):
             stems = stems_of(name)
@@ -21,7 +21,7 @@ class Things:
         self._longest = max(map(len, self._placeholders))
 
     def found(self, stems: Stems) -> Iterator[tuple[int, int, str]]:
-        """Where things are named, from and to, and their placeholder; the longest name counts."""
+        """Yields start, end and placeholder of each name in the text. The longest match wins."""
         start = 0
         while start < len(stems):
             for end in range(min(len(stems), start + self._longest), start, -1):
@@ -33,7 +33,7 @@ class Things:
                 start += 1
 
     def replaced(self, stems: Stems) -> Stems:
-        """The text with placeholders for names."""
+        """The text with names replaced by their placeholders."""
         general: list[str] = []
         done = 0
         for start, end, placeholder in self.found(stems):

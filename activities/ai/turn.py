@@ -1,4 +1,4 @@
-"""The messages that one turn answers."""
+"""The guest messages that a turn answers."""
 
 from contracts.ai import AIRequest
 from contracts.messages import Author
@@ -6,7 +6,7 @@ from contracts.names import CONTENT_LIMIT
 
 
 def turn_of(request: AIRequest) -> list[str]:
-    """What the guest wrote in every message of the turn, oldest first."""
+    """The texts of the guest's messages in the turn, oldest first."""
     unanswered = set(request.context.turn_message_ids) - {request.message.id}
     earlier = [each for each in request.context.messages if each.id in unanswered and each.author is Author.GUEST]
     return [message.content[:CONTENT_LIMIT] for message in (*earlier, request.message)]

@@ -1,4 +1,4 @@
-"""What a whole turn asks for: its messages read part by part, and what the parts come to together."""
+"""Understands what a whole turn asks for: reads its messages part by part and combines the results."""
 
 import re
 from collections.abc import Sequence
@@ -13,30 +13,30 @@ from activities.ai.reader import OTHER_TOPIC, Reader, Reading
 from activities.ai.segments import clauses, has_title, name_below, name_signed, sentences
 
 SURE = 0.7
-"""Confidence at which a part is a question that knowledge answers."""
+"""The confidence from which a part counts as a question that an article answers."""
 SUSPICION = 0.35
-"""Score at which a grave act counts, whatever else the message is like."""
+"""The score from which a grave act counts, whatever else the message resembles."""
 DOUBT = 0.2
-"""Score of a grave act at which a person sees what would otherwise be work for a department."""
+"""The score of a grave act from which a person sees what would otherwise be work for a department."""
 DOUBT_SHARE = 0.4
-"""What part of the work's own score it must reach for that: "I need an iron" has of an ambulance the "I need" alone."""
+"""The share of the work's score that it must also reach: "I need an iron" shares only "I need" with an ambulance."""
 PLAIN = 0.6
-"""Score at which a mere clause is taken for what it is like."""
+"""The score from which a clause alone counts as the act that it resembles."""
 LIKELY = 0.3
-"""Score at which the likeliest act is named."""
+"""The score from which the likeliest act is taken."""
 COURTESY, RIVALRY = 0.5, 0.7
-"""Score of a courtesy with other words in it, and the share of that which anything else may reach."""
+"""The score that a courtesy with other words in it needs, and the share of it that any other act may reach."""
 ASKING = ("question", "person", "work")
 
 _ASKS_TO_KNOW = re.compile(r"\W*(what|when|where|which|how|who|why|is (?!it possible)|are|does)\b", re.IGNORECASE)
-"""How nobody begins who wants something done."""
+"""Openings of questions that ask for information, not for work."""
 
 _STATE = re.compile(
     r"\b(?:closed|shut)\b(?! (?:on|at|in|every)\b)|\bout of (?:order|service)\b|\b(?:renovat|construction)",
     re.IGNORECASE,
 )
 _WHEN = re.compile(r"\b(?:when|time|hours?|days?)\b", re.IGNORECASE)
-"""How a thing is just now, which no article knows, and what asks for its hours all the same."""
+"""Words about the current state of a thing, which no article knows, and words that ask for its hours after all."""
 
 Kind = Literal["answer", "smalltalk", "context", "handover", "request", "unsure"]
 _RANKS: dict[Kind, int] = {"handover": 0, "request": 1, "unsure": 2, "answer": 3, "smalltalk": 4, "context": 5}
@@ -44,7 +44,7 @@ _RANKS: dict[Kind, int] = {"handover": 0, "request": 1, "unsure": 2, "answer": 3
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a guest said, in their words `text`. `intent` is an article's id, an act's name or `unknown`."""
+    """One thing that a guest said. `intent` is an article's id, an act's name or `unknown`; `text` is the wording."""
 
     kind: Kind
     intent: str
@@ -52,7 +52,7 @@ class Part:
     act: Act | None = None
     text: str = ""
     alarmed: bool = False
-    """A word says so that no question holds."""
+    """Whether an alarm word decided it, or a known phrasing of another language."""
 
     @property
     def sure(self) -> bool:
@@ -66,14 +66,14 @@ class Understanding:
         self._calibration = calibration
 
     def parts(self, messages: Sequence[str]) -> list[Part]:
-        """What the guest said in a turn's messages, the most pressing first."""
+        """What the guest says in a turn's messages, the most urgent part first."""
         messages = [self._unsigned(message) for message in messages]
         foreign = [part for message in messages if (part := self._foreign(message))]
         found = foreign or self._of_turn("\n".join(messages))
         return sorted(found, key=lambda part: (_RANKS[part.kind], _urgency(part)))
 
     def _unsigned(self, message: str) -> str:
-        """Without the name below it, which says nothing, whatever it sounds like: Mr Becker asks for no beer."""
+        """The message without its signature, which means nothing whatever it resembles: Mr Becker asks for no beer."""
         signed = name_signed(message)
         name = signed or name_below(message)
         surely = has_title(name)
@@ -91,7 +91,7 @@ class Understanding:
         if reading.foreign_alarms:
             alarmed = self._acts[reading.foreign_alarms[0]]
             return Part("handover", alarmed.name, 0.0, alarmed, alarmed=True)
-        # Of a language of which we know a few sentences, most are like one of them in something.
+        # We know only a few sentences of other languages, and most messages resemble one of them in something.
         likely = score >= (PLAIN if likeliest.grave else LIKELY)
         understood = likeliest if likeliest.foreign and likely else another
         return Part("handover", understood.name, 0.0, understood, alarmed=understood != another)
@@ -104,20 +104,20 @@ class Understanding:
             left_out = left_out or not found
             parts += found
         if left_out and all(part.kind in ("smalltalk", "context") for part in parts):
-            # "Thanks! And how much is it?" is about nothing of this turn, so about what was said before.
+            # "Thanks! And how much is it?" has no topic in this turn, so it is about an earlier one.
             return [*parts, Part("unsure", "unknown", 0.0)]
         asked = [part for part in parts if part.kind in ("answer", "unsure")]
         if len(parts) > 1 and asked and not any(part.kind == "handover" or part.sure for part in parts):
             whole = self._judged(self._reader.read(turn))
-            # Thanks beside it make no courtesy of what nobody understood.
+            # Thanks next to a question that was not understood do not make the whole a courtesy.
             told = asked if whole.kind in ("smalltalk", "context") else [whole]
-            # Work that the whole asks for is asked for once, in all its words.
+            # Work that the whole turn asks for is requested once, with the whole text.
             known = {whole.intent} if whole.kind == "request" else set()
             return [*told, *(part for part in parts if part not in asked and part.intent not in known)]
         return parts
 
     def _of_sentence(self, sentence: str, *, follows: bool) -> list[Part]:
-        """`follows`: it comes after another sentence, which a question without a topic is about."""
+        """`follows` says whether another sentence comes before it, which a question without a topic is then about."""
         reading = self._reader.read(sentence)
         if reading.names:
             return [Part("context", "unknown", 0.0)]
@@ -152,7 +152,7 @@ class Understanding:
         return [whole]
 
     def _requests(self, sentence: str, whole: Part, judged: dict[str, Part]) -> list[Part]:
-        """Work, and what is asked beside it; a clause that asks nothing plainly only tells more of the work."""
+        """The requests, and questions next to them. A clause that is neither only adds details to the work."""
         requests = _distinct([part for part in judged.values() if part.kind == "request"])
         beside = [
             part
@@ -167,13 +167,13 @@ class Understanding:
         return [*requests, *beside]
 
     def _both(self, sentence: str) -> list[Part]:
-        """Answers to a question that names two things at once, where there is one for each."""
+        """The answers to a question that names two things at once, if there is a sure one for each."""
         texts = self._reader.apart(sentence)
         parts = [self._judged(self._reader.read(text)) for text in texts]
         return _distinct(parts) if len(texts) > 1 and all(part.sure for part in parts) else []
 
     def _clause(self, text: str) -> Part:
-        """A clause alone says little: only what is plain counts."""
+        """Judges a clause, which says little on its own: anything but an answer needs a high score."""
         reading = self._reader.read(text)
         part = self._judged(reading)
         if part.kind == "answer" or reading.acts[reading.act] >= PLAIN:
@@ -210,7 +210,7 @@ class Understanding:
         return Part("answer", reading.article, self._calibration.confidence(evidence(reading, self._acts)))
 
     def _courtesy(self, reading: Reading) -> float:
-        """How sure one may be of a greeting or thanks: very, unless there is more in it: `thanks, we take it at 5`."""
+        """The confidence in a greeting or thanks: high, unless there is more in it, as in `thanks, we take it at 5`."""
         score = reading.acts[reading.act]
         rival = max(found for name, found in reading.acts.items() if self._acts[name].kind in ASKING)
         if not reading.courteous and (score < COURTESY or rival > RIVALRY * score):
@@ -225,7 +225,7 @@ class Understanding:
 
 
 def work_of(reading: Reading, acts: dict[str, Act]) -> Act | None:
-    """The work that a text plainly asks for. Not where a word alarms that is a person's, such as `disgusting`."""
+    """The work that a text plainly asks for; None if it has an alarm word for a person, such as `disgusting`."""
     likeliest = acts[reading.act]
     alarmed = next((acts[alarm] for alarm in reading.alarms if acts[alarm].takes), None)
     if alarmed is None and _ASKS_TO_KNOW.match(reading.text):
@@ -238,7 +238,7 @@ def work_of(reading: Reading, acts: dict[str, Act]) -> Act | None:
 
 
 def _distinct(parts: list[Part]) -> list[Part]:
-    """The surest part of each intent, in the order they were asked."""
+    """The surest part of each intent, in the order of their first mention."""
     surest: dict[str, Part] = {}
     for part in parts:
         if part.intent not in surest or part.confidence > surest[part.intent].confidence:

@@ -1,4 +1,4 @@
-"""The words a reader has learned, and what a mistyped word probably was."""
+"""The words that a reader has learned, and the correction of mistyped ones."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,18 +11,18 @@ from spellchecker import SpellChecker
 from activities.ai.text import stem, words
 
 _SHORTEST_MISTAKE, _SHORTEST_MEANT, _TWO_MISTAKES_FROM = 4, 3, 6
-"""Letters of a word that may be a mistake, of the one that was meant, and of one that may hold two mistakes."""
+"""Minimum lengths of a word that may be mistyped, of the word that was meant, and of one with two mistakes."""
 _CANDIDATES = 8
 _CORRECTIONS_KEPT = 10_000
 _COMMON, _EVERYDAY = 500, 30_000
-"""Times that a word stands in the spell checker's texts to be surely one, and to be one of those that say little."""
+"""The counts in the spell checker's word list from which a word surely exists, and from which it is no topic."""
 _SHORTEST_TOPIC = 3
 _NEARLY_ALL = 0.85
 
 
 class Vocabulary:
     def __init__(self, texts: Iterable[str], foreign: Iterable[str] = ()) -> None:
-        """`foreign` are texts of other languages, whose words are no mistakes: `hola` is not `hold`."""
+        """`foreign` are texts in other languages, whose words are not mistakes: `hola` is not `hold`."""
         self._counts = Counter(word for text in texts for word in words(text))
         self._learned = list(self._counts)
         self._english = _common_english()
@@ -32,7 +32,7 @@ class Vocabulary:
         self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
 
     def __getstate__(self) -> dict[str, object]:
-        """What was learned; what was looked up since belongs to this process."""
+        """Pickles what was learned, without the cache of this process."""
         return {name: value for name, value in self.__dict__.items() if name != "_corrected"}
 
     def __setstate__(self, learned: dict[str, object]) -> None:
@@ -40,14 +40,14 @@ class Vocabulary:
         self._corrected = lru_cache(maxsize=_CORRECTIONS_KEPT)(self._meant)
 
     def corrected(self, text: str) -> list[str]:
-        """The words of a text, with the learned word where a typing mistake was made."""
+        """The words of a text, with mistyped words replaced by the learned ones."""
         return [self._corrected(word) for word in words(text)]
 
     def has_learned(self, word: str) -> bool:
         return word in self._counts
 
     def is_unheard_of(self, word: str) -> bool:
-        """Whether it means something that nothing we learned from speaks of: `is the pool haunted`."""
+        """Whether it may name a topic that none of our texts mention, as in `is the pool haunted`."""
         if word.isupper() or len(word) < _SHORTEST_TOPIC or word in self._foreign:
             return False
         return stem(word) not in self._stems and word not in self._everyday
@@ -57,7 +57,7 @@ class Vocabulary:
         return sum(word in self._counts or word in self._english for word in corrected) / (len(corrected) or 1)
 
     def _meant(self, word: str) -> str:
-        """A wrong first letter is not taken for a typing mistake: it is mostly another word."""
+        """The word that was meant. Its first letter must match, because otherwise it is mostly another word."""
         known = word in self._counts or word in self._english or word in self._foreign
         if known or word.isupper() or len(word) < _SHORTEST_MISTAKE:
             return word
@@ -72,14 +72,14 @@ class Vocabulary:
 
 
 def is_mostly_english(text: str) -> bool:
-    """Whether English has nearly all of its words, slang spelled out; not of other languages, which share but some."""
+    """Whether nearly all words, with slang spelled out, are English. Other languages share only some."""
     said = [word for word in words(text) if not word.isupper()]
     return sum(word in _common_english() for word in said) >= _NEARLY_ALL * max(len(said), 1)
 
 
 @cache
 def _common_english() -> frozenset[str]:
-    """Words that are no typing mistakes, whatever they look like."""
+    """English words, which are never corrected."""
     return _english_from(_COMMON)
 
 

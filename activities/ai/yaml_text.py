@@ -1,8 +1,8 @@
-"""YAML by the fast loader: the pure Python one takes as long as learning from what it reads."""
+"""Parses YAML with the C loader: the pure Python one takes as long as learning from the files."""
 
 import yaml
 
 
 def parse_yaml(text: str) -> object:
-    """Raises yaml.YAMLError."""
+    """Parses a YAML text safely. Raises yaml.YAMLError."""
     return yaml.load(text, Loader=yaml.CSafeLoader)
