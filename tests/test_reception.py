@@ -177,7 +177,7 @@ async def test_contacts_that_are_refused_hold_up_nobody_else_however_many(
         await given.tried.wait()  # another round
     refused = [each for each in caplog.messages if each.startswith("a waiting message of contact bad-")]
     assert len(refused) == len(set(refused)) == 20, "each is told once, however often it is tried"
-    assert caplog.messages.count("what channels bring waits in the spool: 251") == 1
+    assert caplog.messages.count("incoming messages are waiting in the spool: 251") == 1
 
 
 async def test_what_waits_in_a_storage_that_went_away_is_not_overtaken(
