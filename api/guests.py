@@ -50,7 +50,7 @@ class GuestPage(Page[Guest]):
 
 
 class GuestQuery(PageQuery):
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
     q: Annotated[str | None, Field(min_length=1, max_length=200, description="Part of the name or of an address.")] = (
         None
     )

@@ -46,8 +46,8 @@ class QuarantinePage(Page[QuarantineItem]):
 
 
 class QuarantineQuery(PageQuery):
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
-    adapter: Annotated[str | None, Field(max_length=64, description="Of one adapter only, such as `whatsapp`.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
+    adapter: Annotated[str | None, Field(max_length=64, description="Only this adapter, such as `whatsapp`.")] = None
     handled: Annotated[bool | None, Field(description="Only items that a retry has handled, or only the rest.")] = None
 
 

@@ -31,8 +31,8 @@ class ConversationReportQuery(contracts.base.Body):
     to_day: Annotated[Day | None, Field(alias="to", description="The last day, included. Default: today, in UTC.")] = (
         None
     )
-    property: Annotated[str | None, Field(max_length=256, description="One property only.")] = None
-    channel: Annotated[ChannelType | None, Field(description="One channel only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
+    channel: Annotated[ChannelType | None, Field(description="Only this channel.")] = None
     by: Annotated[list[Grouping], Field(max_length=3, description="What to group by. Default: one total.")] = []
 
     def days(self) -> tuple[date, date]:

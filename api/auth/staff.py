@@ -63,7 +63,7 @@ class StaffPage(Page[StaffMember]):
 
 
 class StaffQuery(PageQuery):
-    property: Annotated[str | None, Field(max_length=256, description="Of one property only.")] = None
+    property: Annotated[str | None, Field(max_length=256, description="Only this property.")] = None
     disabled: Annotated[bool | None, Field(description="Only disabled accounts, or only enabled ones.")] = None
 
 
