@@ -19,6 +19,7 @@ QUESTIONS = [f"Question {number}" for number in range(5)]
 
 
 async def test_a_killed_worker_loses_and_repeats_nothing(stack: Stack, ai: FakeAI, callback: FakeCallback) -> None:
+    stack.settings.routing.ai_timeout = 300_000  # however long the next worker takes to start
     guests = [stack.guest(adapter="messages", channel_type="sms") for _ in range(GUESTS)]
     async with worker_process(stack.settings) as first:
         for guest in guests:
