@@ -70,14 +70,14 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block."""
-        with _away_is_told():
+        with _translated_errors():
             async with self._engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading without a transaction, so that a statement takes one round trip instead of three."""
-        with _away_is_told():
+        with _translated_errors():
             async with self._reading.connect() as connection:
                 yield connection
 
@@ -87,7 +87,7 @@ class Database:
 
         `plan_each` plans each execution anew, for statements whose best plan depends on their parameters.
         """
-        with _away_is_told():
+        with _translated_errors():
             pooled = await (self._searching if plan_each else self._engine).raw_connection()
             driver: asyncpg.Connection = pooled.driver_connection
             try:
@@ -115,7 +115,7 @@ class Database:
         """
         engine = _engine(self._settings, self._url, command_timeout=None)
         try:
-            with _away_is_told():
+            with _translated_errors():
                 async with engine.begin() as connection:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
                     await connection.execute(text(f"SET LOCAL lock_timeout = '{TABLE_SECONDS}s'"))
@@ -180,7 +180,7 @@ def _upgrade(connection: Connection) -> None:
     # Otherwise a newer release has migrated it, and its schema works for this one, too.
 
 
-class _away_is_told:
+class _translated_errors:
     """Translates the drivers' errors for a lost or refused connection into StorageAway."""
 
     def __enter__(self) -> None:
