@@ -130,12 +130,12 @@ class Idempotency:
             await self._app(scope, receive, hold)
         except BaseException:
             with suppress(StorageAway):
-                await keys.let_go(keyed.id, keyed.attempt)
+                await keys.release(keyed.id, keyed.attempt)
             raise
         answer = _answer(told)
         try:
             if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in NOT_ATTEMPTED:
-                await keys.let_go(keyed.id, keyed.attempt)
+                await keys.release(keyed.id, keyed.attempt)
             else:
                 await keys.keep(keyed.id, keyed.attempt, keyed.seal(answer))
         except StorageAway:

@@ -304,7 +304,7 @@ async def test_a_request_stays_the_same_however_often_it_is_let_go(database: Dat
         assert await keys.claim(name, f"asked {hours}", f"{hours}") == Claim(True, f"asked {hours}", began_at=began)
         other = await keys.claim(name, "asked otherwise", "meanwhile")
         assert other == Claim(False, f"asked {hours}")
-        await keys.let_go(name, f"{hours}")
+        await keys.release(name, f"{hours}")
 
 
 async def test_a_request_that_first_came_to_an_older_release_keeps_its_ids(database: Database) -> None:
@@ -312,7 +312,7 @@ async def test_a_request_that_first_came_to_an_older_release_keeps_its_ids(datab
     await keys.claim(name, "asked", "first")
     await _touch(database, "UPDATE idempotency_keys SET began_at = NULL, leased_until = :past WHERE answer IS NULL")
     assert await keys.claim(name, "asked", "second") == Claim(True, "asked")
-    await keys.let_go(name, "second")
+    await keys.release(name, "second")
     assert await keys.claim(name, "asked", "third") == Claim(True, "asked")
     await _touch(database, "UPDATE idempotency_keys SET expires_at = :past")
     assert (await keys.claim(name, "asked", "fourth")).began_at is not None

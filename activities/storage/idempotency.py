@@ -72,7 +72,7 @@ class IdempotencyKeys:
             began_at=now,
         )
         mine, began_at = col(IdempotencyRow.id) == key, col(IdempotencyRow.began_at)
-        was_let_go = col(IdempotencyRow.leased_until) < began_at
+        was_released = col(IdempotencyRow.leased_until) < began_at
         died = (col(IdempotencyRow.leased_until) < now) & (col(IdempotencyRow.fingerprint) == fingerprint)
         over = col(IdempotencyRow.expires_at) < now
         taken = row.on_conflict_do_update(
@@ -85,7 +85,7 @@ class IdempotencyKeys:
                 "expires_at": row.excluded.expires_at,
                 "began_at": case((over, row.excluded.began_at), else_=began_at),
             },
-            where=or_(over, col(IdempotencyRow.answer).is_(None) & or_(was_let_go, died)),
+            where=or_(over, col(IdempotencyRow.answer).is_(None) & or_(was_released, died)),
         ).returning(began_at)
         old = select(col(IdempotencyRow.id)).where(over, ~mine).limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)
         async with self._database.begin() as connection:
@@ -104,7 +104,7 @@ class IdempotencyKeys:
         async with self._database.begin() as connection:
             await connection.execute(update(IdempotencyRow).where(mine).values(answer=answer))
 
-    async def let_go(self, key: str, attempt: str) -> None:
+    async def release(self, key: str, attempt: str) -> None:
         """Releases the key of an attempt without a lasting answer, for another attempt with any body.
 
         The attempt may have had an effect nevertheless, so the time when the request first came is kept.
