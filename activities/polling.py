@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 async def poll_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]], *, seconds: float, what: str) -> None:
     """Calls `look`, with pauses of `seconds`, until `stop` is set. A failure is logged, naming `what`, and retried."""
     while not stop.is_set():
-        with _waits(what):
+        with _logs_failures(what):
             await look()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -22,14 +22,14 @@ async def poll_until(stop: asyncio.Event, look: Callable[[], Awaitable[object]],
 
 
 @contextlib.contextmanager
-def by_itself(what: str) -> Iterator[None]:
+def isolated(what: str) -> Iterator[None]:
     """Lets one part of a look fail without stopping the others. Raises Unreachable, which would stop them all."""
-    with _waits(what, but=(Unreachable,)):
+    with _logs_failures(what, but=(Unreachable,)):
         yield
 
 
 @contextlib.contextmanager
-def _waits(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _logs_failures(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     try:
         yield
     except but:

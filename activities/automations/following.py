@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from activities.polling import by_itself, poll_until
+from activities.polling import isolated, poll_until
 from activities.storage.automations import StoredAutomations
 from activities.storage.property_events import PropertyEvents
 from contracts.automations import Automations, Facts
@@ -34,7 +34,7 @@ class AutomationFollower:
     async def look(self) -> None:
         """Looks at each property with new events. One that fails is tried again, and does not delay the others."""
         for property_id, position in await self._stored.behind():
-            with by_itself(f"automations of {property_id}"):
+            with isolated(f"automations of {property_id}"):
                 await self._look_at(property_id, position)
 
     async def _look_at(self, property_id: str, position: int) -> None:

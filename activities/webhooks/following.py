@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from activities.polling import by_itself, poll_until
+from activities.polling import isolated, poll_until
 from activities.storage.property_events import PropertyEvents
 from activities.storage.webhook_endpoints import Target, WebhookEndpoints
 from activities.webhooks.sending import READ_AT_ONCE
@@ -38,7 +38,7 @@ class WebhookFollower:
         An endpoint that fails is tried again, and does not delay the others.
         """
         for target in await self._endpoints.behind(datetime.now(UTC)):
-            with by_itself(f"webhooks of endpoint {target.endpoint.id}"):
+            with isolated(f"webhooks of endpoint {target.endpoint.id}"):
                 if await self._is_wanted(target):
                     await self._start(target.endpoint)
 
