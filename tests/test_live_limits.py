@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from activities.storage.publications import Publications
-from api.live.telling import Rendered, render
+from api.live.rendering import Rendered, render
 from contracts.frames import ServerFrame
 from settings import Settings
 from tests.api import Api, Person, running_api
@@ -82,7 +82,7 @@ async def test_an_event_is_rendered_once_for_each_audience(
         rendered.append(told.text)
         return told
 
-    monkeypatch.setattr("api.live.telling.render", noting)
+    monkeypatch.setattr("api.live.rendering.render", noting)
     async with AsyncExitStack() as opening:
         visitor = await opening.enter_async_context(guest(api.url, hotel))
         token = visitor.frames[0]["payload"]["token"]

@@ -14,8 +14,8 @@ from pydantic.alias_generators import to_camel
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from api.live.rendering import Rendered, render
 from api.live.replay import Replay
-from api.live.telling import Rendered, render
 from api.middleware import log_unexpected
 from contracts.base import Model
 from contracts.frames import ClientFrame, CloseCode, FrameId, ServerFrame, ServerPayload

@@ -7,9 +7,9 @@ from functools import partial
 
 from api.live.connection import Connection, Ended
 from api.live.cursors import decode
+from api.live.rendering import Rendered, Rendition
 from api.live.replay import History, Missed
 from api.live.tail import Subscription, Tail
-from api.live.telling import Rendered, Telling
 from api.live.typing_pace import TypingPace
 from api.live.visitors import Visitor, VisitorTokens, identified
 from api.state import State
@@ -97,13 +97,13 @@ class GuestSocket:
 
     # --- to the guest ----------------------------------------------------------------------------------------------
 
-    def tell(self, telling: Telling) -> None:
-        entry = telling.entry
+    def deliver(self, rendition: Rendition) -> None:
+        entry = rendition.entry
         self._conversation_id = entry.conversation_id or self._conversation_id
         if entry.conversation is not None:
             self._with_staff = entry.conversation.state is ConversationState.ESCALATED
             self._meet(entry.conversation)
-        frame = telling.frame("guest")
+        frame = rendition.frame("guest")
         if frame is not None:
             if entry.message is not None and entry.message.author is not Author.GUEST:
                 self._answers += 1
@@ -123,7 +123,7 @@ class GuestSocket:
         try:
             account = await self._state.staff.get(staff_id)
         except StorageAway:
-            return  # their first message tells it
+            return  # their first message shows the name
         if account is not None and self._met == staff_id:
             payload = ServerPayload(
                 conversation_id=self._conversation_id, author=Author.STAFF, author_name=account.staff.name

@@ -11,9 +11,9 @@ from activities.storage.log import Log
 from activities.storage.redis_client import open_redis
 from api.live.connection import Ended
 from api.live.presence import Presence
+from api.live.rendering import Audience
 from api.live.standing import StandingWatch
 from api.live.tail import BLOCK, Tail
-from api.live.telling import Audience
 from contracts.frames import CloseCode
 from contracts.metrics import WS_CONNECTIONS
 from contracts.unexpected import kinds_of

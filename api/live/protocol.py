@@ -11,7 +11,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from api.live.telling import Rendered
+from api.live.rendering import Rendered
 from api.middleware import log_unexpected
 from contracts.frames import CloseCode
 from settings import Websocket

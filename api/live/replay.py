@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api.live.cursors import encode
+from api.live.rendering import Rendered, Rendition, render
 from api.live.tail import PAGE, Subscription, Tail
-from api.live.telling import Rendered, Telling, render
 from contracts.events import LogEntry
 from contracts.frames import ServerFrame, ServerPayload
 from contracts.problems import StorageAway
@@ -90,8 +90,8 @@ def _start(tail: Tail, subscription: Subscription) -> int:
 
 
 def _frames(tail: Tail, subscription: Subscription, entries: list[LogEntry]) -> list[Rendered]:
-    untold = (entry for entry in entries if subscription.wants(entry) and not tail.heard(subscription, entry))
-    frames = (Telling(entry, tail.links).frame(subscription.audience) for entry in untold)
+    undelivered = (entry for entry in entries if subscription.wants(entry) and not tail.heard(subscription, entry))
+    frames = (Rendition(entry, tail.links).frame(subscription.audience) for entry in undelivered)
     return [frame for frame in frames if frame is not None]
 
 

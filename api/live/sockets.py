@@ -12,8 +12,8 @@ from api.gate import caller
 from api.live.connection import Connection, Ended, Served
 from api.live.guest import serve_guest
 from api.live.protocol import protocol_of
+from api.live.rendering import Audience, Rendered
 from api.live.staff import serve_staff
-from api.live.telling import Audience, Rendered
 from api.routers import public_router
 from api.state import State, state_of
 from contracts.frames import CloseCode

@@ -13,9 +13,9 @@ from api.auth.sessions import Session, authenticate
 from api.deps import find_conversation
 from api.live.connection import TRY_AGAIN_LATER, Connection, Ended, refusal
 from api.live.cursors import decode, encode
+from api.live.rendering import Rendered, Rendition
 from api.live.replay import Missed
 from api.live.tail import Subscription, Tail
-from api.live.telling import Rendered, Telling
 from api.live.typing_pace import TypingPace
 from api.sending import SendMessage, send_message
 from api.state import State
@@ -62,7 +62,7 @@ class StaffSocket:
         self._go_on_with(session)
         self._tails: dict[str, Tail] = {}
         self._subscriptions: dict[Key, Subscription] = {}
-        self._last_told: Telling | None = None
+        self._last_delivered: Rendition | None = None
         self._typing = TypingPace()
         self._id = uuid.uuid4().hex
         self._looks: dict[str, tuple[str, Viewer]] = {}
@@ -80,16 +80,16 @@ class StaffSocket:
 
     # --- to the person ---------------------------------------------------------------------------------------------
 
-    def tell(self, telling: Telling) -> None:
+    def deliver(self, rendition: Rendition) -> None:
         """Sends an entry once, however many subscriptions want it, but never somebody's own typing."""
-        entry = telling.entry
-        if telling is self._last_told or entry.type not in self._told_types:
+        entry = rendition.entry
+        if rendition is self._last_delivered or entry.type not in self._delivered_types:
             return
         own = entry.typing is not None and entry.typing.author_id == self._session.staff.id
-        frame = telling.frame("staff")
+        frame = rendition.frame("staff")
         if own or frame is None:
             return
-        self._last_told = telling
+        self._last_delivered = rendition
         self._connection.send_rendered(frame, in_order=entry.position is not None)
 
     def notice(self, frame: Rendered) -> None:
@@ -102,7 +102,7 @@ class StaffSocket:
 
     def _go_on_with(self, session: Session) -> None:
         self._session = session
-        self._told_types = tuple(
+        self._delivered_types = tuple(
             each for each in LOG_TYPES if may(session, NEEDED.get(each, Permission.READ_CONVERSATIONS))
         )
 
@@ -177,8 +177,8 @@ class StaffSocket:
             if after is not None or subscription.start is None:
                 others = partial(self._others, key)
                 self._connection.replay(Missed(tail, subscription, decode(after or "", key[0]), others))
-            for telling in tail.viewers(subscription):
-                self.tell(telling)
+            for rendition in tail.viewers(subscription):
+                self.deliver(rendition)
         await self._look_at(keys)
 
     async def _look_at(self, keys: list[Key]) -> None:
@@ -190,18 +190,18 @@ class StaffSocket:
                 staff = self._session.staff
                 viewer = Viewer(conversation_id=conversation_id, socket_id=self._id, staff_id=staff.id, name=staff.name)
                 self._looks[conversation_id] = (property_id, viewer)
-                self._tell_here(property_id, await self._state.hub.presence.begin(property_id, viewer))
+                self._deliver_here(property_id, await self._state.hub.presence.begin(property_id, viewer))
 
     async def _look_away(self) -> None:
         """Announces that the person no longer views conversations without a subscription."""
         subscribed = {conversation_id for _, conversation_id, _ in self._subscriptions}
         for conversation_id in [each for each in self._looks if each not in subscribed]:
             property_id, viewer = self._looks.pop(conversation_id)
-            self._tell_here(property_id, await self._state.hub.presence.end(property_id, viewer))
+            self._deliver_here(property_id, await self._state.hub.presence.end(property_id, viewer))
 
-    def _tell_here(self, property_id: str, entry: LogEntry | None) -> None:
+    def _deliver_here(self, property_id: str, entry: LogEntry | None) -> None:
         if entry is not None and property_id in self._tails:
-            self._tails[property_id].tell_unstored(entry)
+            self._tails[property_id].deliver_unstored(entry)
 
     async def _unsubscribe(self, frame: ClientFrame) -> None:
         """Ends every subscription that matches what the frame names; without a name, all."""

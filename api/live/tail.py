@@ -19,7 +19,7 @@ from activities.storage.log import Log
 from activities.storage.redis_client import REDIS_AWAY, heed_cancellation
 from api.auth.permissions import manages
 from api.live.presence import REFRESH, Presence
-from api.live.telling import AUDIENCES, Audience, Rendered, Telling, render
+from api.live.rendering import AUDIENCES, Audience, Rendered, Rendition, render
 from api.live.viewing import Viewing
 from contracts.events import LogEntry, Typing, live_stream
 from contracts.frames import ServerFrame, ServerPayload
@@ -46,14 +46,14 @@ AT_ONCE = 1000
 """About how many frames are written before other tasks get their turn."""
 TYPING = 6.0
 """Seconds after which somebody counts as having stopped typing, unless it is announced again."""
-TOLD = 5000
+REMEMBERED = 5000
 """How many entries are remembered that were delivered before they were stored."""
 
 
 class Listener(Protocol):
     """The socket behind a subscription. None of its methods wait."""
 
-    def tell(self, telling: Telling) -> None:
+    def deliver(self, rendition: Rendition) -> None:
         """Receives an entry that matches the subscription."""
 
     def notice(self, frame: Rendered) -> None:
@@ -118,7 +118,7 @@ class Tail:
         self._ahead: dict[int, LogEntry] = {}
         self._count = 0
         self._written = 0
-        self._told: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
+        self._early: OrderedDict[tuple[str | None, int], tuple[int, bool]] = OrderedDict()
         self._listeners: defaultdict[str | None, set[Subscription]] = defaultdict(set)
         self._presence = presence
         self._viewing = Viewing()
@@ -147,24 +147,24 @@ class Tail:
         for subscription in self._everybody():
             subscription.listener.abandon()
 
-    def tell_unstored(self, entry: LogEntry) -> None:
+    def deliver_unstored(self, entry: LogEntry) -> None:
         """Delivers an entry that Redis could not carry, to listeners of this process only."""
         self._take(entry)
 
-    def viewers(self, subscription: Subscription) -> list[Telling]:
+    def viewers(self, subscription: Subscription) -> list[Rendition]:
         """The current viewers of what the subscription is for, to send when it begins."""
-        told = [self._viewers_of(conversation_id) for conversation_id in self._viewing.everywhere()]
-        return [telling for telling in told if subscription.wants(telling.entry)]
+        renditions = [self._viewers_of(conversation_id) for conversation_id in self._viewing.everywhere()]
+        return [rendition for rendition in renditions if subscription.wants(rendition.entry)]
 
     def heard(self, subscription: Subscription, entry: LogEntry) -> bool:
         """Whether the subscription got an entry before it was stored."""
-        return self._told_unstored(entry, subscription.audience) > subscription.joined
+        return self._delivered_unstored(entry, subscription.audience) > subscription.joined
 
-    def _told_unstored(self, entry: LogEntry, audience: Audience) -> int:
+    def _delivered_unstored(self, entry: LogEntry, audience: Audience) -> int:
         """The count of delivered entries when an entry was delivered before it was stored; 0 if it was not."""
         if entry.seq is None or entry.repeats:
             return 0
-        count, to_guests = self._told.get((entry.conversation_id, entry.seq), (0, False))
+        count, to_guests = self._early.get((entry.conversation_id, entry.seq), (0, False))
         return count if to_guests or audience == "staff" else 0
 
     async def run(self) -> None:
@@ -236,9 +236,9 @@ class Tail:
     def _take(self, entry: LogEntry) -> None:
         if entry.viewer is not None:
             if self._viewing.hear(entry.viewer, looking=entry.looking, at=time.monotonic()):
-                self._tell_telling(self._viewers_of(entry.viewer.conversation_id))
+                self._deliver_rendition(self._viewers_of(entry.viewer.conversation_id))
         elif entry.position is None:
-            self._tell(entry)
+            self._deliver(entry)
         elif self.position is not None and entry.position == self.position + 1:
             self._advance(entry)
             while following := self._ahead.pop(self.position + 1, None):
@@ -288,17 +288,17 @@ class Tail:
             heed_cancellation()
             if viewers is not None:
                 for conversation_id in self._viewing.reconcile(viewers, asked_at=asked_at):
-                    self._tell_telling(self._viewers_of(conversation_id))
+                    self._deliver_rendition(self._viewers_of(conversation_id))
             await asyncio.sleep(REFRESH)
 
-    def _viewers_of(self, conversation_id: str) -> Telling:
+    def _viewers_of(self, conversation_id: str) -> Rendition:
         entry = LogEntry(
             property_id=self.property_id,
             type="presence",
             contact_key=contact_key_of(conversation_id),
             conversation_id=conversation_id,
         )
-        return Telling(entry, self.links, self._viewing.of(conversation_id))
+        return Rendition(entry, self.links, self._viewing.of(conversation_id))
 
     def _note_typing(self, entry: LogEntry, typing: Typing) -> None:
         """Announces that somebody stopped typing if no more notices come, e.g. because their process died."""
@@ -307,7 +307,7 @@ class Tail:
             timer.cancel()
         if typing.typing:
             stopped = entry.model_copy(update={"typing": typing.model_copy(update={"typing": False})})
-            self._typing[key] = asyncio.get_running_loop().call_later(TYPING, self._tell, stopped)
+            self._typing[key] = asyncio.get_running_loop().call_later(TYPING, self._deliver, stopped)
 
     # --- delivering ----------------------------------------------------------------------------------------------
 
@@ -315,25 +315,25 @@ class Tail:
         if entry.position is None or self.position is None or entry.position <= self.position:
             return
         self.position = entry.position
-        self._tell(entry)
+        self._deliver(entry)
 
-    def _tell(self, entry: LogEntry) -> None:
+    def _deliver(self, entry: LogEntry) -> None:
         self._count += 1
-        telling = Telling(entry, self.links)
+        rendition = Rendition(entry, self.links)
         if entry.typing is not None:
             self._note_typing(entry, entry.typing)
-        self._tell_telling(telling)
+        self._deliver_rendition(rendition)
         if entry.position is None and entry.seq is not None:
-            self._told[entry.conversation_id, entry.seq] = (self._count, telling.frame("guest") is not None)
-            if len(self._told) > TOLD:
-                self._told.popitem(last=False)
+            self._early[entry.conversation_id, entry.seq] = (self._count, rendition.frame("guest") is not None)
+            if len(self._early) > REMEMBERED:
+                self._early.popitem(last=False)
 
-    def _tell_telling(self, telling: Telling) -> None:
-        entry = telling.entry
+    def _deliver_rendition(self, rendition: Rendition) -> None:
+        entry = rendition.entry
         # Decided once for all sockets: work done for each of many delays the event for the last one.
-        told: dict[Audience, int] = {each: self._told_unstored(entry, each) for each in AUDIENCES}
+        early: dict[Audience, int] = {each: self._delivered_unstored(entry, each) for each in AUDIENCES}
         for key in {entry.contact_key, None}:
             for subscription in tuple(self._listeners.get(key, ())):
-                if told[subscription.audience] <= subscription.joined and subscription.wants(entry):
-                    subscription.listener.tell(telling)
+                if early[subscription.audience] <= subscription.joined and subscription.wants(entry):
+                    subscription.listener.deliver(rendition)
                     self._written += 1

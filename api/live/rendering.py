@@ -29,7 +29,7 @@ class Rendered:
         return cls(text, Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
 
-class Telling:
+class Rendition:
     """One entry, rendered at most once per audience, however many sockets it goes to."""
 
     def __init__(self, entry: LogEntry, links: MediaLinks, viewers: Mapping[str, str] | None = None) -> None:
