@@ -129,7 +129,7 @@ def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
     if any(marker in text for marker in MARKERS) or _echoes(text, grounds.instructions):
         return "leak"
     allowed = "\n".join((*grounds.sources, *grounds.profile))
-    found, rest = _told(text)
+    found, rest = _figures_and_rest(text)
     if not found <= figures(allowed) or _counts_beyond(rest, allowed, question):
         return "unsupported_figure"
     if any(not _is_said(promise, grounds.sources) for promise in _promises(text)):
@@ -141,10 +141,10 @@ def fault_of(answer: str, question: str, grounds: Grounds) -> Fault | None:
 
 def figures(text: str) -> frozenset[str]:
     """Prices, hours, percentages, phone numbers, rooms and addresses in a text, normalised."""
-    return _told(text)[0]
+    return _figures_and_rest(text)[0]
 
 
-def _told(text: str) -> tuple[frozenset[str], str]:
+def _figures_and_rest(text: str) -> tuple[frozenset[str], str]:
     """The figures of a text, and the rest of the text."""
     found: set[str] = set()
     rest = text
@@ -166,10 +166,10 @@ def _told(text: str) -> tuple[frozenset[str], str]:
 def _counts_beyond(rest: str, allowed: str, question: str) -> bool:
     """Whether a bare number is in no source, or a range has ends that are not hours there: 12 may be an age."""
     hours = {int(each[3:5]) % 12 for each in figures(allowed) if each.startswith("at ")}
-    told = _numbers(allowed)
+    stated = _numbers(allowed)
     rest = _ALL_DAY.sub("24", _LISTED.sub("", rest))
-    strange = ({_amount(each) for each in _BARE.findall(rest)} - told - _numbers(question)) | (
-        {_amount(each) for each in _CLOCK.findall(rest)} - told
+    strange = ({_amount(each) for each in _BARE.findall(rest)} - stated - _numbers(question)) | (
+        {_amount(each) for each in _CLOCK.findall(rest)} - stated
     )
     if any(not each.isdigit() or int(each) > 24 or int(each) % 12 not in hours for each in strange):
         return True
@@ -242,10 +242,10 @@ def _is_said(promise: _Promise, sources: tuple[str, ...]) -> bool:
 
 
 def _echoes(text: str, instructions: str) -> bool:
-    told = " ".join(instructions.lower().split())
+    known = " ".join(instructions.lower().split())
     words = text.lower().split()
-    return bool(told) and any(
-        " ".join(words[start : start + _ECHO_WORDS]) in told for start in range(len(words) - _ECHO_WORDS + 1)
+    return bool(known) and any(
+        " ".join(words[start : start + _ECHO_WORDS]) in known for start in range(len(words) - _ECHO_WORDS + 1)
     )
 
 

@@ -129,8 +129,8 @@ class ContractCheck:
         try:
             response = AIResponse.model_validate_json(answer.content)
         except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
-            raise _Fault(f"the answer is not a valid AIResponse: {told}") from None
+            wrong = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors())
+            raise _Fault(f"the answer is not a valid AIResponse: {wrong}") from None
         if response.conversation_id != request.conversation_id:
             raise _Fault(f"conversationId is {response.conversation_id!r} instead of the request's")
         if not response.response.strip() and not response.should_escalate:

@@ -111,11 +111,11 @@ class LlmEngine:
         if self._breaker.opened:
             raise EngineError("calls to the model's provider are paused after repeated failures", retryable=True)
         with self._breaker:
-            run = await self._asked(agent, data)
+            run = await self._ask(agent, data)
         self._record(run, property_id)
         return run
 
-    async def _asked(self, agent: Agent[object, OutputT], data: str) -> AgentRunResult[OutputT]:
+    async def _ask(self, agent: Agent[object, OutputT], data: str) -> AgentRunResult[OutputT]:
         """Runs the agent. Errors leave out the provider's message, which may quote the guest."""
         try:
             async with asyncio.timeout(self._settings.timeout / 1000):
@@ -123,7 +123,7 @@ class LlmEngine:
         except TimeoutError:
             raise EngineError("the model's provider did not answer in time", retryable=True) from None
         except (AgentRunError, UserError) as error:
-            raise _told(error) from None
+            raise _engine_error(error) from None
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             # What pydantic-ai raises for a response that is JSON but not in the provider's format.
             raise EngineError(f"the model's answer cannot be read ({type(error).__name__})", retryable=True) from None
@@ -169,7 +169,7 @@ def _action(wanted: WantedAction, action_id: str) -> Action:
     return Action(id=action_id, type=wanted.type, params={**params})
 
 
-def _told(error: Exception) -> EngineError:
+def _engine_error(error: Exception) -> EngineError:
     match error:
         case ModelQuotaExceededError():
             return EngineError("the account with the model's provider has no quota left", retryable=False)

@@ -79,8 +79,8 @@ class Understanding:
         surely = has_title(name)
         if not surely and not signed and not self._reader.may_be_name(name):
             return message
-        told = not surely and (self._reader.alarming(name) or self._reader.things_in(name))
-        return message if told else message[: message.rindex(name)]
+        means_something = not surely and (self._reader.alarming(name) or self._reader.things_in(name))
+        return message if means_something else message[: message.rindex(name)]
 
     def _foreign(self, message: str) -> Part | None:
         reading = self._reader.read(message)
@@ -110,10 +110,10 @@ class Understanding:
         if len(parts) > 1 and asked and not any(part.kind == "handover" or part.sure for part in parts):
             whole = self._judged(self._reader.read(turn))
             # Thanks next to a question that was not understood do not make the whole a courtesy.
-            told = asked if whole.kind in ("smalltalk", "context") else [whole]
+            understood = asked if whole.kind in ("smalltalk", "context") else [whole]
             # Work that the whole turn asks for is requested once, with the whole text.
             known = {whole.intent} if whole.kind == "request" else set()
-            return [*told, *(part for part in parts if part not in asked and part.intent not in known)]
+            return [*understood, *(part for part in parts if part not in asked and part.intent not in known)]
         return parts
 
     def _of_sentence(self, sentence: str, *, follows: bool) -> list[Part]:
