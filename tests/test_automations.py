@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -11,14 +10,14 @@ import worker
 from activities.automations.following import AutomationFollower
 from activities.storage.automations import StoredAutomations
 from activities.storage.property_events import PropertyEvents
-from contracts.automations import AutomationRule, Automations, Conditions, Facts
-from contracts.conversations import Conversation, ConversationState
+from contracts.automations import AutomationRule, Automations, Facts
 from contracts.messages import Author, GuestMessage, Message, Route
 from contracts.names import automation_workflow_id
 from contracts.property_events import PropertyEvent
 from contracts.tasks import Task
 from settings import Hours
 from tests.api import Api
+from tests.automation_rules import CREATE_TASK, a_rule
 from tests.desk import Desk
 from tests.fakes.ai import FakeAI
 from tests.fakes.receiver import FakeReceiver
@@ -26,16 +25,8 @@ from tests.support import Guest, Stack, command, eventually, guest_message, work
 from tests.task_records import NOW, a_task
 from tests.webhooks import hook
 from workflows.automation_client import AutomationRuns
-from workflows.automation_policy import due, fires, holds
 
 PERSON = "I want to talk to a person"
-CREATE_TASK = {"type": "create_task", "department": "front_desk", "title": "Look in", "dueIn": "PT1H"}
-
-
-def _rule(when: str, *then: dict[str, Any], id: str = "rule", **conditions: Any) -> AutomationRule:
-    return AutomationRule.model_validate(
-        {"id": id, "name": "A rule", "when": [when], "if": conditions, "then": [*then]}
-    )
 
 
 async def _follow(stack: Stack, *rules: AutomationRule) -> None:
@@ -98,7 +89,7 @@ async def test_an_escalation_makes_a_task_raises_the_priority_and_tells_staff(
 ) -> None:
     await _follow(
         stack,
-        _rule(
+        a_rule(
             "conversation.escalated",
             CREATE_TASK,
             {"type": "set_priority", "priority": "urgent"},
@@ -118,7 +109,7 @@ async def test_an_escalation_makes_a_task_raises_the_priority_and_tells_staff(
 async def test_a_message_goes_out_as_the_hotels_and_takes_nothing_over(
     stack: Stack, guest: Guest, automating: None
 ) -> None:
-    await _follow(stack, _rule("message.received", {"type": "send_message", "content": "Thank you, we read this."}))
+    await _follow(stack, a_rule("message.received", {"type": "send_message", "content": "Thank you, we read this."}))
     await guest.ask("When is breakfast?")
 
     async def said() -> list[Message]:
@@ -133,28 +124,28 @@ async def test_a_message_goes_out_as_the_hotels_and_takes_nothing_over(
 
 
 async def test_what_somebody_holds_is_left_to_them(stack: Stack, guest: Guest, automating: None) -> None:
-    await _follow(stack, _rule("conversation.claimed", {"type": "send_message", "content": "Somebody is on it"}))
+    await _follow(stack, a_rule("conversation.claimed", {"type": "send_message", "content": "Somebody is on it"}))
     await guest.ask(PERSON)
     await stack.conversations.claim(command(await guest.conversation()))
-    await _has_notice(stack, "Automation rule did not send message: held_by_other")
+    await _has_notice(stack, "Automation rule could not send message: held_by_other")
     assert "Somebody is on it" not in [each.content for each in await guest.messages()]
 
 
 async def test_opting_out_is_obeyed(stack: Stack, guest: Guest, automating: None) -> None:
-    await _follow(stack, _rule("conversation.opted_out", {"type": "send_message", "content": "Sorry to see you go"}))
+    await _follow(stack, a_rule("conversation.opted_out", {"type": "send_message", "content": "Sorry to see you go"}))
     await guest.ask("Hello?")
     now = datetime.now(UTC)
     route = Route(adapter="webchat", channel_id=stack.hotel, sender_id=guest.sender_id)
     stop = GuestMessage(id=uuid.uuid4().hex, route=route, content="STOP", opts="out", sent_at=now, received_at=now)
     await stack.conversations.receive(stack.hotel, "webchat", stop)
-    await _has_notice(stack, "Automation rule did not send message: opted_out")
+    await _has_notice(stack, "Automation rule could not send message: opted_out")
     assert "Sorry to see you go" not in [each.content for each in await guest.messages()]
 
 
 async def test_a_machine_is_not_answered(stack: Stack, guest: Guest, automating: None) -> None:
     """Its answer would make the rule run again, and so on; what else the rule does is done."""
     read = {"type": "send_message", "content": "Thank you, we read this."}
-    await _follow(stack, _rule("message.received", read, {"type": "notify_staff", "text": "Mail"}))
+    await _follow(stack, a_rule("message.received", read, {"type": "notify_staff", "text": "Mail"}))
     away = guest_message(guest.sender_id, "I am back on Monday", channel_id=stack.hotel)
     away.suppressed = "out-of-office reply"
     await stack.conversations.receive(stack.hotel, "webchat", away)
@@ -164,7 +155,7 @@ async def test_a_machine_is_not_answered(stack: Stack, guest: Guest, automating:
 
 async def test_an_overdue_task_is_assigned(stack: Stack, desk: Desk, api: Api, automating: None) -> None:
     staff = await api.hire(stack.hotel)
-    await _follow(stack, _rule("task.overdue", {"type": "assign", "staffId": staff.id}, departments=["housekeeping"]))
+    await _follow(stack, a_rule("task.overdue", {"type": "assign", "staffId": staff.id}, departments=["housekeeping"]))
     task = await desk.create(due_in=timedelta(seconds=1))
 
     async def assigned() -> bool:
@@ -179,7 +170,7 @@ async def test_the_guest_hears_nothing_of_what_a_rule_had_done(
     stack: Stack, guest: Guest, desk: Desk, automating: None
 ) -> None:
     """The task's title is the hotel's own word; what the guest asked for is another task, of which they do hear."""
-    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await _follow(stack, a_rule("conversation.escalated", CREATE_TASK))
     await guest.ask(PERSON)
     (inner,) = await _has_tasks(stack, 1)
     asked_for = await desk.create(conversation_id=inner.conversation_id, title="Two more towels")
@@ -199,14 +190,14 @@ async def test_who_has_left_gets_no_work_that_nobody_else_would_see(
     staff = await api.hire("another-hotel")
     await _follow(
         stack,
-        _rule(
+        a_rule(
             "task.created",
             {**CREATE_TASK, "assignedTo": staff.id},
             {"type": "notify_staff", "text": "Look", "staffId": staff.id},
         ),
     )
     await desk.create()
-    await _has_notice(stack, "Automation rule did not notify staff: this member of staff does not work at the property")
+    await _has_notice(stack, "Automation rule could not notify staff: this member of staff does not work at the property")
     assert [each.assigned_to for each in await _tasks(stack) if each.title == "Look in"] == [None]
     assert "Look" not in await _notices(stack)
 
@@ -214,7 +205,7 @@ async def test_who_has_left_gets_no_work_that_nobody_else_would_see(
 async def test_an_endpoint_is_called(stack: Stack, guest: Guest, receiver: FakeReceiver, ai: FakeAI) -> None:
     hooked = await hook(stack, receiver, ["task.overdue"])
     receiver.status = lambda event: 200 if len(receiver.attempts) > 1 else 503
-    await _follow(stack, _rule("conversation.resolved", {"type": "call_webhook", "endpointId": hooked.endpoint.id}))
+    await _follow(stack, a_rule("conversation.resolved", {"type": "call_webhook", "endpointId": hooked.endpoint.id}))
     async with workers(stack.settings, stack.client), worker.following(stack.settings, stack.client):
         await guest.ask("Hello?")
         conversation = await guest.conversation()
@@ -234,9 +225,9 @@ async def test_an_endpoint_is_called(stack: Stack, guest: Guest, receiver: FakeR
 async def test_what_a_rule_does_makes_no_rule_run(stack: Stack, guest: Guest, automating: None) -> None:
     await _follow(
         stack,
-        _rule("task.*", CREATE_TASK, id="tasks"),
-        _rule("message.sent", {"type": "send_message", "content": "And this"}, CREATE_TASK, id="messages"),
-        _rule("conversation.*", {"type": "set_priority", "priority": "high"}, id="priorities"),
+        a_rule("task.*", CREATE_TASK, id="tasks"),
+        a_rule("message.sent", {"type": "send_message", "content": "And this"}, CREATE_TASK, id="messages"),
+        a_rule("conversation.*", {"type": "set_priority", "priority": "high"}, id="priorities"),
     )
     await guest.ask("When is breakfast?")  # the AI's answer is one message that was sent
     await _has_tasks(stack, 1)
@@ -251,8 +242,8 @@ async def test_what_a_rule_does_makes_no_rule_run(stack: Stack, guest: Guest, au
 async def test_rules_that_undo_each_other_do_not_go_on_for_ever(stack: Stack, desk: Desk, automating: None) -> None:
     await _follow(
         stack,
-        _rule("task.*", {"type": "set_priority", "priority": "high"}, id="up", priorities=["low"]),
-        _rule("task.*", {"type": "set_priority", "priority": "low"}, id="down", priorities=["high"]),
+        a_rule("task.*", {"type": "set_priority", "priority": "high"}, id="up", priorities=["low"]),
+        a_rule("task.*", {"type": "set_priority", "priority": "low"}, id="down", priorities=["high"]),
     )
     task = await desk.create(priority="low")
 
@@ -273,7 +264,7 @@ async def test_rules_that_undo_each_other_do_not_go_on_for_ever(stack: Stack, de
 async def test_a_rule_runs_once_for_an_event_however_often_it_is_seen(
     stack: Stack, guest: Guest, working: None
 ) -> None:
-    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await _follow(stack, a_rule("conversation.escalated", CREATE_TASK))
     await guest.ask(PERSON)
     await stack.stored(await guest.conversation())
     stored, events = StoredAutomations(stack.database), PropertyEvents(stack.database)
@@ -295,11 +286,11 @@ async def test_a_property_that_fails_holds_up_no_other(
     stack: Stack, guest: Guest, working: None, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By what a newer release wrote, say, which this one cannot read."""
-    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await _follow(stack, a_rule("conversation.escalated", CREATE_TASK))
     await guest.ask(PERSON)
     await stack.stored(await guest.conversation())
     stored, other = StoredAutomations(stack.database), f"a-{stack.hotel}"
-    await stored.put(other, [_rule("conversation.*", CREATE_TASK)], by="ana", allow=lambda _: None)
+    await stored.put(other, [a_rule("conversation.*", CREATE_TASK)], by="ana", allow=lambda _: None)
     head = "INSERT INTO log_heads (property_id, head) VALUES (:id, 1) RETURNING 1"
     await stack.rows(head, id=other)
     if broken == "its rules":
@@ -328,7 +319,7 @@ async def test_a_property_that_fails_holds_up_no_other(
 async def test_what_happened_before_there_were_rules_runs_none(stack: Stack, guest: Guest, automating: None) -> None:
     await guest.ask(PERSON)
     await stack.stored(await guest.conversation())
-    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await _follow(stack, a_rule("conversation.escalated", CREATE_TASK))
     await guest.ask("Hello?")
     await stack.stored(await guest.conversation())
     await _caught_up(stack)
@@ -336,7 +327,7 @@ async def test_what_happened_before_there_were_rules_runs_none(stack: Stack, gue
 
 
 async def test_a_worker_that_was_away_makes_up_for_it(stack: Stack, guest: Guest, ai: FakeAI) -> None:
-    await _follow(stack, _rule("conversation.escalated", CREATE_TASK))
+    await _follow(stack, a_rule("conversation.escalated", CREATE_TASK))
     async with workers(stack.settings, stack.client):
         await guest.ask(PERSON)
         await stack.stored(await guest.conversation())
@@ -347,83 +338,11 @@ async def test_a_worker_that_was_away_makes_up_for_it(stack: Stack, guest: Guest
         assert len(await _has_tasks(stack, 1)) == 1
 
 
-# --- conditions ----------------------------------------------------------------------------------------------------
-
-
-def _conversation(**more: Any) -> Conversation:
-    fields = {
-        "conversation_id": "c",
-        "guest_id": "g",
-        "property_id": "hotel",
-        "state": ConversationState.ACTIVE,
-        "created_at": NOW,
-        "channel_type": "sms",
-        "workflow_id": "w",
-        "current_intent": "spa",
-        **more,
-    }
-    return Conversation.model_validate(fields)
-
-
-@pytest.mark.parametrize(
-    ("conditions", "expected"),
-    [
-        ({}, True),
-        ({"channels": ["sms", "email"]}, True),
-        ({"channels": ["email"]}, False),
-        ({"languages": ["pt"]}, True),
-        ({"languages": ["en"]}, False),
-        ({"priorities": ["normal"]}, True),
-        ({"priorities": ["high"]}, False),
-        ({"intents": ["spa"]}, True),
-        ({"intents": ["pool"]}, False),
-        ({"states": ["active", "escalated"]}, True),
-        ({"states": ["resolved"]}, False),
-        ({"businessHours": "open"}, True),
-        ({"businessHours": "closed"}, False),
-        ({"departments": ["housekeeping"]}, False),
-        ({"channels": ["sms"], "priorities": ["high"]}, False),
-    ],
-)
-def test_all_conditions_must_hold(conditions: dict[str, Any], expected: bool) -> None:
-    facts = Facts(conversation=_conversation(), language="pt")
-    assert holds(Conditions.model_validate(conditions), facts) is expected
-
-
-def test_a_tasks_priority_and_department_are_its_own() -> None:
-    facts = Facts(conversation=_conversation(), task=a_task(priority="urgent"))
-    assert holds(Conditions.model_validate({"priorities": ["urgent"], "departments": ["housekeeping"]}), facts)
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        ({"type": "task.created", "task": a_task()}, True),
-        ({"type": "task.created", "task": a_task("auto-1")}, False),
-        ({"type": "message.sent"}, False),
-        ({"type": "task.updated", "by": "automation"}, False),
-    ],
-)
-def test_only_what_people_and_guests_do_fires(event: dict[str, Any], expected: bool) -> None:
-    happened = PropertyEvent(property_id="hotel", position=1, at=NOW, **event)
-    assert fires(_rule("task.*", CREATE_TASK), happened, Facts()) is expected
-    assert not fires(_rule("task.*", CREATE_TASK).model_copy(update={"enabled": False}), happened, Facts())
-
-
-def test_a_rule_has_nothing_to_say_to_who_is_not_answered() -> None:
-    happened = PropertyEvent(type="message.received", property_id="hotel", position=1, at=NOW)
-    words = {"type": "send_message", "content": "Thank you"}
-    both, alone = _rule("message.*", words, CREATE_TASK), _rule("message.*", words)
-    assert (due(both, happened, Facts()), due(alone, happened, Facts())) == (both, alone)
-    machine = Facts(answerable=False)
-    assert (due(both, happened, machine), due(alone, happened, machine)) == (_rule("message.*", CREATE_TASK), None)
-
-
 def test_business_hours_are_the_propertys(stack: Stack) -> None:
     stack.settings.properties[stack.hotel].hours = Hours(weekly={})
     runs = AutomationRuns(stack.client, stack.settings)
     event = PropertyEvent(type="task.created", property_id=stack.hotel, position=1, at=NOW, task=a_task())
-    rules = [_rule("task.*", CREATE_TASK, id=state, businessHours=state) for state in ("open", "closed")]
+    rules = [a_rule("task.*", CREATE_TASK, id=state, businessHours=state) for state in ("open", "closed")]
     known = Automations(property_id=stack.hotel, rules=rules)
     assert [rule.id for rule in runs.firing(known, event, Facts())] == ["closed"]
     stack.settings.properties[stack.hotel].hours = None
