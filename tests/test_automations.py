@@ -197,7 +197,9 @@ async def test_who_has_left_gets_no_work_that_nobody_else_would_see(
         ),
     )
     await desk.create()
-    await _has_notice(stack, "Automation rule could not notify staff: this member of staff does not work at the property")
+    await _has_notice(
+        stack, "Automation rule could not notify staff: this member of staff does not work at the property"
+    )
     assert [each.assigned_to for each in await _tasks(stack) if each.title == "Look in"] == [None]
     assert "Look" not in await _notices(stack)
 
