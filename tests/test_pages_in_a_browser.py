@@ -165,7 +165,7 @@ async def test_a_browser_that_lets_pages_keep_nothing_can_chat(browser: Browser,
 async def test_what_a_guest_pastes_is_not_cut(chat: Tab) -> None:
     await write(chat, "🍳" * 4097)
     assert await chat.run("document.getElementById('content').validationMessage") == (
-        "Too long by 1 characters. Send it in parts."
+        "Too long by 1 characters. Please split it."
     )
     assert await chat.run("document.getElementById('content').value") == "🍳" * 4097
     assert await chat.run(SENT) == []
