@@ -6,11 +6,8 @@ from activities.ai.embedded import EmbeddedEngine
 from activities.ai.hotel import Hotel
 from activities.ai.knowledge import SHIPPED, Article, load_articles
 from activities.ai.library import Library
-from contracts.ai import AIResponse
 from settings import Property, Settings
-from tests.requests import a_request
-
-THRESHOLD = 0.7
+from tests.test_embedded_manners import ask, is_answered
 
 UNTOLD = {
     "no article has a word of it": """
@@ -120,14 +117,6 @@ NAMES = """
 @pytest.fixture(scope="module")
 def engine() -> EmbeddedEngine:
     return EmbeddedEngine(Library(Settings(properties={"seaview": Property(name="Seaview Hotel")})))
-
-
-async def ask(engine: EmbeddedEngine, text: str) -> AIResponse:
-    return await engine.answer(a_request(text), turn_id="turn")
-
-
-def is_answered(response: AIResponse) -> bool:
-    return response.confidence >= THRESHOLD and not response.should_escalate
 
 
 @pytest.mark.parametrize("kind", UNTOLD)
