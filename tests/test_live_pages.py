@@ -61,7 +61,7 @@ async def test_the_guests_page_is_of_the_first_property_unless_one_is_named(api:
     assert (await api.http.get("/?property=other")).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["terminal_chat.py", "..%2Fsettings.py", "nothing.js"])
+@pytest.mark.parametrize("name", ["terminal_chat.py", "..%2Fworker.py", "nothing.js"])
 async def test_nothing_else_is_served(api: Api, name: str) -> None:
     assert problem(await api.http.get(f"/static/{name}")) == (404, "not_found")
 

@@ -22,8 +22,8 @@ from workflows.deployment import Release
 
 GUESTS = 200
 AT_ONCE = 16
-SOURCES = ("activities", "api", "console", "contracts", "embedded", "workflows")
-FILES = ("cli.py", "gateway.yaml", "settings.py", "worker.py")
+SOURCES = ("activities", "api", "console", "contracts", "embedded", "settings", "workflows")
+FILES = ("cli.py", "gateway.yaml", "worker.py")
 
 PATCH = "a-breath-before-a-summary"
 BEFORE = """        state = record.state
