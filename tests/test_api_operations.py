@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator
+from sqlalchemy import text
 
 from api.auth.permissions import ALLOWED
 from api.deps import Allow
@@ -90,6 +91,25 @@ async def test_it_is_not_ready_before_its_schema_is(settings: Settings, tmp_path
             api.state.migrated.clear()
             response = await api.http.get("/readyz")
             assert (response.status_code, response.json()["postgres"]) == (503, "away")
+
+
+async def test_a_postgresql_that_only_reads_is_away(settings: Settings, tmp_path: Path) -> None:
+    """As after another server has become the primary."""
+    async with PostgresServer(tmp_path) as postgres:
+        settings.database.url = postgres.url
+        async with running_api(settings) as api:
+
+            async def told() -> str:
+                return str((await api.http.get("/readyz")).json()["postgres"])
+
+            async def ready() -> bool:
+                return await told() == "ok"
+
+            await eventually(ready, what="the api to be ready")
+            async with api.state.database.read() as connection:
+                await connection.execute(text("ALTER DATABASE postgres SET default_transaction_read_only = on"))
+            await api.state.database.close()  # it takes connections anew
+            assert await told() == "away"
 
 
 async def test_metrics_are_told_to_prometheus(api: Api) -> None:

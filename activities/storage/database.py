@@ -104,8 +104,10 @@ class Database:
         return _engine(self._settings, self._url, server_settings=planned)
 
     async def ping(self) -> None:
+        """Raises StorageAway, too, if the server only reads, as a standby does: nothing could be stored."""
         async with self.begin() as connection:
-            await connection.execute(text("SELECT 1"))
+            if (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "on":
+                raise StorageAway("PostgreSQL only reads; try again shortly")
 
     async def migrate(self) -> None:
         """Migrates the schema to the newest version. Many processes may call this at once.
