@@ -121,10 +121,10 @@ class Idempotency:
 
     async def _make(self, keys: IdempotencyKeys, keyed: _Keyed, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, and stores its answer before the caller gets it."""
-        told: list[Message] = []
+        held: list[Message] = []
 
         async def hold(message: Message) -> None:
-            told.append(message)
+            held.append(message)
 
         try:
             await self._app(scope, receive, hold)
@@ -132,7 +132,7 @@ class Idempotency:
             with suppress(StorageAway):
                 await keys.release(keyed.id, keyed.attempt)
             raise
-        answer = _answer(told)
+        answer = _answer(held)
         try:
             if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in NOT_ATTEMPTED:
                 await keys.release(keyed.id, keyed.attempt)
@@ -140,7 +140,7 @@ class Idempotency:
                 await keys.keep(keyed.id, keyed.attempt, keyed.seal(answer))
         except StorageAway:
             logger.warning("an answer could not be kept under its Idempotency-Key: storage went away meanwhile")
-        for message in told:
+        for message in held:
             await send(message)
 
 
@@ -206,13 +206,13 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _answer(told: Sequence[Message]) -> Answer:
-    head = told[0]
+def _answer(held: Sequence[Message]) -> Answer:
+    head = held[0]
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head["headers"]]
     return Answer(
         status=head["status"],
         headers=[(name, value) for name, value in headers if name.lower() in KEPT_HEADERS],
-        body=b"".join(each.get("body", b"") for each in told[1:]),
+        body=b"".join(each.get("body", b"") for each in held[1:]),
     )
 
 

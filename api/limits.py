@@ -15,8 +15,8 @@ from activities.storage.redis_client import REDIS_AWAY, Fuse
 from settings import RateLimit
 
 KEY_PREFIX: Final = "gateway:limits"
-TOLD: Final = 4096
-TOLD_SECONDS: Final = 1.0
+CACHED: Final = 4096
+CACHE_SECONDS: Final = 1.0
 """How long a caller's remaining quota is cached, so that most requests take one round trip instead of two. Redis still
 decides about each request; only the remaining number shown may lag behind other processes by this much."""
 
@@ -66,7 +66,7 @@ class Limit:
         self._shared = SlidingWindowCounterRateLimiter(storage)
         self._fuse = Fuse()
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._told: TTLCache[str, Left] = TTLCache(maxsize=TOLD, ttl=TOLD_SECONDS)
+        self._left: TTLCache[str, Left] = TTLCache(maxsize=CACHED, ttl=CACHE_SECONDS)
 
     @classmethod
     def of_requests(cls, redis: Redis, settings: RateLimit) -> Self:
@@ -92,10 +92,10 @@ class Limit:
 
     async def _take(self, limiter: SlidingWindowCounterRateLimiter, caller: str) -> Quota:
         taken = await limiter.hit(self._item, caller)
-        left = self._told.get(caller)
+        left = self._left.get(caller)
         if not taken or left is None or left.remaining == 0:
-            told = await limiter.get_window_stats(self._item, caller)
-            left = self._told[caller] = Left(told.reset_time, told.remaining)
+            window = await limiter.get_window_stats(self._item, caller)
+            left = self._left[caller] = Left(window.reset_time, window.remaining)
         else:
             left.remaining -= 1
         return Quota.of(self._item, left, exceeded=not taken)

@@ -55,7 +55,7 @@ class StoredConversations:
         """Conversations as JSON, the most recently active first; at the end, those that have moved up meanwhile."""
         async with self._database.driver(plan_each=wanted.words is not None) as connection:
             rows, end = await _page(connection, wanted, limit, after)
-        return Slice(_told(rows), end)
+        return Slice(_as_json(rows), end)
 
     async def messages(
         self, conversation_id: str, *, limit: int, after: SeqPosition | None
@@ -245,17 +245,17 @@ def _detailed(shape: Shape) -> Statement:
     return Statement.of(those.outerjoin(MessageRow, _LAST_MESSAGE).order_by(*order))
 
 
-def _told(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+def _as_json(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
     """Conversations as JSON for clients. Converting a page to models and back would cost three times as much."""
     of_conversation, of_message = _defaults(Conversation), _defaults(Message)
-    told = []
+    shown = []
     for _, _, snapshot, seq, last, state, reason in rows:
         if last is not None:
             last = {**of_message, **last}
             if state is not None:
                 last["delivery"] = {"state": state, "reason": reason}
-        told.append({**of_conversation, **snapshot, "seq": seq, "lastMessage": last})
-    return told
+        shown.append({**of_conversation, **snapshot, "seq": seq, "lastMessage": last})
+    return shown
 
 
 @cache

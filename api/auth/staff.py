@@ -115,7 +115,7 @@ async def add_staff(
     added = await state.staff.add(
         **body.model_dump(by_alias=False), staff_id=keyed(session, "new staff", idempotency_key)
     )
-    return _told(await state.staff.get(added.id), response)
+    return _with_etag(await state.staff.get(added.id), response)
 
 
 @router.get("/{staff_id}", summary="Get a member of staff", responses=ONE | {200: {"headers": VERSION}})
@@ -123,7 +123,7 @@ async def get_staff(session: ReadsStaff, state: GatewayState, staff_id: str, res
     account = await state.staff.get(known_id("person", staff_id))
     if account is not None and not set(account.member.properties) & set(session.staff.properties):
         raise Forbidden("This person works at none of your properties")
-    return _told(account, response)
+    return _with_etag(account, response)
 
 
 @router.patch(
@@ -157,7 +157,7 @@ async def update_staff(
     if changed is None:
         raise _no_such()
     await state.sessions.announce(changed.endings)
-    return _told(changed.account, response)
+    return _with_etag(changed.account, response)
 
 
 def _check_own(session: Session, account: Account, changes: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def _check_own(session: Session, account: Account, changes: dict[str, Any]) -> N
             raise Invalid(f"{name}: you cannot change your own; ask another administrator", field=name)
 
 
-def _told(account: Account | None, response: Response) -> StaffMember:
+def _with_etag(account: Account | None, response: Response) -> StaffMember:
     if account is None:
         raise _no_such()
     response.headers["ETag"] = _etag(account)

@@ -210,14 +210,14 @@ async def _take(state: State, property_id: str, inbound: Inbound) -> None:
     """Makes a mail durable: reports on our messages, or a message with its files."""
     for report in inbound.reports:
         about = report.about
-        told = DeliveryReport(
+        delivery_report = DeliveryReport(
             conversation_id=about.conversation_id,
             message_id=about.message_id,
             state=report.state,
             reason=inbound.kind.value if report.state is DeliveryState.FAILED else None,
             at=datetime.now(UTC),
         )
-        if await state.reports.record(property_id, ADAPTER, told):
+        if await state.reports.record(property_id, ADAPTER, delivery_report):
             await state.reception.delivery_failed(
                 property_id,
                 DeliveryFailure(

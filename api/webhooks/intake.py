@@ -25,7 +25,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ArrivedReport:
     """A provider's delivery report on a message of a property."""
 
     property_id: str
@@ -33,7 +33,7 @@ class Told:
     report: DeliveryReport
 
 
-async def take_in(state: State, messages: Iterable[Arrived] = (), reports: Iterable[Told] = ()) -> None:
+async def take_in(state: State, messages: Iterable[Arrived] = (), reports: Iterable[ArrivedReport] = ()) -> None:
     """Brings messages to their conversations, in order for each sender, and stores reports.
 
     Everything is tried before the first error is raised, so that a repeated webhook finds the rest done.
@@ -42,7 +42,7 @@ async def take_in(state: State, messages: Iterable[Arrived] = (), reports: Itera
     for each in messages:
         by_sender[each.property_id, each.message.route.sender_id].append(each)
     await _all([_in_order(state, each) for each in by_sender.values()])
-    await _all([_keep(state, told) for told in reports])
+    await _all([_keep(state, arrived) for arrived in reports])
 
 
 async def quarantine(state: State, property_id: str, adapter: str, items: Sequence[Unreadable]) -> None:
@@ -57,13 +57,13 @@ async def _in_order(state: State, messages: list[Arrived]) -> None:
         MESSAGES_INBOUND.labels(each.channel_type, each.property_id, "accepted").inc()
 
 
-async def _keep(state: State, told: Told) -> None:
+async def _keep(state: State, arrived: ArrivedReport) -> None:
     """Stores a report. A failure also goes to the conversation, again each time the webhook is repeated."""
-    report = told.report
-    if await state.reports.record(told.property_id, told.channel_type, report):
+    report = arrived.report
+    if await state.reports.record(arrived.property_id, arrived.channel_type, report):
         reason = report.reason or "the provider did not say why"
         await state.reception.delivery_failed(
-            told.property_id,
+            arrived.property_id,
             DeliveryFailure(conversation_id=report.conversation_id, message_id=report.message_id, reason=reason),
         )
 

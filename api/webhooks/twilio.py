@@ -20,7 +20,7 @@ from api.deps import GatewayState
 from api.openapi import Responses, problems
 from api.routers import SIGNED, public_router
 from api.state import State
-from api.webhooks.intake import Arrived, Told, quarantine, take_in
+from api.webhooks.intake import Arrived, ArrivedReport, quarantine, take_in
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.problems import BadSignature, NotFound, StorageAway, TooLarge, Unavailable
 from contracts.quarantine import Unreadable
@@ -112,7 +112,7 @@ async def _take(state: State, property_id: str, body: bytes, at: datetime) -> Un
         case Received(channel_type, message):
             await take_in(state, [Arrived(property_id, channel_type, message)])
         case Reported(channel_type, report):
-            await take_in(state, reports=[Told(property_id, channel_type, report)])
+            await take_in(state, reports=[ArrivedReport(property_id, channel_type, report)])
         case Unreadable() as unreadable:
             return unreadable
     return None

@@ -11,7 +11,7 @@ from api.deps import GatewayState
 from api.openapi import problems
 from api.routers import SIGNED, public_router
 from api.state import State
-from api.webhooks.intake import Arrived, Told, quarantine, take_in
+from api.webhooks.intake import Arrived, ArrivedReport, quarantine, take_in
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.problems import BadSignature, Forbidden, NotFound, StorageAway, TooLarge, Unavailable
 from contracts.quarantine import Unreadable
@@ -138,7 +138,7 @@ async def _take(
             unreadable.append(_nobodys(received))
     for reported in batch.reported:
         if owner := _owner(settings, reported, addressed, secret):
-            reports.append(Told(owner, ADAPTER, reported.report))
+            reports.append(ArrivedReport(owner, ADAPTER, reported.report))
         else:
             unreadable.append(_nobodys(reported))
     await take_in(state, messages, reports)
