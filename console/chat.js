@@ -130,8 +130,7 @@ function showStatus(text, trouble = false) {
   element("status").classList.toggle("trouble", trouble);
 }
 
-function submit(event) {
-  event.preventDefault();
+function submit() {
   if (element("content").value.trim()) say(element("content").value);
   element("content").value = "";
 }
@@ -151,7 +150,7 @@ addEventListener("storage", () => { // another tab, opened at the same moment, h
   connection.close();
 });
 for (const number of "12345") element("rating").append(button(number, () => say(number)));
-element("form").addEventListener("submit", submit);
+submitted("form", submit);
 element("content").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) event.preventDefault(), element("form").requestSubmit();
 });

@@ -11,6 +11,7 @@ function line(tag, text, ...children) {
   return made;
 }
 
+const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); action(); });
 const button = (text, action) => Object.assign(line("button", text), { type: "button", onclick: action });
 
 function arrange(list, wanted) { // leaves unchanged children alone, so that they keep focus and clicks and are not read out again

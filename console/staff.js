@@ -7,24 +7,20 @@ const cursors = {}; // by property, how far this page has read the live stream
 const commands = document.querySelectorAll("[data-command]");
 const greet = () => connection.send("auth", { token });
 const connection = new Connection("/ws", { opened: greet, received: (frame) => receive(frame).catch(complain), ended: lost });
-let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId;
+let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId, hits, older, asked; // `hits` are a search's ids, `older` is the next page's cursor, `asked` a search's timer
 
 const tell = (text) => { element("alert").textContent = text; };
+const trying = (action) => { tell(""); return Promise.resolve().then(action).catch(complain); };
 const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => colleagues.get(id) ?? id)); // shows names instead of ids, as in "… holds it"
 
-async function api(method, path, body) {
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+async function api(method, path, body, key) {
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
   const answer = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
   if (answer.ok && path.startsWith("/media/")) return answer.blob();
   const content = await answer.json().catch(() => null);
   if (answer.ok) return content;
   if (answer.status === 401 && path !== "/auth/login") signOut();
   throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
-}
-
-async function trying(action) {
-  tell("");
-  try { return await action(); } catch (error) { complain(error); }
 }
 
 async function signIn() {
@@ -88,25 +84,25 @@ async function begin(staff) {
   element("what").replaceChildren(...orders.map(([text, value]) => new Option(text, value)));
 }
 
-async function refresh() {
-  const state = element("filter").value;
-  (await api("GET", `/conversations?limit=200${state && `&state=${state}`}`)).items.forEach(store);
+async function refresh(cursor) {
+  const [state, q] = [element("filter").value, element("search").value.trim()];
+  const query = new URLSearchParams(Object.entries({ limit: 200, state, q, cursor }).filter(([, value]) => value));
+  const page = await api("GET", `/conversations?${query}`);
+  if (state !== element("filter").value || q !== element("search").value.trim()) return; // something else was asked for meanwhile
+  page.items.forEach(store);
+  hits = q && new Set([...(cursor ? hits : []), ...page.items.map((each) => each.conversationId)]);
+  older = page.nextCursor, element("older").hidden = !older;
   showList();
   const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // links in mails to staff have it
-  if (linked) await open(linked);
+  if (linked && !q && !cursor) await open(linked);
 }
 
-function store(each) { if (!(conversations.get(each.conversationId)?.seq > each.seq)) conversations.set(each.conversationId, each); }
-
-function keep(each) {
-  store(each);
-  showList();
-  if (each.conversationId === openId) showFacts(conversations.get(openId));
-}
+const store = (each) => conversations.get(each.conversationId)?.seq > each.seq || conversations.set(each.conversationId, each);
+const keep = (each) => { store(each), showList(), each.conversationId === openId && showFacts(conversations.get(openId)); };
 
 function showList() {
   const state = element("filter").value;
-  const shown = [...conversations.values()].filter((each) => !state || each.state === state).sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
+  const shown = [...conversations.values()].filter((each) => (!state || each.state === state) && (!hits || hits.has(each.conversationId))).sort((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1));
   const focused = document.activeElement?.dataset?.id;
   arrange(element("list"), shown.map(entry));
   document.title = [shown.filter((each) => each.unread).length || "", "Staff console"].filter(Boolean).join(" · ");
@@ -180,9 +176,11 @@ function showMessages(toEnd) {
     const sure = message.ai ? `${Math.round(message.ai.confidence * 100)} % sure` : "";
     const facts = [clock(message.createdAt), message.private ? "private note" : message.delivery.state, message.delivery.reason, sure].filter(Boolean).join(" · ");
     const [name, className, attached] = [message.authorName ?? names[message.author], message.private ? "private" : message.author, message.attachments ?? []];
-    const item = shownAs(items, message.id, [name, className, message.content, attached], () => {
-      const files = attached.map((file) => button(file.name, () => trying(() => download(file))));
-      return Object.assign(line("li", "", line("strong", name), line("p", message.content), ...files, line("small", "")), { className });
+    const lost = message.author !== "guest" && !message.private && ["failed", "unknown"].includes(message.delivery.state);
+    const item = shownAs(items, message.id, [name, className, message.content, attached, lost], () => {
+      const buttons = attached.map((file) => button(file.name, () => trying(() => download(file))));
+      if (lost) buttons.push(button("Send again", () => trying(() => sendAgain(message.id))));
+      return Object.assign(line("li", "", line("strong", name), line("p", message.content), ...buttons, line("small", "")), { className });
     });
     if (item.lastChild.textContent !== facts) item.lastChild.textContent = facts;
     return item;
@@ -214,15 +212,18 @@ async function reply() {
   showMessage(messages.get(message.id) ?? message, true); // the live version may be newer than the answer
 }
 
-const submitted = (id, action) => element(id).addEventListener("submit", (event) => { event.preventDefault(); trying(action); });
-submitted("login", signIn), submitted("reply", reply);
-const order = async (command, body = {}) => keep(await api("POST", `/conversations/${openId}/${command}`, body));
-submitted("more", () => {
+function orderMore() {
   const [command, what] = element("what").value.split(" ");
   return order(command, command === "snooze" ? { until: new Date(Date.now() + what * 3600000) } : what && { staffId: what });
-});
+}
+
+for (const [id, action] of Object.entries({ login: signIn, reply, more: orderMore })) submitted(id, () => trying(action));
+const sendAgain = async (id) => showMessage(await api("POST", `/conversations/${openId}/messages/${id}/retry`, undefined, id), true); // once, even if clicked twice
+const order = async (command, body = {}) => keep(await api("POST", `/conversations/${openId}/${command}`, body));
 for (const each of commands) each.addEventListener("click", () => trying(() => order(each.dataset.command)));
 element("filter").addEventListener("change", () => trying(refresh));
+element("older").addEventListener("click", () => trying(() => refresh(older)));
+element("search").addEventListener("input", () => { clearTimeout(asked), asked = setTimeout(trying, 300, refresh); });
 element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));
 element("use").addEventListener("click", () => {
   element("content").value = element("draft-text").textContent;

@@ -13,20 +13,23 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed
 
 REST = """
 sessionStorage.setItem("token", "t");
-window.calls = [];
+window.calls = [], window.keys = [];
 window.found = [1, 2].map((number) => ({
   conversationId: `conversation-${number}`, guestName: `Guest ${number}`, createdAt: `2026-01-01T10:0${number}:00Z`,
   state: "escalated", channelType: "webchat", priority: "normal", seq: 1, unread: 0,
 }));
-window.fetch = async (path, { method, body }) => {
+window.fetch = async (path, { method, body, headers }) => {
   if (path.startsWith("/api/v1/staff")) return { ok: true, json: async () => ({ items: [{ id: "a", name: "Ana" }] }) };
   const [, id, part] = path.match(/conversations[/]?([^/?]*)[/]?([^?]*)/);
   calls.push([method, part, body && JSON.parse(body)]);
+  if (headers["Idempotency-Key"]) keys.push(headers["Idempotency-Key"]);
   if (window.slow) await new Promise((then) => { window.answer = then; });
   const one = found.find((each) => each.conversationId === id);
-  const content = id ? { read: { ...one, unread: 0 }, messages: { items: [] } }[part] ?? one : { items: found };
-  if (method === "POST" && part === "messages")
-    return { ok: true, json: async () => ({ ...window.sent, content: JSON.parse(body).content }) };
+  const { q = "", cursor } = Object.fromEntries(new URL(path, location).searchParams);
+  const list = { items: found.filter((each) => each.guestName.includes(q)).slice(cursor), nextCursor: window.next };
+  const content = id ? { read: { ...one, unread: 0 }, messages: { items: [] } }[part] ?? one : list;
+  if (method === "POST" && part.startsWith("messages"))
+    return { ok: true, json: async () => ({ ...window.sent, ...(body && { content: JSON.parse(body).content }) }) };
   return { ok: true, json: async () => content };
 };
 """
@@ -105,6 +108,40 @@ async def test_a_conversation_of_three_hundred_messages_is_quick(desk: Tab) -> N
     )
     assert await desk.run(f"{BUBBLES}.length") == 300
     assert seconds < 6  # it was 30: making what shows a time took longer than all else
+
+
+async def test_staff_search_among_all_conversations(desk: Tab) -> None:
+    await desk.run("document.getElementById('search').focus()")
+    await desk.write("Guest 1")
+    await desk.until(f"{LIST}.length === 1")
+    await desk.tell("message", _of(2, 5, "Hello"))
+    assert await desk.run(f"{LIST}.map((each) => each.split('\\n')[0])") == ["Guest 1"]
+    await desk.run("document.getElementById('search').value = ''")
+    await desk.run("document.getElementById('search').dispatchEvent(new Event('input'))")
+    await desk.until(f"{LIST}.length === 2")
+
+
+async def test_staff_look_further_back(desk: Tab) -> None:
+    assert await desk.run("document.getElementById('older').hidden")
+    await desk.run("window.next = '2', refresh()")
+    await desk.until("!document.getElementById('older').hidden")
+    await desk.run("window.next = null, found.push({ ...found[0], conversationId: 'conversation-3' })")
+    await desk.run("document.getElementById('older').click()")
+    await desk.until(f"{LIST}.length === 3")
+    assert await desk.run("document.getElementById('older').hidden")
+
+
+async def test_a_message_that_did_not_arrive_is_sent_again_once(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(said(7, 'Certainly.', 'staff', 'queued')['message'])}")
+    await desk.tell("message", _of(2, 5, "Certainly.", "staff", "delivered"))
+    assert await desk.run("document.querySelectorAll('#messages button').length") == 0
+    await desk.tell("message", _of(2, 5, "Certainly.", "staff", "failed"))
+    await desk.run("document.querySelector('#messages button').click()")
+    await desk.run("document.querySelector('#messages button').click()")
+    await desk.until(f"{BUBBLES}.length === 2")
+    again = await desk.run("calls.filter(([, part]) => part.endsWith('/retry'))")
+    assert again == [["POST", "messages/m5/retry", None]] * 2
+    assert await desk.run("keys") == ["m5", "m5"]
 
 
 async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
