@@ -64,7 +64,8 @@ function sendNext() { // one at a time, so that no message overtakes one that is
   clearTimeout(again);
   const [next] = unsent;
   if (!next || !ready) return;
-  connection.send("send_message", { content: next[1].content }, next[0]);
+  const [frame, { content, files = [] }] = next;
+  connection.send("send_message", { content, attachments: files.map((file) => file.id) }, frame);
   again = setTimeout(() => connection.close(), 20000); // without an answer, the connection is dead
 }
 
@@ -93,13 +94,13 @@ function show(id, message) {
 }
 
 function settle(frame, messageId) {
-  const content = unsent.get(frame)?.content, pending = bubbles.get(frame);
+  const { content, files } = unsent.get(frame) ?? {}, pending = bubbles.get(frame);
   forget(frame);
   bubbles.delete(frame);
   if (bubbles.has(messageId)) pending?.remove(); // the message arrived before its acknowledgement
   else if (pending) {
     bubbles.set(messageId, pending);
-    show(messageId, { author: "guest", content, createdAt: new Date().toISOString() });
+    show(messageId, { author: "guest", content, attachments: files, createdAt: new Date().toISOString() });
   }
   sendNext();
 }
@@ -110,7 +111,7 @@ function forget(frame) {
 }
 
 function fail(frame, reason) {
-  show(frame, { author: "guest", content: unsent.get(frame).content, pending: `Not sent: ${reason}` });
+  show(frame, { author: "guest", content: unsent.get(frame).content, attachments: unsent.get(frame).files, pending: `Not sent: ${reason}` });
   forget(frame);
   sendNext();
 }
@@ -135,12 +136,21 @@ function submit() {
   element("content").value = "";
 }
 
-function say(content) {
-  const id = newId();
-  unsent.set(id, { content, at: Date.now() });
+function say(content, files, id = newId()) {
+  unsent.set(id, { content, files, at: Date.now() });
   storage[unsentKey + id] = JSON.stringify(unsent.get(id));
-  show(id, { author: "guest", content, pending: "Sending…" });
+  show(id, { author: "guest", content, attachments: files, pending: "Sending…" });
   if (unsent.size === 1) sendNext();
+}
+
+async function sendFile(file) {
+  const id = newId(), body = new FormData();
+  body.append("token", known().token), body.append("file", file);
+  show(id, { author: "guest", content: file.name, pending: "Sending…" });
+  const answer = ready ? await fetch(`/chat/${encodeURIComponent(property)}/media`, { method: "POST", body }).catch(() => null) : null;
+  const told = await answer?.json().catch(() => null);
+  if (answer?.ok) say("", [told], id);
+  else show(id, { author: "guest", content: file.name, pending: `Not sent: ${told?.detail ?? "no connection. Please try again."}` });
 }
 
 document.addEventListener("visibilitychange", () => bubbles.forEach((bubble) => mark(bubble)));
@@ -151,13 +161,14 @@ addEventListener("storage", () => { // another tab, opened at the same moment, h
 });
 for (const number of "12345") element("rating").append(button(number, () => say(number)));
 submitted("form", submit);
+element("attach").addEventListener("click", () => element("file").click());
+element("file").addEventListener("change", ({ target }) => { sendFile(target.files[0]), target.value = ""; });
 element("content").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) event.preventDefault(), element("form").requestSubmit();
 });
 element("content").addEventListener("input", () => {
   if (Date.now() - lastTyped < 2000) return;
-  lastTyped = Date.now();
-  connection.send("typing", { typing: true });
+  lastTyped = Date.now(), connection.send("typing", { typing: true });
 });
-for (const [id, { content }] of unsent) show(id, { author: "guest", content, pending: "Sending…" });
+for (const [id, { content, files }] of unsent) show(id, { author: "guest", content, attachments: files, pending: "Sending…" });
 connection.open();

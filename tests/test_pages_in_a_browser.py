@@ -57,6 +57,10 @@ async def test_a_guest_and_staff_talk_by_the_two_pages(browser: Browser, api: Ap
     await staff.until("!document.getElementById('facts').textContent.includes('answer by')")
     await write(guest, "Thank you, Marta")
     await _shows(staff, "Thank you, Marta")
+    await _choose(guest, "lamp.txt", "It flickers.")
+    await guest.until("document.querySelector('#messages a')?.innerText === 'lamp.txt'")
+    await staff.until("document.querySelector('#messages button')?.innerText === 'lamp.txt'")
+    assert await guest.run(f"{BUBBLES}.filter((each) => each.includes('lamp.txt')).length") == 1
 
 
 async def _sign_in(tab: Tab, email: str, password: str) -> None:
@@ -65,11 +69,38 @@ async def _sign_in(tab: Tab, email: str, password: str) -> None:
     await tab.run("document.getElementById('login').requestSubmit()")
 
 
+async def _choose(tab: Tab, name: str, content: str) -> None:
+    """As somebody who chooses a file to send."""
+    await tab.run(
+        f"const file = new File([{content!r}], {name!r}, {{ type: 'text/plain' }}), chosen = new DataTransfer();"
+        "chosen.items.add(file);"
+        "const field = document.getElementById('file'); field.files = chosen.files;"
+        "field.dispatchEvent(new Event('change'))"
+    )
+
+
 async def _shows(tab: Tab, text: str) -> None:
     await tab.until(f"{BUBBLES}.some((each) => each.includes({json.dumps(text)}))")
 
 
 # --- the guest's page ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (
+            "{ ok: false, json: async () => ({ detail: 'film.exe: files of this type are refused' }) }",
+            "type are refused",
+        ),
+        ("Promise.reject(new TypeError('Failed to fetch'))", "no connection"),
+    ],
+)
+async def test_a_file_that_is_not_taken_says_why(chat: Tab, answer: str, shown: str) -> None:
+    await chat.run(f"window.fetch = async () => ({answer})")
+    await _choose(chat, "film.exe", "It flickers.")
+    await chat.until(f"{BUBBLES}.some((each) => each.includes('film.exe') && each.includes({shown!r}))")
+    assert await chat.run(SENT) == []
 
 
 async def _acknowledge(tab: Tab, number: int) -> None:
