@@ -82,7 +82,7 @@ function show(id, message) {
   const names = { guest: "You", ai: "Butler", staff: message.authorName ?? "Our team", system: "Hotel" };
   const note = message.pending ?? clock(message.createdAt);
   const files = (message.attachments ?? []).map((file) => Object.assign(line("a", file.name), { href: file.url, target: "_blank", rel: "noopener" }));
-  const parts = [line("strong", names[message.author]), line("p", message.content), line("small", note), ...files];
+  const parts = [line("strong", names[message.author]), line("p", message.content), ...files, line("small", note)];
   const shown = JSON.stringify([...parts.map((part) => part.textContent), ...files.map((file) => file.href)]);
   if (bubble.shown !== shown) bubble.replaceChildren(...parts); // replaced only if changed, or screen readers would read it out again
   Object.assign(bubble, { shown, className: message.author });

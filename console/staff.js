@@ -111,7 +111,8 @@ function showList() {
 
 function entry(each) {
   const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : "", each.snoozedUntil ? "snoozed" : ""];
-  const [texts, current] = [[nameOf(each), each.lastMessage?.content ?? "", facts.filter(Boolean).join(" · ")], each.conversationId === openId];
+  const { content, attachments = [] } = each.lastMessage ?? {}, said = content || attachments.map((file) => file.name).join(", ");
+  const [texts, current] = [[nameOf(each), said, facts.filter(Boolean).join(" · ")], each.conversationId === openId];
   return shownAs(entries, each.conversationId, [texts, current], () => {
     const shown = button("", () => trying(() => open(each.conversationId).then(() => element("title").focus())));
     shown.append(line("strong", texts[0]), line("span", texts[1]), line("small", texts[2]));
