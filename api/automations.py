@@ -10,7 +10,7 @@ from api.auth.permissions import require_property
 from api.auth.sessions import Session
 from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsAutomations, WritesAutomations, find_conversation
-from api.openapi import WITH_BODY, problems
+from api.openapi import VERSION, WITH_BODY, problems
 from api.routers import rest_router
 from api.state import State
 from contracts.automations import (
@@ -29,9 +29,6 @@ from contracts.problems import Invalid, NotFound, StaleVersion, Unavailable
 from contracts.property_events import EventPattern
 
 router = rest_router("/automations", "automations")
-VERSION: Final[dict[str, Any]] = {
-    "ETag": {"description": "The version of the property's rules.", "schema": {"type": "string"}}
-}
 RULES: Final = 100
 READ_AT_ONCE: Final = 500
 AT_THE_END: Final = frozenset({"conversation.resolved", "conversation.surveyed", "conversation.rated"})
@@ -158,7 +155,9 @@ async def dry_run_automations(
     return DryRunResult(items=items)
 
 
-@router.get("/{property_id}/{rule_id}", summary="Get an automation", responses=problems(NotFound))
+@router.get(
+    "/{property_id}/{rule_id}", summary="Get an automation", responses=problems(NotFound) | {200: {"headers": VERSION}}
+)
 async def get_automation(
     session: ReadsAutomations, state: GatewayState, property_id: str, rule_id: str, response: Response
 ) -> AutomationRule:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -76,7 +77,8 @@ def _methods(request: Request) -> set[str]:
 
 def _field(location: tuple[int | str, ...]) -> str:
     """A field's path as its sender knows it: `dueAt`, `attachments.0.url`, `limit`; `body` for the whole body."""
-    return ".".join(map(str, location[1:])) or str(location[0])
+    names = (to_camel(str(name)) for name in location[1:]) if location[0] == "path" else map(str, location[1:])
+    return ".".join(names) or str(location[0])
 
 
 def _wrong(kind: str, message: str) -> str:

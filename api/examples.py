@@ -158,7 +158,7 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
     ),
     "WebhookEndpoint": ENDPOINT,
     "WebhookDelivery": WebhookDelivery(
-        webhook_id="evt_8d2f6c1e_412",
+        webhook_id="msg_79439f340a0b6fe563fac4217cc720bc",
         type="conversation.escalated",
         state="delivered",
         attempts=1,
@@ -166,7 +166,7 @@ EXAMPLES: Final[dict[str, BaseModel]] = {
         last_attempt_at=NOW,
         response_status=204,
     ),
-    "AutomationRule-Output": RULE,
+    "AutomationRule": RULE,
     "Automations": Automations(property_id="seaview", rules=[RULE], version=3, updated_at=NOW, updated_by=STAFF.id),
     "Task": Task(
         id="0d1c5a52-6c0e-4b0e-8f0f-3b8f0a9d7e21",
@@ -244,23 +244,3 @@ ACCESS: Final[JsonObject] = {
     "staff": STAFF.model_dump(mode="json"),
 }
 PROFILE: Final[JsonObject] = {**STAFF.model_dump(mode="json"), "mailKinds": ["escalation", "mention"]}
-
-PARAMETER_EXAMPLES: Final[dict[str, str]] = {
-    "conversation_id": CONVERSATION_ID,
-    "message_id": MESSAGE.id,
-    "guest_id": GUEST_ID,
-    "task_id": "0d1c5a52-6c0e-4b0e-8f0f-3b8f0a9d7e21",
-    "notification_id": "7d0c2f8a",
-    "item_id": "5f0c2f7e5d0b4b57",
-    "action_id": "late-checkout-1",
-    "article_id": "parking",
-    "media_id": "0f3c9a1e5b7d4e6f8a90b1c2d3e4f506",
-    "property_id": "seaview",
-    "propertyId": "seaview",
-    "provider": "raw",
-    "staff_id": "6f9619ff",
-    "key_id": "1f0e9d8c",
-    "endpoint_id": ENDPOINT.id,
-    "rule_id": RULE.id,
-}
-"""Example values of path parameters."""

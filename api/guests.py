@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from fastapi import Body, Depends, Response
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -20,7 +20,8 @@ from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IfMatch, ManagesGuests, ReadsGuests, WritesGuests, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import WITH_BODY, problems
+from api.openapi import VERSION, WITH_BODY, problems
+from api.parameters import headers
 from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
@@ -39,7 +40,6 @@ from contracts.problems import GuestBusy, NotFound, StaleVersion, Unavailable, W
 
 router = rest_router("/guests", "guests")
 ONE: Final = problems(NotFound)
-VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The guest's version.", "schema": {"type": "string"}}}
 
 PreferenceName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Preference = Annotated[str, StringConstraints(max_length=1000)]
@@ -172,7 +172,9 @@ async def unmerge_guest(session: ManagesGuests, state: GatewayState, guest_id: s
 
 
 @router.post(
-    "/{guest_id}/export", summary="Export everything stored about a guest", responses=ONE | problems(MediaAway)
+    "/{guest_id}/export",
+    summary="Export everything stored about a guest",
+    responses=ONE | problems(MediaAway) | {200: {"headers": headers("Content-Disposition")}},
 )
 async def export_guest(session: ManagesGuests, state: GatewayState, guest_id: str, response: Response) -> GuestExport:
     """Everything stored about the guest, as one document to hand over. Files are listed by name and link."""

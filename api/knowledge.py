@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import Body, Depends, Query, Response, status
 from pydantic import Field, StringConstraints
@@ -15,7 +15,7 @@ from api.auth.sessions import Session
 from api.changes import check_version
 from api.deps import GatewayState, IfMatch, ReadsKnowledge, WritesKnowledge, find_conversation
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import WITH_BODY, problems
+from api.openapi import VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.base import Model, NotBlank
@@ -34,7 +34,6 @@ from contracts.problems import Invalid, NotFound, StaleVersion
 
 router = rest_router("/knowledge/{property_id}", "knowledge")
 ONE: Final = problems(NotFound)
-VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The article's version.", "schema": {"type": "string"}}}
 IMPORT_LENGTH = 1_000_000
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]

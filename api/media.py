@@ -12,6 +12,7 @@ from api import byte_ranges
 from api.auth.permissions import require_property
 from api.deps import GatewayState, ReadsConversations, WritesConversations
 from api.openapi import SIGNED_IN, Responses, problems
+from api.parameters import headers
 from api.routers import public_router, rest_router
 from api.state import State
 from contracts.media import MEDIA_ID
@@ -22,10 +23,16 @@ router = rest_router("/media", "media", {})
 linked = public_router("the link is signed", tag="media")
 FORM_BYTES: Final = 100_000
 """How much a form may be larger than its file."""
-_CONTENT: Final = {"*/*": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+_BYTES: Final = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_CONTENT: Final = {"application/octet-stream": _BYTES, "*/*": _BYTES}
+"""In the file's own type. The first is for generators of clients, which know what to do with bytes."""
 FILE: Final[Responses] = {
-    200: {"description": "The file.", "content": _CONTENT},
-    206: {"description": "The part that `Range` asks for, as `Content-Range` says.", "content": _CONTENT},
+    200: {"description": "The file.", "content": _CONTENT, "headers": headers("Content-Disposition")},
+    206: {
+        "description": "The part that `Range` asks for, as `Content-Range` says.",
+        "content": _CONTENT,
+        "headers": headers("Content-Disposition", "Content-Range"),
+    },
     **problems(NotFound, MediaGone, MediaAway),
 }
 WantedBytes = Annotated[

@@ -1,5 +1,6 @@
-"""The OpenAPI description: problem responses instead of FastAPI's, operation ids for generated clients, examples."""
+"""The OpenAPI description: what FastAPI says, made complete and fit for generated clients."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
@@ -9,10 +10,13 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import JsonValue
+from pydantic.alias_generators import to_camel
 
+from api.client_types import SCHEMAS, fit_for_clients, without_null
 from api.errors import PROBLEM_TYPE
-from api.examples import EXAMPLES, PARAMETER_EXAMPLES
-from api.names import BASE, KEY_HEADER, KEY_LENGTH, KEY_PATTERN, REPLAYED
+from api.examples import EXAMPLES
+from api.names import BASE, REPLAYED
+from api.parameters import HEADERS, KEY_PARAMETER, OTHERS, PATH, QUOTA, headers
 from api.queries import QueryOf, parameters_of
 from contracts.messages import InboundMessage
 from contracts.problems import (
@@ -34,29 +38,14 @@ _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 _FASTAPI_DESCRIPTION: Final = "Successful Response"
 _PAGE: Final = {"items", "nextCursor"}
 
-_RETRY_AFTER: Final = {"Retry-After": {"description": "When to try again, in seconds.", "schema": {"type": "integer"}}}
-ERROR_HEADERS: Final[dict[int, dict[str, Any]]] = {
-    401: {"WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}}},
-    429: _RETRY_AFTER,
-    503: _RETRY_AFTER,
-}
-KEY_PARAMETER: Final[dict[str, Any]] = {
-    "name": KEY_HEADER,
-    "in": "header",
-    "required": False,
-    "description": "Repeats under the same key within 24 hours have no further effect and get the same response.",
-    "schema": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": KEY_LENGTH,
-        "pattern": KEY_PATTERN,
-        "examples": ["5f0c2f7e-5d0b-4b57-9a5e-0c6a3a1d9a11"],
-    },
-}
-REPLAYED_HEADER: Final = {
-    "description": "`true` if this request was answered before, under the same `Idempotency-Key`.",
-    "schema": {"type": "string", "const": "true"},
-}
+VERSION: Final = headers("ETag")
+"""The header of a response that has a version."""
+MADE: Final = headers("Location")
+"""The header of a response that says where something new is."""
+DEGRADED_READS: Final = frozenset(
+    {"listConversations", "getConversation", "listMessages", "listOutcomes", "listTasks", "getTask"}
+)
+"""The operations that are answered from Temporal while storage is away."""
 
 TAGS: Final = [
     {"name": "auth", "description": "Signing in and out."},
@@ -86,14 +75,24 @@ def _response(kinds: Iterable[type[GatewayError]]) -> dict[str, Any]:
         "description": "; ".join(kind.title for kind in kinds),
         "content": {
             PROBLEM_TYPE: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
+                "schema": {"$ref": f"{SCHEMAS}Problem"},
                 "examples": {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
             }
         },
     }
-    if headers := ERROR_HEADERS.get(kinds[0].status):
-        response["headers"] = headers
-    return response
+    names = dict.fromkeys(name for kind in kinds for name in _headers_of(kind))
+    return response | ({"headers": headers(*names)} if names else {})
+
+
+def _headers_of(kind: type[GatewayError]) -> tuple[str, ...]:
+    match kind.status:
+        case HTTPStatus.UNAUTHORIZED:
+            return ("WWW-Authenticate",)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return ("Retry-After", *QUOTA)
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            return ("Retry-After",)
+    return ("Retry-After",) if kind is KeyInFlight else ()
 
 
 def _example(kind: type[GatewayError]) -> JsonValue:
@@ -145,15 +144,15 @@ def _add_query(document: dict[str, Any], route: APIRoute) -> None:
         document["components"]["schemas"].update(schemas)
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
-            operation["parameters"] = [*operation.get("parameters", ()), *parameters]
+            operation["parameters"] = [*operation.get("parameters", ()), *deepcopy(parameters)]
             _merge(operation["responses"], problems(Invalid))
 
 
 def complete(described: dict[str, Any]) -> None:
-    """Completes FastAPI's description with what holds for every route: errors, headers and examples."""
+    """Completes FastAPI's description with what holds for every route: errors, parameters, headers and examples."""
     schemas: dict[str, Any] = described["components"]["schemas"]
     for model in (Problem, InboundMessage):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     for name in _FASTAPI_ERRORS:
@@ -161,9 +160,12 @@ def complete(described: dict[str, Any]) -> None:
     for name, example in EXAMPLES.items():
         if name in schemas:
             schemas[name]["examples"] = [example.model_dump(mode="json")]
+    described["components"]["headers"] = HEADERS
+    described["paths"] = {_camel_path(path): operations for path, operations in described["paths"].items()}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, schemas, rest=path.startswith(BASE), post=method == "post")
+    fit_for_clients(described)
 
 
 def _complete_operation(operation: dict[str, Any], schemas: dict[str, Any], *, rest: bool, post: bool) -> None:
@@ -174,23 +176,46 @@ def _complete_operation(operation: dict[str, Any], schemas: dict[str, Any], *, r
     _merge(responses, WITH_BODY if rest and "requestBody" in operation else {})
     if rest and post:
         _merge(responses, KEYED)
-        parameters: list[dict[str, Any]] = operation.setdefault("parameters", [])
-        if all(each["name"] != KEY_PARAMETER["name"] for each in parameters):
-            parameters.append(KEY_PARAMETER)
+        operation.setdefault("parameters", []).append(KEY_PARAMETER)
     for parameter in operation.get("parameters", ()):
-        if (example := PARAMETER_EXAMPLES.get(parameter["name"])) is not None and "examples" not in parameter["schema"]:
-            parameter["schema"]["examples"] = [example]
+        _complete_parameter(parameter)
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        content["schema"] = without_null(content["schema"])
+    always = headers(
+        *(QUOTA if "429" in responses else ()),
+        *(("Session-Expires-At",) if operation.get("security") else ()),
+        *((REPLAYED,) if rest and post else ()),
+        *(("Gateway-Degraded",) if operation["operationId"] in DEGRADED_READS else ()),
+    )
     for status, response in responses.items():
         if not status.startswith("2"):
             continue
         if response["description"] == _FASTAPI_DESCRIPTION:
             response["description"] = HTTPStatus(int(status)).phrase
-        if rest and post:
-            response.setdefault("headers", {})[REPLAYED] = REPLAYED_HEADER
+        if always:
+            response["headers"] = response.get("headers", {}) | always
         for content in response.get("content", {}).values():
             if "examples" not in content and (value := _value(content.get("schema", {}), schemas)) is not None:
                 content["examples"] = {"answer": {"value": value}}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _camel_path(path: str) -> str:
+    """`/tasks/{task_id}` as `/tasks/{taskId}`: one spelling on every wire."""
+    return re.sub(r"\{(\w+)\}", lambda found: f"{{{to_camel(found[1])}}}", path)
+
+
+def _complete_parameter(parameter: dict[str, Any]) -> None:
+    schema: dict[str, Any] = parameter["schema"]
+    if parameter["in"] == "path":
+        parameter["name"] = to_camel(parameter["name"])
+        description, example = PATH[parameter["name"]]
+        parameter.setdefault("description", description)
+        schema.setdefault("examples", [example])
+    elif parameter["name"] in OTHERS:
+        parameter.setdefault("description", OTHERS[parameter["name"]])
+    parameter["schema"] = without_null(schema)
+    parameter["schema"].pop("description", None)
 
 
 def _merge(responses: dict[str, Any], more: Responses) -> None:

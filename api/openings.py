@@ -1,6 +1,6 @@
 """Starting a conversation: staff or a program write first to a guest."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 from fastapi import Body, Response, status
@@ -12,9 +12,9 @@ from activities.media.store import MediaAway
 from activities.storage.contacts import StoredContact
 from api.auth.permissions import require_property
 from api.deps import GatewayState, IdempotencyKey, WritesConversations, keyed
-from api.openapi import SIGNED_IN, WITH_BODY, problems
+from api.openapi import MADE, SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
-from api.sending import ClientMessageId, check_files
+from api.sending import NOTHING_TO_SAY, ClientMessageId, check_files
 from api.state import State
 from contracts.commands import Opening
 from contracts.conversations import Conversation
@@ -35,18 +35,17 @@ router = rest_router("/conversations", "conversations", {})
 NEEDS_TEMPLATE: Final = frozenset({"whatsapp"})
 """Adapters whose network accepts free text only after the guest has written."""
 
+NO_GUEST: Final[dict[str, Any]] = {"properties": {"guestId": {"type": "null"}, "recipientId": {"type": "null"}}}
+TWO_GUESTS: Final[dict[str, Any]] = {
+    "required": ["guestId", "recipientId"],
+    "properties": {"guestId": {"type": "string"}, "recipientId": {"type": "string"}},
+}
+
 
 class NewConversation(contracts.base.Body):
     """The first message to a guest, named by `guestId` or by `recipientId` (an address on the channel)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "allOf": [
-                {"oneOf": [{"required": ["guestId"]}, {"required": ["recipientId"]}]},
-                {"anyOf": [{"required": ["content"]}, {"required": ["template"]}, {"required": ["attachments"]}]},
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"not": {"anyOf": [NO_GUEST, TWO_GUESTS, NOTHING_TO_SAY]}})
 
     property_id: Annotated[str, Field(min_length=1, max_length=256)]
     channel_type: ChannelType
@@ -64,7 +63,8 @@ class NewConversation(contracts.base.Body):
     status_code=status.HTTP_201_CREATED,
     responses=SIGNED_IN
     | WITH_BODY
-    | problems(AlreadyOpen, OptedOut, WindowClosed, OutcomeUnknown, Unavailable, MediaAway),
+    | problems(AlreadyOpen, OptedOut, WindowClosed, OutcomeUnknown, Unavailable, MediaAway)
+    | {201: {"headers": MADE}},
 )
 async def open_conversation(
     session: WritesConversations,

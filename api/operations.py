@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 
 from activities.storage.redis_client import REDIS_AWAY
 from api.deps import GatewayState
+from api.names import Dependency
 from api.routers import public_router
 from api.state import State
 from contracts.base import Model
@@ -21,8 +22,6 @@ router = public_router("for probes; it reveals nothing about guests", tag="opera
 PATIENCE_SECONDS: Final = 2.0
 
 METRIC: Final = 'gateway_messages_inbound_total{channel="sms",outcome="accepted",property="seaview"} 12.0\n'
-
-Dependency = Literal["ok", "away"]
 
 
 class Health(Model):

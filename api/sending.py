@@ -41,24 +41,25 @@ router = rest_router(
         NotFound, HeldByOther, WrongState, Resolved, MissedMessages, OptedOut, WindowClosed, OutcomeUnknown, Unavailable
     ),
 )
-SOMETHING_TO_SAY: Final[dict[str, Any]] = {
-    "anyOf": [
-        {"required": ["content"], "properties": {"content": {"pattern": r"\S"}}},
-        {"required": ["attachments"], "properties": {"attachments": {"minItems": 1}}},
-        {"required": ["template"], "properties": {"template": {"type": "object"}}},
-        {"required": ["draftId"], "properties": {"draftId": {"type": "string"}}},
-    ]
+NOTHING_TO_SAY: Final[dict[str, Any]] = {
+    "properties": {
+        "content": {"pattern": r"^\s*$"},
+        "attachments": {"maxItems": 0},
+        "template": {"type": "null"},
+        "draftId": {"maxLength": 0},
+    }
 }
+"""What a message must not match. `anyOf` beside properties would become a choice of types in generated clients."""
 ClientMessageId = Annotated[
     Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None,
     Field(description="A UUID chosen by you, which becomes the message's id. Repeats are sent only once."),
 ]
 
 
-class SendMessage(contracts.base.Body):
+class NewMessage(contracts.base.Body):
     """A message to the guest, or a note that only staff see: with content, attachments, a template or a draft."""
 
-    model_config = ConfigDict(json_schema_extra=SOMETHING_TO_SAY)
+    model_config = ConfigDict(json_schema_extra={"not": NOTHING_TO_SAY})
 
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
     attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
@@ -78,8 +79,8 @@ class SendMessage(contracts.base.Body):
     ] = False
 
 
-NewMessage = Annotated[
-    SendMessage,
+GivenMessage = Annotated[
+    NewMessage,
     Body(
         openapi_examples={
             "message": {"value": {"content": "Good evening, this is Marta. I am looking into it."}},
@@ -99,7 +100,7 @@ async def send_message(
     session: WritesConversations,
     state: GatewayState,
     conversation_id: str,
-    body: NewMessage,
+    body: GivenMessage,
     idempotency_key: IdempotencyKey = None,
 ) -> Message:
     """Sends a message to the guest, or adds a private note.
@@ -189,7 +190,7 @@ async def check_files(state: State, property_id: str, attachments: Sequence[Give
             raise Invalid(f"{field}: must be a file uploaded for this property, or a URL elsewhere", field=field)
 
 
-async def _mentions(state: State, property_id: str, body: SendMessage) -> list[str]:
+async def _mentions(state: State, property_id: str, body: NewMessage) -> list[str]:
     """The staff whom a note mentions; nobody while storage is away."""
     if not body.private or "@" not in body.content:
         return []

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from uuid import UUID, uuid4, uuid5
 
 from fastapi import Body, Depends, Response, status
@@ -26,7 +26,7 @@ from api.deps import (
     known_id,
 )
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import WITH_BODY, problems
+from api.openapi import MADE, VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
@@ -47,7 +47,6 @@ from contracts.tasks import TaskChanges as Change
 
 router = rest_router("/tasks", "tasks")
 ONE: Final = problems(NotFound, Unavailable)
-VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The task's version.", "schema": {"type": "string"}}}
 KEYED_TASKS: Final = UUID("8f0d5f0c-2a3f-4f57-9b6e-6c1f0e9a7d42")
 """UUID namespace of task ids derived from idempotency keys."""
 _ETAG: Final = re.compile(r'"([1-9][0-9]{0,17})"')
@@ -151,7 +150,7 @@ async def list_tasks(
     "",
     summary="Create a task",
     status_code=status.HTTP_201_CREATED,
-    responses=WITH_BODY | problems(Unavailable) | {201: {"headers": VERSION, "description": "The task"}},
+    responses=WITH_BODY | problems(Unavailable) | {201: {"headers": VERSION | MADE, "description": "The task"}},
 )
 async def create_task(
     session: WritesTasks,

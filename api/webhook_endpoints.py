@@ -1,7 +1,7 @@
 """Outgoing webhooks: managing the endpoints that get events, and reading their deliveries."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from uuid import uuid4
 
 from fastapi import Body, Depends, Response, status
@@ -18,7 +18,7 @@ from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsWebhooks, WritesWebhooks, keyed, known_id
 from api.examples import ENDPOINT_WITH_SECRET
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import WITH_BODY, problems
+from api.openapi import MADE, VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
@@ -29,7 +29,6 @@ from contracts.webhooks import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 router = rest_router("/webhook-endpoints", "webhook endpoints")
 ONE: Final = problems(NotFound)
-VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The endpoint's version.", "schema": {"type": "string"}}}
 TEST_EVENT: Final = "webhook.test"
 
 Url = Annotated[NotBlank, StringConstraints(max_length=2048)]
@@ -123,7 +122,7 @@ async def list_webhook_endpoints(
     "",
     summary="Add a webhook endpoint",
     status_code=status.HTTP_201_CREATED,
-    responses=WITH_BODY | {201: {"headers": VERSION, "description": "The endpoint, and its secret"}},
+    responses=WITH_BODY | {201: {"headers": VERSION | MADE, "description": "The endpoint, and its secret"}},
 )
 async def create_webhook_endpoint(
     session: WritesWebhooks,

@@ -91,7 +91,7 @@ class SendMessage(Body):
     """Sends the guest a message from the hotel. Refused if the guest opted out or the channel accepts none now."""
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["content"]}, {"required": ["template"]}]},
+        json_schema_extra={"not": {"properties": {"content": {"pattern": r"^\s*$"}, "template": {"type": "null"}}}},
     )
 
     type: Literal["send_message"]

@@ -20,18 +20,16 @@ EVENT_TYPES: Final = (
     "task.updated",
     "task.overdue",
 )
-_EVERY_OF: Final = ("conversation.*", "message.*", "task.*")
+EVENT_PATTERNS: Final = ("conversation.*", "message.*", "task.*", *EVENT_TYPES)
 
 
 def _known_type(name: str) -> str:
-    if name not in EVENT_TYPES and name not in _EVERY_OF:
-        raise ValueError(f"must be one of {', '.join((*_EVERY_OF, *EVENT_TYPES))}")
+    if name not in EVENT_PATTERNS:
+        raise ValueError(f"must be one of {', '.join(EVENT_PATTERNS)}")
     return name
 
 
-EventPattern = Annotated[
-    str, AfterValidator(_known_type), Field(json_schema_extra={"enum": [*_EVERY_OF, *EVENT_TYPES]})
-]
+EventPattern = Annotated[str, AfterValidator(_known_type), Field(json_schema_extra={"enum": [*EVENT_PATTERNS]})]
 """An event type, or all types of one kind such as `conversation.*`."""
 
 

@@ -29,16 +29,12 @@ from tests.whatsapp import post as post_whatsapp
 from tests.world import Json, World, new_endpoint
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
 def _with_ids(value: Any, ids: dict[str, str]) -> Any:
     """An example with ids that are there."""
     match value:
         case dict():
             return {
-                key: ids[_snake(key)] if isinstance(item, str) and _snake(key) in ids else _with_ids(item, ids)
+                key: ids[key] if isinstance(item, str) and key in ids else _with_ids(item, ids)
                 for key, item in value.items()
             }
         case list():
@@ -51,7 +47,7 @@ async def by_example(world: World, method: str, path: str, operation: Json) -> h
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             name = parameter["name"]
-            value = world.ids.get(_snake(name), parameter["schema"].get("examples", ["missing"])[0])
+            value = world.ids.get(name, parameter["schema"].get("examples", ["missing"])[0])
             path = path.replace(f"{{{name}}}", str(value))
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     examples = list(content.get("examples", {}).values())
@@ -108,7 +104,7 @@ async def _revoke(world: World) -> httpx.Response:
 
 
 async def _update_staff(world: World) -> httpx.Response:
-    return await world.admin.http.patch(f"/api/v1/staff/{world.ids['staff_id']}", json={"name": "Marta Lima"})
+    return await world.admin.http.patch(f"/api/v1/staff/{world.ids['staffId']}", json={"name": "Marta Lima"})
 
 
 async def _open(world: World) -> httpx.Response:
@@ -214,7 +210,7 @@ async def _gap(world: World) -> httpx.Response:
 
 async def _save_reply(world: World) -> httpx.Response:
     said = await world.admin.http.post(f"{world.talk}/messages", json={"content": "From 7 to 10."})
-    guest_free = {"conversationId": world.ids["conversation_id"], "messageId": said.json()["id"], "title": "Breakfast"}
+    guest_free = {"conversationId": world.ids["conversationId"], "messageId": said.json()["id"], "title": "Breakfast"}
 
     async def look() -> bool:
         items = (await world.admin.http.get(f"{world.talk}/messages")).json()["items"]
@@ -251,7 +247,7 @@ async def _list_rules(world: World) -> httpx.Response:
 async def _known_guest(world: World) -> str:
     """A guest whose conversation storage has."""
     await world.renew()
-    return world.ids["guest_id"]
+    return world.ids["guestId"]
 
 
 async def _merge(world: World) -> httpx.Response:
@@ -356,7 +352,7 @@ GOOD: dict[str, Callable[[World], Awaitable[httpx.Response]]] = {
 
 async def ask(world: World, method: str, path: str, operation: Json) -> httpx.Response:
     """A request of the operation that is to succeed."""
-    if "{conversation_id}" in path:
+    if "{conversationId}" in path:
         await world.renew()
     if (good := GOOD.get(operation["operationId"])) is not None:
         return await good(world)

@@ -22,6 +22,11 @@ from tests.world import World, new_world
 
 ROOT = Path(__file__).parent.parent
 MOMENTS = ("until", "dueAt", "expiresAt")
+OF_HTTP = {
+    *("accept-ranges", "cache-control", "content-length", "content-security-policy", "content-type", "date"),
+    *("server", "x-content-type-options"),
+}
+"""Headers that need no description."""
 FAR_MOMENTS = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2200-01-01T00:00:00+14:00"]
 """What is reckoned from a moment must not lead past the calendar."""
 
@@ -43,7 +48,7 @@ async def world(
 async def test_every_operation_succeeds_as_described(world: World) -> None:
     described = (await world.api.http.get("/openapi.json")).json()
     schema = schemathesis.openapi.from_dict(described)
-    refused = []
+    refused, untold = list[str](), list[str]()
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             answer = await ask(world, method.upper(), path, operation)
@@ -52,6 +57,10 @@ async def test_every_operation_succeeds_as_described(world: World) -> None:
                 continue
             answer.request.read()
             schema[path][method].validate_response(answer)
+            assert str(answer.status_code) in operation["responses"], operation["operationId"]
+            told = {name.lower() for name in operation["responses"][str(answer.status_code)].get("headers", ())}
+            untold += [f"{operation['operationId']}: {name}" for name in answer.headers.keys() - told - OF_HTTP]
+    assert untold == [], "see api/parameters.py"
     assert refused == [], "their good requests belong into tests/good_requests.py"
 
 
@@ -113,7 +122,7 @@ async def _run(
 
 def _config(ids: dict[str, str], spare: str) -> str:
     """Ids that are there for two of three requests, whatever operation names them; signing out ends a spare session."""
-    known = {**ids, "propertyId": ids["property_id"], "property": ids["property_id"]}
+    known = {**ids, "property": ids["propertyId"]}
     lines = [f"[dictionaries.{name}]\nvalues = [{json.dumps(value)}]" for name, value in known.items()]
     lines.append(f"[dictionaries.moments]\nvalues = {json.dumps(FAR_MOMENTS)}")
     lines.append("[parameters]")

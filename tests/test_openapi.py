@@ -1,6 +1,7 @@
 """The description of the interface: valid, complete, fit for generated clients; whatever route is added."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -84,6 +85,68 @@ def test_operation_ids_are_method_names(described: Json) -> None:
     assert [name for name in names if not re.fullmatch(r"[a-z]+([A-Z][a-z]*)*", name)] == []
 
 
+def test_every_parameter_says_what_it_means(described: Json) -> None:
+    for method, path, operation in _operations(described):
+        names = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+        assert names == set(re.findall(r"{(\w+)}", path)), (method, path)
+        for parameter in operation.get("parameters", ()):
+            where = f"{method} {path} {parameter['name']}: see api/parameters.py"
+            assert parameter.get("description"), where
+            assert "_" not in parameter["name"].removeprefix("hub.verify_token"), where
+            assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), where
+
+
+def test_every_header_of_a_response_says_what_it_means(described: Json) -> None:
+    said = described["components"]["headers"]
+    used = set()
+    for method, path, operation in _operations(described):
+        for status, response in operation["responses"].items():
+            sent = response.get("headers", {})
+            for name, header in sent.items():
+                assert header == {"$ref": f"#/components/headers/{name}"}, (method, path, status, name)
+                assert said[name]["description"], name
+                used.add(name)
+            if status in ("429", "503"):
+                assert "Retry-After" in sent or path == "/readyz", (method, path, status)
+            if "401" in operation["responses"] and path.startswith(f"{BASE}/") and status[0] == "2":
+                assert {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"} <= sent.keys()
+                assert ("Session-Expires-At" in sent) is bool(operation.get("security")), (method, path)
+            if any(each["name"] == "If-Match" for each in operation.get("parameters", ())) and status == "200":
+                assert "ETag" in sent, (method, path)
+    assert used == said.keys()
+
+
+def test_a_generated_client_has_one_type_for_one_thing(described: Json) -> None:
+    assert [name for name in described["components"]["schemas"] if not re.fullmatch(r"[A-Z]\w+", name)] == []
+    values = Counter(tuple(each["enum"]) for each in _schemas(described) if isinstance(each.get("enum"), list))
+    assert [each for each, times in values.items() if times > 1] == [], "see api/client_types.py"
+
+
+def test_no_body_is_a_choice_of_types_in_a_generated_client(described: Json) -> None:
+    """Generators of clients read `anyOf` beside `properties` as one of several classes without those properties."""
+    choices = {"anyOf", "oneOf", "allOf"}
+    schemas = described["components"]["schemas"]
+    assert [name for name, each in schemas.items() if "properties" in each and choices & each.keys()] == []
+    for method, path, operation in _operations(described):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert not choices & content["schema"].keys(), (method, path)
+
+
+def test_a_file_is_one_in_a_generated_client(described: Json) -> None:
+    uploads = [described["components"]["schemas"][f"Body_{name}"] for name in ("uploadMedia", "uploadChatMedia")]
+    downloads = described["paths"]["/api/v1/media/{mediaId}"]["get"]["responses"]["200"]["content"]
+    files = [each["properties"]["file"] for each in uploads] + [downloads["application/octet-stream"]["schema"]]
+    assert [each["format"] for each in files] == ["binary"] * 3
+
+
+def test_what_answers_always_have_is_required(described: Json) -> None:
+    schemas = described["components"]["schemas"]
+    assert {"unread", "priority", "needsReview", "seq"} <= set(schemas["Conversation"]["required"])
+    assert "draft" not in schemas["Conversation"]["required"], "sockets and webhooks leave out what is null"
+    assert schemas["ConversationPage"]["required"] == ["items"]
+    assert schemas["NewTask"]["required"] == ["propertyId", "department", "title"]
+
+
 def test_every_input_has_an_example(described: Json) -> None:
     for method, path, operation in _operations(described):
         for parameter in operation.get("parameters", ()):
@@ -99,7 +162,7 @@ def test_every_answer_has_an_example(described: Json) -> None:
         assert answers, (method, path)
         for status, answer in answers.items():
             for kind, content in answer.get("content", {}).items():
-                if kind != "*/*":
+                if kind not in ("*/*", "application/octet-stream"):
                     assert content.get("examples"), f"{method} {path} {status} {kind}: see api/examples.py"
             assert answer.get("content") or status == "204" or path.startswith("/webhooks/"), (method, path)
 

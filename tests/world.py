@@ -31,7 +31,7 @@ class World:
 
     @property
     def talk(self) -> str:
-        return f"/api/v1/conversations/{self.ids['conversation_id']}"
+        return f"/api/v1/conversations/{self.ids['conversationId']}"
 
     async def renew(self) -> None:
         """Another conversation, in which the AI has answered."""
@@ -39,15 +39,15 @@ class World:
         conversation = (await self.admin.http.get(talk)).json()
         messages = (await self.admin.http.get(f"{talk}/messages")).json()["items"]
         self.ids |= {
-            "conversation_id": conversation["conversationId"],
-            "guest_id": conversation["guestId"],
-            "message_id": messages[-1]["id"],
+            "conversationId": conversation["conversationId"],
+            "guestId": conversation["guestId"],
+            "messageId": messages[-1]["id"],
         }
 
 
 async def new_world(api: Api, stack: Stack, ai: FakeAI, callback: FakeCallback) -> World:
     admin, colleague = await api.person(stack.hotel, role="admin"), await api.hire(stack.hotel)
-    world = World(api, stack, ai, callback, admin, {"property_id": stack.hotel, "staff_id": colleague.id})
+    world = World(api, stack, ai, callback, admin, {"propertyId": stack.hotel, "staffId": colleague.id})
     await world.renew()
     task = await admin.http.post(
         "/api/v1/tasks", json={"propertyId": stack.hotel, "department": "housekeeping", "title": "Towels"}
@@ -65,13 +65,13 @@ async def new_world(api: Api, stack: Stack, ai: FakeAI, callback: FakeCallback) 
     await post_whatsapp(api, stack.hotel, b"{")
     (unread,) = (await admin.http.get("/api/v1/quarantine")).json()["items"]
     world.ids |= {
-        "task_id": task.json()["id"],
-        "article_id": "parking",
-        "media_id": file.json()["id"],
-        "notification_id": news["id"],
-        "item_id": unread["id"],
+        "taskId": task.json()["id"],
+        "articleId": "parking",
+        "mediaId": file.json()["id"],
+        "notificationId": news["id"],
+        "itemId": unread["id"],
     }
-    world.ids["endpoint_id"] = (await new_endpoint(world)).json()["id"]
+    world.ids["endpointId"] = (await new_endpoint(world)).json()["id"]
     await world.renew()
     return world
 

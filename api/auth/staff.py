@@ -13,7 +13,7 @@ from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
 from api.deps import GatewayState, IdempotencyKey, IfMatch, ReadsStaff, WritesStaff, keyed, known_id
 from api.lists import Page, PageQuery, cursor_of
-from api.openapi import WITH_BODY, problems
+from api.openapi import VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from contracts.base import NotBlank
@@ -22,7 +22,6 @@ from contracts.staff import StaffMember, StaffRole
 
 router = rest_router("/staff", "staff")
 ONE: Final = problems(NotFound)
-VERSION: Final[dict[str, Any]] = {"ETag": {"description": "The person's version.", "schema": {"type": "string"}}}
 BY_OTHERS: Final = ("role", "properties", "disabled")
 """Fields that nobody may change on their own account, so that no property loses its last administrator by accident."""
 

@@ -17,7 +17,7 @@ from api.live.rendering import Rendered, Rendition
 from api.live.replay import Missed
 from api.live.tail import Subscription, Tail
 from api.live.typing_pace import TypingPace
-from api.sending import SendMessage, send_message
+from api.sending import NewMessage, send_message
 from api.state import State
 from contracts.conversations import Conversation
 from contracts.events import LOG_TYPES, LogEntry, Typing, Viewer
@@ -224,7 +224,7 @@ class StaffSocket:
         if payload.channel not in (None, conversation.channel_type):
             raise Invalid(f"channel: the conversation's channel is {conversation.channel_type}", field="channel")
         try:
-            body = SendMessage(
+            body = NewMessage(
                 content=payload.content or "", client_message_id=payload.client_message_id, private=payload.private
             )
         except ValidationError as error:

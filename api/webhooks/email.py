@@ -81,7 +81,8 @@ class MailUnreadable(GatewayError):
 @router.post(
     "/{provider}/{property_id}",
     summary="Receive an e-mail",
-    responses=problems(BadSignature, NotFound, TooLarge, MailUnreadable, Unavailable),
+    responses=problems(BadSignature, NotFound, TooLarge, MailUnreadable, Unavailable)
+    | {200: {"description": "For a provider"}, 202: {"model": MailAccepted, "description": "For `raw`"}},
     openapi_extra={"requestBody": {"required": True, "content": MAILS}},
 )
 async def receive_mail(
