@@ -12,7 +12,7 @@ from api.deps import GatewayState, IdempotencyKey, WritesConversations, find_con
 from api.openapi import SIGNED_IN, WITH_BODY, problems
 from api.routers import rest_router
 from api.state import State
-from contracts.base import Timestamp
+from contracts.base import Moment
 from contracts.commands import Assign, ChangePolicy, Command, DecideAction, SetConversationPriority, Snooze
 from contracts.conversations import Conversation
 from contracts.problems import (
@@ -47,7 +47,7 @@ class PriorityBody(CommandBody):
 
 
 class SnoozeBody(CommandBody):
-    until: Annotated[Timestamp, Field(description="A moment in the future, at most a year away.")]
+    until: Annotated[Moment, Field(description="A moment in the future, at most a year away.")]
 
 
 class PolicyBody(PolicyChanges, CommandBody):

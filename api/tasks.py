@@ -30,7 +30,7 @@ from api.openapi import MADE, VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
-from contracts.base import NotBlank, Timestamp
+from contracts.base import Moment, NotBlank
 from contracts.problems import (
     Forbidden,
     Invalid,
@@ -80,7 +80,7 @@ class NewTask(contracts.base.Body):
     title: Title
     description: Description = ""
     priority: Priority = "normal"
-    due_at: Timestamp | None = None
+    due_at: Moment | None = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 
 
@@ -93,7 +93,7 @@ class TaskChanges(Changes):
     description: Description = unchanged()
     priority: Priority = unchanged()
     status: TaskStatus = unchanged()
-    due_at: Timestamp | None = None
+    due_at: Moment | None = None
     assigned_to: Annotated[Reference | None, Field(description="A staff id.")] = None
 
     def change(self) -> Change:

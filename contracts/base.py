@@ -27,6 +27,21 @@ Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
 """A moment in UTC. A value without a time zone is taken as UTC."""
 
 
+def _with_offset(value: object) -> object:
+    """Refuses what only its sender can place: a local time, and a number of seconds or milliseconds."""
+    match value:
+        case datetime() if value.tzinfo is not None:
+            return value
+        case str() if _MOMENT.fullmatch(value):
+            return value
+    raise ValueError("must be a moment with its offset from UTC, such as 2026-05-01T18:30:00+02:00")
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*([Zz]|[+-]\d\d:?\d\d)", re.ASCII)
+Moment = Annotated[Timestamp, BeforeValidator(_with_offset)]
+"""A moment that a client names."""
+
+
 def _a_number(value: object) -> object:
     """Refuses true and "6", which pydantic would take for 1 and 6, though the schema says number."""
     match value:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from contracts.base import A_NUMBER, Model, Timestamp
+from contracts.base import A_NUMBER, Model, Moment, Timestamp
 
 ChannelType = Literal["whatsapp", "sms", "email", "webchat"]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
@@ -120,7 +120,7 @@ class InboundMessage(Model):
     sender_id: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     content: str
     metadata: dict[str, JsonValue] = {}
-    timestamp: Timestamp
+    timestamp: Moment
 
 
 class Route(Model):

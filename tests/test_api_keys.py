@@ -71,6 +71,7 @@ async def test_what_a_program_does_bears_its_name(served: None, api: Api, admin:
         ({"properties": []}, "properties"),
         ({"name": " "}, "name"),
         ({"expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
+        ({"expiresAt": "2900-01-01T00:00:00"}, "expiresAt"),
     ],
 )
 async def test_what_is_wrong_is_named(admin: Person, hotel: str, wrong: dict[str, Any], field: str) -> None:

@@ -107,6 +107,8 @@ async def test_an_unknown_property_or_one_without_a_secret_is_not_found(settings
         ({"content": 7}, "content"),
         ({"content": " "}, "content"),
         ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": "2026-05-01T18:30:00"}, "timestamp"),
+        ({"timestamp": 1777653000}, "timestamp"),
         ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp"),
         ({"metadata": []}, "metadata"),
         ({"metadata": {"messageId": 7}}, "metadata.messageId"),

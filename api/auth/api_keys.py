@@ -17,7 +17,7 @@ from api.lists import Page, PageQuery, cursor_of
 from api.openapi import WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
-from contracts.base import NotBlank, Timestamp
+from contracts.base import Moment, NotBlank
 from contracts.problems import Invalid, NotFound
 from contracts.staff import ApiKey
 
@@ -35,7 +35,7 @@ class NewApiKey(contracts.base.Body):
         list[Scope] | None,
         Field(min_length=1, description="What the key may do. Default: everything that programs may do."),
     ] = None
-    expires_at: Annotated[Timestamp | None, Field(description="When the key expires. Default: never.")] = None
+    expires_at: Annotated[Moment | None, Field(description="When the key expires. Default: never.")] = None
 
     @field_validator("scopes")
     @classmethod
