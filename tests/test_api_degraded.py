@@ -42,6 +42,21 @@ def away(settings: Settings) -> Settings:
     return blind
 
 
+async def test_just_the_reads_that_are_said_to_come_from_temporal_do(talk: str, away: Settings, hotel: str) -> None:
+    async with running_api(away) as api:
+        agent = await api.person(hotel)
+        new = {"propertyId": hotel, "department": "housekeeping", "title": "Towels"}
+        task = (await agent.http.post(TASKS, json=new)).json()
+        described = (await agent.http.get("/openapi.json")).json()["paths"]
+        reads = {path: each["get"]["responses"]["200"] for path, each in described.items() if "get" in each}
+        degraded = set()
+        for path in (path for path in reads if path.startswith("/api/v1/")):
+            known = path.replace("{taskId}", task["id"]).replace(f"{LIST}/{{conversationId}}", talk)
+            if "gateway-degraded" in (await agent.http.get(known)).headers:
+                degraded.add(path)
+    assert degraded == {path for path, answer in reads.items() if "Gateway-Degraded" in answer.get("headers", ())}
+
+
 async def test_without_storage_reads_come_from_temporal_and_commands_work(
     talk: str, away: Settings, hotel: str, stack: Stack
 ) -> None:
