@@ -37,7 +37,7 @@ OTHERS: Final[dict[str, str]] = {
     "hub.mode": "`subscribe`.",
     "hub.verify_token": "The setting `channels.whatsapp.verifyToken`.",
     "hub.challenge": "What to answer.",
-    "X-Gateway-Secret": "The setting `channels.email.secret`, for `raw`.",
+    "X-Gateway-Secret": "The secret that the settings have for the provider; for `raw`, `channels.email.secret`.",
 }
 """Query parameters and request headers that are not described where they are declared."""
 
