@@ -1,5 +1,6 @@
 """Mail as it comes in practice: every form, letter and machine, read without any I/O."""
 
+import base64
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -119,6 +120,19 @@ def test_history_is_found_in_bounded_time() -> None:
         ("x-nonsense", b"plain", "plain"),
         ("punycode", b"plain", "plain"),
         ("us-ascii", "Olá, às 10?".encode("cp1252"), "Olá, às 10?"),
+        ("unknown-8bit", "Olá, às 10?".encode("cp1252"), "Olá, às 10?"),
+        ("utf-8", "Olá, há água?".encode() + b"\xe1", "Olá, há água?\ufffd"),
+        ("gb2312", "陶喆，有游泳池吗？€".encode("gb18030"), "陶喆，有游泳池吗？€"),
+        ("x-gbk", "有游泳池吗".encode("gbk"), "有游泳池吗"),
+        ("big5", "早餐裏恒碁銹".encode("cp950"), "早餐裏恒碁銹"),
+        ("ks_c_5601-1987", "똠방각하 수영장".encode("cp949"), "똠방각하 수영장"),
+        ("shift_jis", "①髙橋です".encode("cp932"), "①髙橋です"),
+        ("x-sjis", "プールは".encode("cp932"), "プールは"),
+        ("tis-620", "“สระ”".encode("cp874"), "“สระ”"),
+        ("iso-8859-9", "“havuz” şık".encode("cp1254"), "“havuz” şık"),
+        ("iso-8859-8-i", "יש בריכה".encode("iso8859_8"), "יש בריכה"),
+        ("windows1252", "Olá “café”".encode("cp1252"), "Olá “café”"),
+        ("x-mac-roman", "Olá café".encode("mac_roman"), "Olá café"),
     ],
 )
 def test_every_charset_is_read(charset: str, body: bytes, text: str) -> None:
@@ -127,6 +141,34 @@ def test_every_charset_is_read(charset: str, body: bytes, text: str) -> None:
     message = _understood(raw).message
     assert message is not None
     assert message.content == text
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "name"),
+    [
+        ("gb2312", "gb18030", "陶喆"),
+        ("ks_c_5601-1987", "cp949", "똠방"),
+        ("x-sjis", "cp932", "髙橋"),
+        ("big5", "cp950", "恒碁"),
+    ],
+)
+def test_encoded_words_are_read_in_the_charset_that_is_meant(charset: str, codec: str, name: str) -> None:
+    word = f"=?{charset}?B?{base64.b64encode(name.encode(codec)).decode()}?="
+    mail = read_mail(f"From: {word} <{ANA}>\nSubject: {word}\n\nHi\n".encode())
+    assert (mail.sender, mail.header("subject")) == ((name, ANA), name)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "cp1252"])
+def test_headers_that_are_not_encoded_are_read(codec: str) -> None:
+    """So do mails with SMTPUTF8 write, and some forms on websites."""
+    raw = "From: José <josé@guest.test>\nSubject: Água =?utf-8?q?quente=3F?=\nMessage-ID: <1@guest.test>\n\nHi\n"
+    mail = read_mail(raw.encode(codec))
+    assert (mail.sender, mail.header("subject")) == (("José", "josé@guest.test"), "Água quente?")
+
+
+def test_a_broken_encoded_word_stops_nothing() -> None:
+    mail = read_mail(f"From: {ANA}\nSubject: =?utf-8?B?a?= pool\n\nHi\n".encode())
+    assert mail.header("subject") == "=?utf-8?B?a?= pool"
 
 
 def test_encoded_words_are_read_wherever_they_stand() -> None:
@@ -218,6 +260,8 @@ KINDS: dict[str, tuple[bytes, Kind]] = {
     ),
     "out of office, older": (bytes(mail_from(ANA, X_Autoreply="yes")), Kind.AWAY),
     "out of office, other languages": (bytes(mail_from(ANA, Subject="Abwesenheitsnotiz: Ihre Anfrage")), Kind.AWAY),
+    "out of office, Russian": (bytes(mail_from(ANA, Subject="Автоматический ответ: Номер")), Kind.AWAY),
+    "out of office, Chinese": (bytes(mail_from(ANA, Subject="自动答复: 房间")), Kind.AWAY),
     "out of office that speaks of delivery": (
         bytes(mail_from(ANA, "Undeliverable until Monday", Subject="Out of office", Return_Path="<>")),
         Kind.AWAY,
@@ -242,6 +286,16 @@ KINDS: dict[str, tuple[bytes, Kind]] = {
     ),
     "delivery receipt": (report_mail("delivery-status", DSN.format("delivered", "2.0.0"), ORIGINAL), Kind.DELIVERED),
     "read receipt": (report_mail("disposition-notification", MDN.format("displayed"), ORIGINAL), Kind.RECEIPT),
+    "delay note in UTF-8": (
+        report_mail("global-delivery-status", DSN.format("delayed", "4.4.1"), ORIGINAL),
+        Kind.DELAY,
+    ),
+    "read receipt in UTF-8": (
+        report_mail("global-disposition-notification", MDN.format("displayed"), ORIGINAL),
+        Kind.RECEIPT,
+    ),
+    "taken for no junk": (report_mail("feedback-report", "Feedback-Type: not-spam\n", ORIGINAL), Kind.AUTOMATIC),
+    "DMARC failure": (report_mail("feedback-report", "Feedback-Type: auth-failure\n", ORIGINAL), Kind.AUTOMATIC),
     "complaint": (report_mail("feedback-report", "Feedback-Type: abuse\nVersion: 1\n", ORIGINAL), Kind.COMPLAINT),
 }
 

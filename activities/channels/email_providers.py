@@ -22,18 +22,17 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File as FormFile
 
+from activities.channels.email_charsets import decoded, decoded_header
 from activities.channels.email_reading import (
     File,
     Mail,
     Unreadable,
-    decoded,
-    decoded_header,
     default_name,
-    is_report,
     quoted,
     read_header,
     read_headers,
     read_mail,
+    report_kind,
 )
 from activities.channels.faults import first_fault
 from contracts.base import without_none
@@ -228,7 +227,9 @@ def _mail(
     if not headers:
         raise Unreadable("there are no headers")
     reports = tuple(
-        (each.content_type, decoded(each.content, "utf-8")) for each in files if is_report(each.content_type)
+        (report, decoded(each.content, "utf-8"))
+        for each in files
+        if (report := report_kind(each.content_type)) is not None
     )
     return Mail(headers, text, html, files, recipients, reports)
 

@@ -5,33 +5,27 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
 from email.utils import getaddresses
 from functools import cached_property
 from typing import Final
 
-from charset_normalizer import from_bytes
-
 from activities.channels.email_addresses import can_be_written_to, is_address, plain
+from activities.channels.email_charsets import BROKEN, HEADER_LIMIT, decoded, decoded_header
 
 PARTS_LIMIT: Final = 200
-HEADER_LIMIT: Final = 10_000
-"""How many characters of a header are read."""
-_SAMPLE: Final = 100_000
-_NO_CHARSETS: Final = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
-"""Python codecs that are not mail charsets."""
-_WIDER: Final = {"us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-1": "cp1252", "latin-1": "cp1252"}
-"""Windows text is often sent under these names; cp1252 is a superset of them."""
-_NOT_TEXT: Final = dict.fromkeys([0, *range(0xD800, 0xE000)])
 _OF_ADDRESSES: Final = frozenset({"from", "sender", "reply-to", "to", "cc"})
 _ENCODED_WORD: Final = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _STAND_IN: Final = "\ue000"
+_GLOBAL: Final = {
+    "message/global": "message/rfc822",
+    "message/global-headers": "text/rfc822-headers",
+    "message/global-delivery-status": "message/delivery-status",
+    "message/global-disposition-notification": "message/disposition-notification",
+}
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALLED_SIGNATURES: Final = ("smime.p7s", "signature.asc")
-_BROKEN: Final = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
-"""What the standard library raises for malformed headers and parts."""
 
 
 class Unreadable(Exception):
@@ -123,7 +117,7 @@ def read_mail(raw: bytes, recipients: tuple[str, ...] = ()) -> Mail:
     """Parses an RFC 5322 message. Raises Unreadable for anything else."""
     try:
         return _read(BytesParser(policy=email.policy.compat32).parsebytes(raw), recipients)
-    except (RecursionError, *_BROKEN) as error:
+    except (RecursionError, *BROKEN) as error:
         raise Unreadable(f"it is not a valid e-mail ({type(error).__name__})") from error
 
 
@@ -140,9 +134,10 @@ def _read(message: Message, recipients: tuple[str, ...]) -> Mail:
         if kind in texts and not attached:
             texts[kind].append(decoded(_content(leaf), _charset(leaf)))
             continue
-        if is_report(kind):
-            reports.append((kind, decoded(_content(leaf), "utf-8")))
-        if kind not in ("message/delivery-status", "message/disposition-notification", "message/feedback-report"):
+        report = report_kind(kind)
+        if report is not None:
+            reports.append((report, decoded(_content(leaf), "utf-8")))
+        if report not in ("message/delivery-status", "message/disposition-notification", "message/feedback-report"):
             files.append(File(name or default_name(kind), kind, _content(leaf)))
     plain, html = ("\n".join(texts[kind]) if texts[kind] else None for kind in texts)
     return Mail(headers, plain, html, tuple(files), recipients, tuple(reports))
@@ -152,13 +147,13 @@ def listed(values: list[str]) -> list[tuple[str, str]]:
     """The names and addresses in address lists; none if the library cannot parse them."""
     try:
         return getaddresses(values)
-    except (RecursionError, *_BROKEN):
+    except (RecursionError, *BROKEN):
         return []
 
 
 def read_headers(message: Message) -> tuple[tuple[str, str], ...]:
     """Headers with encoded words decoded, and without characters that are not text."""
-    return tuple(read_header(str(name), str(value)) for name, value in message.items())
+    return tuple(read_header(str(name), str(value)) for name, value in message.raw_items())
 
 
 def read_header(name: str, value: str) -> tuple[str, str]:
@@ -192,32 +187,10 @@ def quoted(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def decoded_header(value: str) -> str:
-    value = value[:HEADER_LIMIT]
-    try:
-        value = str(make_header(decode_header(value)))
-    except _BROKEN:
-        # An unknown charset, or bytes that it does not have: better undecoded than lost.
-        value = value.encode("ascii", "surrogateescape").decode("utf-8", "replace") if value.isascii() else value
-    return " ".join(value.translate(_NOT_TEXT).split())
-
-
-def decoded(content: bytes, charset: str | None) -> str:
-    """Text decoded by its declared charset or, if that fails, by a guessed one."""
-    named = (charset or "utf-8").lower()
-    for attempt in (_WIDER.get(named, named), "utf-8"):
-        if attempt.replace("-", "_") in _NO_CHARSETS:
-            continue
-        try:
-            return content.decode(attempt).translate(_NOT_TEXT)
-        except (LookupError, ValueError):
-            continue
-    best = from_bytes(content[:_SAMPLE]).best()
-    return content.decode(best.encoding if best else "cp1252", "replace").translate(_NOT_TEXT)
-
-
-def is_report(content_type: str) -> bool:
-    return content_type.startswith("message/") or content_type == "text/rfc822-headers"
+def report_kind(content_type: str) -> str | None:
+    """The type of a machine-readable part, whether in ASCII or not (RFC 6533); None for other parts."""
+    kind = _GLOBAL.get(content_type, content_type)
+    return kind if kind.startswith("message/") or kind == "text/rfc822-headers" else None
 
 
 def default_name(content_type: str) -> str:
@@ -245,7 +218,7 @@ def _content(part: Message) -> bytes:
         return b"\n".join(_flat(each) for each in payload if isinstance(each, Message))
     try:
         content = part.get_payload(decode=True)
-    except _BROKEN:
+    except BROKEN:
         content = str(payload).encode("utf-8", "replace")
     return content if isinstance(content, bytes) else b""
 
@@ -253,20 +226,20 @@ def _content(part: Message) -> bytes:
 def _flat(message: Message) -> bytes:
     try:
         return message.as_bytes()
-    except (RecursionError, *_BROKEN):
+    except (RecursionError, *BROKEN):
         return "\n".join(f"{name}: {value}" for name, value in message.items()).encode("utf-8", "replace")
 
 
 def _charset(part: Message) -> str | None:
     try:
         return part.get_content_charset()
-    except _BROKEN:
+    except BROKEN:
         return None
 
 
 def _file_name(part: Message) -> str | None:
     try:
         name = part.get_filename()
-    except _BROKEN:
+    except BROKEN:
         return default_name(part.get_content_type())
     return decoded_header(name) or None if name is not None else None
