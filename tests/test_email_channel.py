@@ -84,6 +84,17 @@ async def test_a_mail_is_answered_in_its_thread(
     assert (await ana.outcome(accepted.json()["messageId"])).outcome == "answered"
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_letters_of_any_language_are_taken_in(
+    smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str, provider: str
+) -> None:
+    mail = mail_from(ANA, "Há água quente? 早餐几点", Subject="Início", From=f"José Núñez <{ANA}>")
+    assert (await bring(api, hotel, mail, provider)).is_success
+    await _outcomes(ana, 1)
+    question = (await ana.messages())[0]
+    assert (question.content, question.author_name) == ("[Subject: Início]\n\nHá água quente? 早餐几点", "José Núñez")
+
+
 async def test_a_repeat_is_acknowledged_and_handled_once(
     smtp: FakeSmtp, api: Api, working: None, ana: Guest, hotel: str
 ) -> None:

@@ -76,8 +76,12 @@ def read_form(content_type: str, body: bytes) -> Form:
     headers = {"Content-Type": content_type.encode("latin-1", "replace")}
     try:
         if content_type.lower().startswith("application/x-www-form-urlencoded"):
-            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=FIELDS_LIMIT)
-            return Form({decoded(name, "utf-8"): value for name, value in pairs}, ())
+            # By Latin-1, in which each byte is a character: given bytes, the library refuses all but ASCII.
+            pairs = parse_qsl(
+                body.decode("latin-1"), keep_blank_values=True, max_num_fields=FIELDS_LIMIT, encoding="latin-1"
+            )
+            fields = {decoded(name.encode("latin-1"), "utf-8"): value.encode("latin-1") for name, value in pairs}
+            return Form(fields, ())
         parse_form(headers, io.BytesIO(body), on_field, on_file)
     except (FormParserError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unreadable(f"the form cannot be read ({type(error).__name__})") from error
