@@ -80,6 +80,7 @@ async def test_only_people_s_mail_is_not_marked(
         ("Pool", "Re: Pool"),
         ("Re: Pool", "Re: Pool"),
         ("AW: RE[2]: Pool", "Re: Pool"),
+        ("回复\uff1a房间", "Re: 房间"),
         ("Pool\r\nBcc: eve@x.test", "Re: Pool Bcc: eve@x.test"),
         ("Água às 10? 🏊 " + "x" * 200, "Re: Água às 10? 🏊 " + "x" * 200),
         ("", "A message from Test Hotel"),

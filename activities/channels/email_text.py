@@ -25,19 +25,43 @@ _QUOTED_HTML: Final = (
 _HISTORY_HTML: Final = "//*[@id='divRplyFwdMsg' or @id='appendonsend' or @id='stopSpelling']"
 """Where Outlook's quoted history begins; everything after it belongs to it."""
 _ATTRIBUTION: Final = re.compile(
-    r"^(?=[^\n]*(?:@|\b20\d\d\b))(?!>)[^\n]{1,200}(?:(?<=:)|\n(?!>)[^\n]{1,60}:)\n+(?=>)", re.MULTILINE
+    r"^(?=[^\n]*(?:@|\b20\d\d\b))(?!>)[^\n]{1,200}(?:(?<=[:\uff1a])|\n(?!>)[^\n]{1,60}[:\uff1a])\n+(?=>)", re.MULTILINE
 )
 """The "On … wrote:" line above quoted text, in any language."""
 _SUBJECT_FIELD: Final = re.compile(
     r"^[\s>*]*(subject|betreff|objet|asunto|oggetto|assunto|onderwerp|[äa]mne|emne|aihe|temat|p[řr]edm[ěe]t|predmet"
-    r"|t[áa]rgy|subiect|konu|θέμα|тема|נושא|الموضوع|主题|主旨|件名|제목)[\s*]*[::]",
+    r"|t[áa]rgy|subiect|konu|θέμα|тема|נושא|الموضوع|主题|主旨|件名|제목)[\s*]*[:\uff1a]",
     re.IGNORECASE | re.MULTILINE,
 )
 """Found in the header of a forwarded mail, but not in what guests write of journeys and stays."""
-REPLY_PREFIX: Final = re.compile(
-    r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
+_SENDER_LINE: Final = re.compile(
+    r"^[ *]*(from|von|de|da|van|fr[åa]n?|od|remetente|remitente|mittente|exp[ée]diteur|afzender|l[äa]hett[äa]j[äa]"
+    r"|felad[óo]|kimden|g[öo]nderen|από|от|від|מאת|من|发件人|寄件者|寄件人|差出人|送信者|보낸\s?사람)[ *]*[:\uff1a]",
+    re.IGNORECASE | re.MULTILINE,
 )
-_FORWARD_PREFIX: Final = re.compile(r"^\s*(fwd?|wg|tr|rv|enc|i|doorst|vb|vl|pd|转发|轉寄|転送)\s*[::]", re.IGNORECASE)
+_HEADER_LINES: Final = 8
+_HEADER_LENGTH: Final = 2_000
+"""How many lines and characters the header above a quoted mail may have, from its sender to its subject."""
+_RULE: Final = re.compile(r"\n[ *]*[-_—]{4,}[^\n]{0,60}\Z")
+"""A line above that header, such as "----- Mensagem original -----"."""
+_DEVICE: Final = (
+    r"(iphone|ipad|android|samsung|galaxy|huawei|xiaomi|outlook|yahoo|gmx|smartphone|mobil\w*|m[óo]vil|celular"
+    r"|telefon\w*|t[ée]l[ée]phone|telem[óo]vel|tel[ée]fono)"
+)
+_SENT_FROM: Final = re.compile(
+    r"\s*\n(von mein\w+ [^\n]{2,40} gesendet"
+    rf"|(gesendet|envoy[ée]|enviad[oa]|inviat[oa]|verstuurd|verzonden|skickat|sendt|wys[łl]an[eo]|отправлено|надіслано"
+    rf"|obter|obtenir|obtener|scarica|holen|download|h[äa]mta|pobierz)\b[^\n]{{1,40}}\b{_DEVICE}\b[^\n]{{0,60}}"
+    rf"|[^\n]{{0,10}}{_DEVICE}[^\n]{{0,10}}(から送信|发送|傳送|에서 보냄)|[发發]自我的[^\n]{{1,30}})\.?\s*\Z",
+    re.IGNORECASE,
+)
+"""What telephones write below a mail, where the library does not know it."""
+REPLY_PREFIX: Final = re.compile(
+    r"^\s*((re|aw|sv|vs|antw|rif|odp|res|回复|回覆)\s*(\[\d+\])?\s*[:\uff1a]\s*)+", re.IGNORECASE
+)
+_FORWARD_PREFIX: Final = re.compile(
+    r"^\s*(fwd?|wg|tr|rv|enc|i|doorst|vb|vl|pd|转发|轉寄|転送)\s*[:\uff1a]", re.IGNORECASE
+)
 _BRACKETS: Final = re.compile(r"[\[\]]")
 _SIGNATURE_LINES: Final = 12
 _GREETING: Final = 40
@@ -121,7 +145,7 @@ def _drop_history(tree: lxml.html.HtmlElement) -> None:
 
 
 def _without_history(text: str) -> str:
-    read, long_lines = _bounded(_ATTRIBUTION.sub("", _tidy(text[:READ_LIMIT])))
+    read, long_lines = _bounded(_ATTRIBUTION.sub("", _above_a_header(_tidy(text[:READ_LIMIT]))))
     replies = _replies(read)
     own: list[str] = []
     for number, reply in enumerate(replies):
@@ -133,7 +157,18 @@ def _without_history(text: str) -> str:
     visible = "\n".join(each for each in own if each)
     visible = "\n".join(line for line in visible.split("\n") if not line.startswith(">"))
     visible = _restored(visible, long_lines).strip()
-    return _tidy(visible)
+    return _SENT_FROM.sub("", _tidy(visible))
+
+
+def _above_a_header(text: str) -> str:
+    """What stands above the header of a quoted mail in any language. Answers between quoted lines are left in."""
+    marked = text.rfind("\n>")
+    for sender in _SENDER_LINE.finditer(text):
+        start = sender.start()
+        header = "\n".join(text[start : start + _HEADER_LENGTH].split("\n")[:_HEADER_LINES])
+        if marked < start and _SUBJECT_FIELD.search(header) is not None and (above := text[:start].rstrip()):
+            return _RULE.sub("", above)
+    return text
 
 
 def _replies(text: str) -> list[EmailReply]:
