@@ -130,6 +130,12 @@ async def test_a_file_of_whatsapp_is_fetched_with_the_token(
     with pytest.raises(MediaError) as gone:
         await _fetched(adapter, hotel, "whatsapp-media:78")
     assert not gone.value.retryable
+    # Meta's limits come with 400, and a token may be renewed.
+    graph.media_codes = [(4, 400), (80007, 400), (130429, 400), (190, 401), (0, 400), (1, 500)]
+    while graph.media_codes:
+        with pytest.raises(MediaError) as refused:
+            await _fetched(adapter, hotel, "whatsapp-media:77")
+        assert refused.value.retryable
     settings.properties[hotel].channels.whatsapp.api_base = "http://127.0.0.1:1"
     with pytest.raises(MediaError) as away:
         await _fetched(adapter, hotel, "whatsapp-media:77")
@@ -145,6 +151,9 @@ async def test_a_file_of_twilio_is_fetched_with_the_account_and_led_on(
     base = settings.properties[hotel].channels.twilio.api_base
     path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/MM1/Media/ME1"
     assert await _fetched(adapter, hotel, base + path) == b"a picture"
+    with pytest.raises(MediaError) as early:
+        await _fetched(adapter, hotel, base + path.replace("ME1", "ME2"))
+    assert early.value.retryable  # it may come later than the message that names it
     # An address that is not Twilio's is never shown the account's token.
     with pytest.raises(MediaError) as refused:
         await _fetched(adapter, hotel, base.replace("127.0.0.1", "localhost") + path)

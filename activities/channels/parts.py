@@ -142,6 +142,13 @@ def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> R
     return Refused(code or status)
 
 
+def may_heal(response: httpx.Response) -> bool:
+    """Whether a request for a file may succeed later: if the provider is busy, or once our credentials are right."""
+    codes = httpx.codes
+    passing = (codes.UNAUTHORIZED, codes.FORBIDDEN, codes.REQUEST_TIMEOUT, codes.TOO_MANY_REQUESTS)
+    return response.is_server_error or response.status_code in passing
+
+
 def chunks(text: str, limit: int) -> list[str]:
     """A text in pieces of at most `limit` characters, cut at the end of a line or word if possible."""
     pieces, rest = [], text

@@ -16,7 +16,17 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unanswered, answered, chunks, refusal
+from activities.channels.parts import (
+    TIMEOUT,
+    Answer,
+    PartsSender,
+    Taken,
+    Unanswered,
+    answered,
+    chunks,
+    may_heal,
+    refusal,
+)
 from activities.channels.port import MediaError
 from activities.channels.sms_segments import segments
 from activities.channels.twilio import ERRORS, REFERENCE, WHATSAPP
@@ -98,7 +108,8 @@ class Twilio:
                 "GET", attachment.url, auth=_auth(channel) if own else None, follow_redirects=True
             ) as file:
                 if not file.is_success:
-                    retryable = file.is_server_error or file.status_code == httpx.codes.TOO_MANY_REQUESTS
+                    # Files of WhatsApp may come a little later than the message that names them.
+                    retryable = may_heal(file) or file.status_code == httpx.codes.NOT_FOUND
                     raise MediaError(f"Twilio answered {file.status_code} when asked for a file", retryable=retryable)
                 async for piece in file.aiter_bytes():
                     yield piece

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from pydantic import JsonValue
 
-from activities.channels.parts import TIMEOUT, Answer, PartsSender, Taken, Unanswered, answered, chunks, refusal
+from activities.channels.parts import (
+    TIMEOUT,
+    Answer,
+    PartsSender,
+    Taken,
+    Unanswered,
+    answered,
+    chunks,
+    may_heal,
+    refusal,
+)
 from activities.channels.port import MediaError
 from activities.channels.whatsapp import ERRORS
 from activities.channels.whatsapp_content import MEDIA_URL
@@ -76,7 +86,8 @@ class WhatsApp:
             found = await self._http.get(f"{channel.api_base}/{media_id}", headers=_token(channel))
             address = _url_of(found)
             async with self._http.stream("GET", address, headers=_token(channel)) as file:
-                _check(file)
+                if not file.is_success:  # the next attempt asks for a new URL
+                    raise MediaError(f"WhatsApp answered {file.status_code} when asked for a file", retryable=True)
                 async for piece in file.aiter_bytes():
                     yield piece
         except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -169,17 +180,19 @@ def _error_code(response: httpx.Response) -> int | None:
 
 
 def _url_of(response: httpx.Response) -> str:
-    _check(response)
+    if not response.is_success:
+        raise MediaError(f"WhatsApp answered {response.status_code} when asked for a file", retryable=_heals(response))
     try:
         return str(response.json()["url"])
     except (ValueError, LookupError, TypeError):
         raise MediaError("WhatsApp gave no URL for the file", retryable=True) from None
 
 
-def _check(response: httpx.Response) -> None:
-    if not response.is_success:
-        retryable = response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
-        raise MediaError(f"WhatsApp answered {response.status_code} when asked for a file", retryable=retryable)
+def _heals(response: httpx.Response) -> bool:
+    """Whether a request may succeed later. Codes come first, since Meta answers 400 to too many requests as well."""
+    code = _error_code(response)
+    known = ERRORS.meanings.get(code) if code is not None else None
+    return known.verdict != "permanent" if known is not None else may_heal(response)
 
 
 def _failed(message: OutboundMessage, reason: str) -> SendResult:

@@ -42,6 +42,8 @@ class FakeGraph:
         self.attempts: list[dict[str, Any]] = []
         self.marks: list[dict[str, Any]] = []
         self.media: dict[str, bytes] = {}
+        self.media_codes: list[tuple[int, int]] = []
+        """Errors that the next requests for files get: code and status."""
         self.refuse: dict[str, list[int]] = {}
         self.faults = Faults()
         self.base = ""
@@ -96,6 +98,9 @@ class FakeGraph:
             return JSONResponse(
                 {"id": node, "display_phone_number": "+351 21 000 0000", "webhook_configuration": webhook}
             )
+        if self.media_codes:
+            code, status = self.media_codes.pop(0)
+            return JSONResponse(_error(code, "refused"), status_code=status)
         if node in self.media:
             return JSONResponse({"id": node, "url": f"{self.base}/file/{node}", "mime_type": "image/jpeg"})
         return JSONResponse(_error(100, "Unsupported get request"), status_code=404)

@@ -132,6 +132,8 @@ class FakeTwilio:
     async def _media(self, request: Request) -> Response:
         if (refused := _authorized(request)) is not None:
             return refused
+        if request.path_params["media"] not in self.media:
+            return _error(20404, "The requested resource was not found", 404)
         return RedirectResponse(f"/cdn/{request.path_params['media']}", status_code=307)
 
     async def _cdn(self, request: Request) -> Response:
