@@ -65,6 +65,52 @@ async def test_wrong_credentials_and_webhooks_are_named(
     assert "cannot be reached" in str((await _problems(settings))["whatsapp credentials"])
 
 
+async def test_the_webhook_that_meta_calls_is_the_one_that_counts(
+    settings: Settings, graph: FakeGraph, hotel: str
+) -> None:
+    right, wrong = f"https://gateway.hotel.test/webhooks/whatsapp/{hotel}", "https://elsewhere.test/hook"
+    for level in ("whatsapp_business_account", "phone_number"):
+        graph.webhook, graph.overrides = wrong, {level: right}
+        assert (await _problems(settings))["whatsapp webhook"] is None
+        graph.webhook, graph.overrides = right, {level: wrong}
+        assert wrong in str((await _problems(settings))["whatsapp webhook"])
+
+
+async def test_hotels_that_share_an_app_share_its_webhook(settings: Settings, graph: FakeGraph, hotel: str) -> None:
+    sister = settings.properties[hotel].model_copy(deep=True)
+    sister.channels.whatsapp.phone_number_id = "another"
+    settings.properties["sister"] = sister
+    graph.webhook = "https://gateway.hotel.test/webhooks/whatsapp/sister"
+    found = {
+        each.property_id: each
+        for each in await check(settings)
+        if (each.channel, each.looked_at) == ("whatsapp", "webhook")
+    }
+    assert found[hotel].problem is None
+    sister.channels.whatsapp.app_secret = SecretStr("of another app")
+    assert "/webhooks/whatsapp/sister" in str((await _problems(settings))["whatsapp webhook"])
+
+
+async def test_what_keeps_twilio_from_calling_the_webhook_is_named(
+    settings: Settings, twilio: FakeTwilio, hotel: str
+) -> None:
+    twilio.webhook = f"https://gateway.hotel.test/webhooks/twilio/{hotel}"
+    twilio.number = {"sms_method": "GET"}
+    assert "with GET; set it to POST" in str((await _problems(settings))["twilio webhook"])
+    twilio.number = {"sms_application_sid": "AP1"}
+    assert "a TwiML app handles" in str((await _problems(settings))["twilio webhook"])
+    settings.properties[hotel].channels.twilio.from_number = "MG1"
+    assert "404 when asked for the messaging service" in str((await _problems(settings))["twilio webhook"])
+    twilio.services = {"MG1": {}}
+    assert (await _problems(settings))["twilio webhook"] is None
+    twilio.services = {"MG1": {"inbound_request_url": None}}
+    assert f"/webhooks/twilio/{hotel}" in str((await _problems(settings))["twilio webhook"])
+    twilio.services = {"MG1": {"inbound_request_url": None, "use_inbound_webhook_on_number": True}}
+    assert (await _problems(settings))["twilio webhook"] is None
+    twilio.services = {"MG1": {"inbound_method": "GET"}}
+    assert "with GET; set it to POST" in str((await _problems(settings))["twilio webhook"])
+
+
 async def test_what_is_wrong_with_e_mail_is_named(settings: Settings, smtp: FakeSmtp, hotel: str) -> None:
     async with mail_server(FakeSmtp(login=("hotel", "right"))) as port:
         email = settings.properties[hotel].channels.email

@@ -33,13 +33,22 @@ class _Asking:
     http: httpx.AsyncClient
     property_id: str
     channels: PropertyChannels
+    settings: Settings
 
     def found(self, channel: str, looked_at: str, problem: str | None = None) -> Finding:
         return Finding(self.property_id, channel, looked_at, problem)
 
 
 class _Webhook(BaseModel):
+    """The URLs that Meta may call. The number's own takes precedence over its account's, and that over the app's."""
+
+    phone_number: str | None = None
+    whatsapp_business_account: str | None = None
     application: str | None = None
+
+    @property
+    def called(self) -> str | None:
+        return self.phone_number or self.whatsapp_business_account or self.application
 
 
 class _PhoneNumber(BaseModel):
@@ -53,10 +62,20 @@ class _Account(BaseModel):
 
 class _IncomingNumber(BaseModel):
     sms_url: str | None = None
+    sms_method: str | None = None
+    sms_application_sid: str | None = None
 
 
 class _IncomingNumbers(BaseModel):
     incoming_phone_numbers: list[_IncomingNumber] = []
+
+
+class _Service(BaseModel):
+    """A messaging service, whose URL is called instead of those of its numbers unless it says otherwise."""
+
+    inbound_request_url: str | None = None
+    inbound_method: str | None = None
+    use_inbound_webhook_on_number: bool = False
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -64,7 +83,7 @@ async def check(settings: Settings) -> list[Finding]:
     found: list[Finding] = []
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
         for property_id in settings.properties:
-            asking = _Asking(http, property_id, settings.channels_of(property_id))
+            asking = _Asking(http, property_id, settings.channels_of(property_id), settings)
             for each in CHECKS:
                 found += await each(asking)
     return found
@@ -107,7 +126,9 @@ async def _whatsapp(asking: _Asking) -> list[Finding]:
         return [
             asking.found("whatsapp", "credentials", f"{answer}; accessToken and phoneNumberId must belong together")
         ]
-    webhook = _wrong_webhook(answer.webhook_configuration.application, f"/webhooks/whatsapp/{asking.property_id}")
+    webhook = _wrong_webhook(
+        answer.webhook_configuration.called, *_whatsapp_paths(asking, str(channel.phone_number_id))
+    )
     return [asking.found("whatsapp", "credentials"), asking.found("whatsapp", "webhook", webhook)]
 
 
@@ -131,7 +152,12 @@ async def _twilio(asking: _Asking) -> list[Finding]:
         return [asking.found("twilio", "credentials", f"{account}; check accountSid and authToken")]
     inactive = None if account.status == "active" else f"the account is {account.status}; it must be active"
     found = [asking.found("twilio", "credentials", inactive)]
-    if str(channel.from_number).startswith("+"):  # a messaging service has its own numbers
+    if str(channel.from_number).startswith("MG"):
+        # Services have a host of their own, beside that of the account.
+        base = channel.api_base.rstrip("/").replace("//api.", "//messaging.", 1)
+        service = await _ask(asking.http.get(f"{base}/v1/Services/{channel.from_number}", auth=auth), _Service)
+        found.append(asking.found("twilio", "webhook", _wrong_service(service, asking.property_id)))
+    if str(channel.from_number).startswith("+"):
         query = {"PhoneNumber": str(channel.from_number)}
         numbers = await _ask(
             asking.http.get(f"{account_url}/IncomingPhoneNumbers.json", params=query, auth=auth), _IncomingNumbers
@@ -169,15 +195,43 @@ def _wrong_number(numbers: _IncomingNumbers | str, property_id: str) -> str | No
         return numbers
     if not numbers.incoming_phone_numbers:
         return "the account does not have the number in channels.twilio.fromNumber"
-    return _wrong_webhook(numbers.incoming_phone_numbers[0].sms_url, f"/webhooks/twilio/{property_id}")
+    number, path = numbers.incoming_phone_numbers[0], f"/webhooks/twilio/{property_id}"
+    if number.sms_application_sid:
+        return f"a TwiML app handles the number's messages; remove it, and set the number's webhook to https://…{path}"
+    return _wrong_webhook(number.sms_url, path) or _wrong_method(number.sms_method)
 
 
-def _wrong_webhook(url: str | None, path: str) -> str | None:
+def _wrong_service(service: _Service | str, property_id: str) -> str | None:
+    if isinstance(service, str):
+        return f"{service} when asked for the messaging service in channels.twilio.fromNumber"
+    if service.use_inbound_webhook_on_number:
+        return None  # each of its numbers has its own
+    path = f"/webhooks/twilio/{property_id}"
+    return _wrong_webhook(service.inbound_request_url, path) or _wrong_method(service.inbound_method)
+
+
+def _wrong_method(method: str | None) -> str | None:
+    return f"the provider calls the webhook with {method}; set it to POST" if method not in (None, "", "POST") else None
+
+
+def _whatsapp_paths(asking: _Asking, number: str) -> list[str]:
+    """The paths by which a number's notifications reach the property: hotels may share an app, which has one URL."""
+    settings, secret = asking.settings, asking.channels.whatsapp.app_secret
+    others = [
+        each
+        for each in settings.properties
+        if settings.channels_of(each).whatsapp.app_secret == secret
+        and settings.property_of_number(number, each) == asking.property_id
+    ]
+    return [f"/webhooks/whatsapp/{each}" for each in (asking.property_id, *others)]
+
+
+def _wrong_webhook(url: str | None, path: str, *others: str) -> str | None:
     """What is wrong with the URL that a provider calls, which must be ours and https; None if it is right."""
     if not url:
         return f"the provider has no webhook URL; set it to https://…{path}"
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.path.endswith(path):
+    if parts.scheme != "https" or not parts.path.endswith((path, *others)):
         return f"the provider calls {url}; it must call https://…{path}"
     return None
 

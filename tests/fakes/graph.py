@@ -48,6 +48,8 @@ class FakeGraph:
         self.faults = Faults()
         self.base = ""
         self.webhook = "https://gateway.hotel.test/webhooks/whatsapp/seaview"
+        self.overrides: dict[str, str] = {}
+        """Webhooks of the number and its account, which take the place of the app's."""
         self.app = Starlette(
             routes=[
                 Route("/v23.0/{number}/messages", self._messages, methods=["POST"]),
@@ -94,7 +96,7 @@ class FakeGraph:
             return refused
         node = request.path_params["node"]
         if node == PHONE_NUMBER_ID:
-            webhook = {"application": self.webhook}
+            webhook = {"application": self.webhook, **self.overrides}
             return JSONResponse(
                 {"id": node, "display_phone_number": "+351 21 000 0000", "webhook_configuration": webhook}
             )

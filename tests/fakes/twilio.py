@@ -75,6 +75,9 @@ class FakeTwilio:
         self.refuse: dict[str, list[int]] = {}
         self.faults = Faults()
         self.webhook = f"{PUBLIC_URL}/webhooks/twilio/seaview"
+        self.number: dict[str, str] = {}
+        self.services: dict[str, dict[str, Any]] = {}
+        """What is set at the number and at messaging services, beside the webhook."""
         account = "/2010-04-01/Accounts/{account}"
         self.app = Starlette(
             routes=[
@@ -83,6 +86,7 @@ class FakeTwilio:
                 Route(f"{account}/Messages/{{sid}}/Media/{{media}}", self._media),
                 Route(f"{account}/IncomingPhoneNumbers.json", self._numbers_of),
                 Route(f"{account}.json", self._account),
+                Route("/v1/Services/{sid}", self._service),
                 Route("/cdn/{media}", self._cdn),
             ]
         )
@@ -126,8 +130,16 @@ class FakeTwilio:
         if (refused := _authorized(request)) is not None:
             return refused
         known = request.query_params.get("PhoneNumber") == NUMBER
-        numbers = [{"phone_number": NUMBER, "sms_url": self.webhook, "sms_method": "POST"}] if known else []
+        number = {"phone_number": NUMBER, "sms_url": self.webhook, "sms_method": "POST", "sms_application_sid": ""}
+        numbers = [{**number, **self.number}] if known else []
         return JSONResponse({"incoming_phone_numbers": numbers, "page": 0})
+
+    async def _service(self, request: Request) -> Response:
+        sid = request.path_params["sid"]
+        if sid not in self.services:
+            return _error(20404, "The requested resource was not found", 404)
+        usual = {"inbound_request_url": self.webhook, "inbound_method": "POST", "use_inbound_webhook_on_number": False}
+        return JSONResponse({"sid": sid, **usual, **self.services[sid]})
 
     async def _media(self, request: Request) -> Response:
         if (refused := _authorized(request)) is not None:
