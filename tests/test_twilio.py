@@ -85,6 +85,16 @@ ROWS = [
         {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/x/ME3", "MediaContentType0": "image/png"},
         files=["image/png"],
     ),
+    Row(
+        "pictures with a gap",
+        "Look",
+        "Look",
+        {"NumMedia": "2", "MediaUrl1": "https://api.twilio.com/x/ME4", "MediaContentType1": "image/png"},
+        files=["image/png"],
+    ),
+    Row("picture that is missing", "", "[A file that Twilio does not pass on]", {"NumMedia": "1"}),
+    Row("a word of the network that is new", "Hi", "Hi", {"OptOutType": "PAUSE"}),
+    Row("rcs", "Hello", "Hello", {"MessagingServiceSid": "MG1", "ChannelMetadata": '{"type":"rcs"}'}, prefix="rcs:"),
     Row("stop", " Stop. ", " Stop. ", suppressed=True, opts="out"),
     Row("stop by the network", "STOP", "STOP", {"OptOutType": "STOP"}, suppressed=True, opts="out"),
     Row("start by the network", "START", "START", {"OptOutType": "START"}, suppressed=True, opts="in"),
@@ -227,7 +237,7 @@ async def test_behind_a_proxy_the_signature_is_of_what_twilio_called(
         assert problem(strange) == (401, "bad_signature")
 
 
-@pytest.mark.parametrize("state", ["queued", "sent", "delivered", "undelivered"])
+@pytest.mark.parametrize("state", ["queued", "sent", "partially_delivered", "delivered", "undelivered"])
 def test_a_report_at_the_address_of_messages_is_no_guest_s(state: str) -> None:
     """Where a messaging service has that address for reports too, of what others sent by it."""
     about_another = {**sms(NUMBER, "", To=number()), "SmsStatus": state, "MessageStatus": state}
@@ -239,7 +249,7 @@ async def test_what_cannot_be_read_waits_in_quarantine(api: Api, stack: Stack, t
     nobody, stranger, status = sms(number(), "Hello"), sms(number(), "Hello"), sms(number(), "")
     del nobody["From"]
     stranger["AccountSid"] = "AC" + "9" * 32
-    for form in (nobody, stranger, {**status, "NumMedia": "1"}):
+    for form in (nobody, stranger, {**status, "NumMedia": "1", "MediaUrl0": "ftp://x"}):
         assert (await post(api, path, form)).status_code == 200
     reported = {"MessageStatus": "teleported", "MessageSid": "SM1", "AccountSid": ACCOUNT_SID}
     assert (await post(api, f"{path}/status?reference=x", reported)).status_code == 200
@@ -332,7 +342,7 @@ async def test_status_callbacks_in_any_order_move_a_message_upwards(
 
 def test_every_status_of_twilio_is_known() -> None:
     outbound = {"accepted", "scheduled", "queued", "sending", "sent", "delivered", "read", "undelivered", "failed"}
-    assert outbound | {"canceled"} == set(STATES)
+    assert outbound | {"canceled", "partially_delivered"} == set(STATES)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ STATES: Final = {
     "failed": DeliveryState.FAILED,
     "undelivered": DeliveryState.FAILED,
     "sent": DeliveryState.SENT,
+    "partially_delivered": DeliveryState.SENT,
     "delivered": DeliveryState.DELIVERED,
     "read": DeliveryState.READ,
 }
@@ -75,7 +76,7 @@ class _Message(_Fields):
     to: str = Field(alias="To", min_length=1, max_length=256)
     body: str = Field(default="", alias="Body")
     media: int = Field(default=0, alias="NumMedia", ge=0, le=100)
-    opt_out_type: Literal["STOP", "START", "HELP"] | None = Field(default=None, alias="OptOutType")
+    opt_out_type: str = Field(default="", alias="OptOutType")
     profile_name: str = Field(default="", alias="ProfileName")
     button: str = Field(default="", alias="ButtonText")
     row: str = Field(default="", alias="ListId")
@@ -176,6 +177,8 @@ def _media(form: Form, count: int) -> list[Attachment]:
     files = []
     for number in range(count):
         url = form.get(f"MediaUrl{number}", "")
+        if not url:
+            continue  # Twilio could not take it in
         if not url.startswith(("https://", "http://")):
             raise ValueError(f"MediaUrl{number}: must be an http or https URL")
         content_type = form.get(f"MediaContentType{number}") or "application/octet-stream"
@@ -192,6 +195,8 @@ def _text(fields: _Message, attachments: list[Attachment]) -> str:
         return f"[Location: {', '.join(each for each in (fields.place, fields.address, where) if each)}]"
     if fields.body.strip():
         return fields.body
+    if not attachments and fields.media:
+        return "[A file that Twilio does not pass on]"
     if not attachments:
         return f"[Form: {fields.filled_in}]" if fields.filled_in else "[A message without words]"
     return "\n".join(f"[{_shown(file.content_type)}]" for file in attachments)
@@ -208,7 +213,7 @@ def _wish(fields: _Message) -> tuple[Literal["in", "out"] | None, str | None]:
     Only a message that consists of the word alone counts. With `OptOutType`, the network has already answered it.
     """
     word = fields.body.strip().strip(".!'\"“”").casefold().replace("ê", "e")
-    match fields.opt_out_type:
+    match fields.opt_out_type.upper():
         case "STOP":
             return "out", "The guest opted out; the network has already replied"
         case "START":

@@ -194,9 +194,9 @@ def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
 
 
 def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:
-    """The number that the guest last wrote to, or else the configured number or messaging service."""
-    wrote_to = message.channel_id.removeprefix("whatsapp:").removeprefix("+")
-    return message.channel_id if wrote_to.isdecimal() else channel.from_number or ""
+    """What the guest last wrote to, a number or an address such as `rcs:hotel`, or else the configured sender."""
+    wrote_to = message.channel_id
+    return wrote_to if ":" in wrote_to or wrote_to.removeprefix("+").isdecimal() else channel.from_number or ""
 
 
 def _callback(
