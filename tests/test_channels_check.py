@@ -12,7 +12,8 @@ from activities.channels.twilio_sender import Twilio
 from activities.channels.whatsapp_sender import WhatsApp
 from activities.storage.delivery_reports import DeliveryReports
 from activities.storage.log_writer import LiveStream
-from contracts.messages import Attachment
+from contracts.media import MEDIA_PATH
+from contracts.messages import Attachment, OutboundMessage
 from contracts.names import TaskQueue
 from settings import Channels, Settings
 from tests.fakes.ai import FakeAI
@@ -205,3 +206,29 @@ async def test_a_file_of_twilio_is_fetched_with_the_account_and_led_on(
         await _fetched(adapter, hotel, base.replace("127.0.0.1", "localhost") + path)
     assert "401" in str(refused.value)
     await adapter.close()
+
+
+@pytest.mark.parametrize("adapter", [WhatsApp, Twilio])
+async def test_a_file_of_ours_needs_an_address_and_staff_are_told_which(
+    adapter: type[WhatsApp] | type[Twilio],
+    settings: Settings,
+    graph: FakeGraph,
+    twilio: FakeTwilio,
+    hotel: str,
+    reports: DeliveryReports,
+) -> None:
+    file = Attachment(id="1", name="a.png", content_type="image/png", url=f"{MEDIA_PATH}{'0' * 32}")
+    message = OutboundMessage(
+        message_id="m",
+        conversation_id=f"{'a' * 26}-{'0' * 8}",
+        recipient_id="351910000000",
+        channel_id="1",
+        channel_type="whatsapp",
+        content="Here",
+        attachments=[file],
+    )
+    sender = adapter(settings, reports)
+    result = await sender.send(hotel, message)
+    await sender.close()
+    assert result.result == "failed"
+    assert "set server.publicUrl" in str(result.reason)

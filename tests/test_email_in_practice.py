@@ -252,3 +252,8 @@ def test_ids_of_a_thread_leave_as_they_are(known: list[str]) -> None:
         read = message_from_bytes(raw, policy=reader)
         assert (str(read["In-Reply-To"]).split(), str(read["References"]).split()) == (known[-1:], known)
     assert b"=?" not in raw
+
+
+def test_half_a_character_from_postmark_stops_nothing() -> None:
+    body = b'{"From": "ana@guest.test", "TextBody": "Is it heated? \\ud83c", "StrippedTextReply": null}'
+    assert _words(postmark_mail(body)) == "Is it heated?"

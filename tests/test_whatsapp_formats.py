@@ -114,6 +114,22 @@ ROWS = [
         kind="interactive",
     ),
     Row(
+        "interactive permission",
+        {
+            "interactive": {
+                "type": "call_permission_reply",
+                "call_permission_reply": {
+                    "response": "accept",
+                    "is_permanent": False,
+                    "response_source": "user_action",
+                },
+            }
+        },
+        "[Allows calls]",
+        kind="interactive",
+        suppressed=True,
+    ),
+    Row(
         "interactive form",
         {
             "interactive": {

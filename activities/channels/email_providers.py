@@ -35,6 +35,7 @@ from activities.channels.email_reading import (
     report_kind,
 )
 from activities.channels.faults import first_fault
+from activities.channels.messages import text_only
 from contracts.base import without_none
 from contracts.problems import BadSignature
 
@@ -191,10 +192,12 @@ class _PostmarkMail(_PostmarkPart):
 def postmark_mail(body: bytes) -> Mail:
     """A mail from Postmark's inbound webhook. Raises Unreadable, naming the invalid field."""
     try:
-        inbound = _PostmarkMail.model_validate_json(body)
+        inbound = _PostmarkMail.model_validate(text_only(json.loads(body)))
     except ValidationError as error:
         field, fault = first_fault(error)
         raise Unreadable(f"{field}: {fault}") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("it is not JSON") from None
     recipients = tuple(_addresses(inbound.original_recipient or ""))
     if inbound.mailbox_hash:
         recipients += (f"inbound+{inbound.mailbox_hash}@postmark",)

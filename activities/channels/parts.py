@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RECONCILE_SECONDS = 10.0
 """How long to wait for the provider's report after an ambiguous attempt, before the next one looks for it."""
+NO_WAY_TO_FETCH = "the provider could not fetch the attachment: set server.publicUrl to the gateway's public address"
+"""Why a message with one of our files fails if the file's link leads nowhere from outside."""
 TIMEOUT = httpx.Timeout(15, connect=5)
 
 Part = TypeVar("Part")

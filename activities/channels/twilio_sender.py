@@ -17,6 +17,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from activities.channels.parts import (
+    NO_WAY_TO_FETCH,
     TIMEOUT,
     Answer,
     PartsSender,
@@ -190,7 +191,7 @@ def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
     if message.template is not None and not message.template.name.startswith(_CONTENT):
         return "a Twilio template must be named by its Content SID, which begins with HX"
     private = next((file for file in message.attachments if not file.url.startswith(("https://", "http://"))), None)
-    return f"the attachment {private.id} has no URL from which Twilio could fetch it" if private else None
+    return NO_WAY_TO_FETCH if private else None
 
 
 def _sender(message: OutboundMessage, channel: TwilioChannel) -> str:

@@ -69,7 +69,8 @@ class _Location(Wire):
 
 
 class _Name(Wire):
-    formatted_name: str = "somebody"
+    formatted_name: str | None = None
+    first_name: str | None = None
 
 
 class _Phone(Wire):
@@ -109,10 +110,15 @@ class _Form(Wire):
     response_json: str = ""
 
 
+class _CallPermission(Wire):
+    response: str = ""
+
+
 class _Interactive(Wire):
     button_reply: _Choice | None = None
     list_reply: _Choice | None = None
     nfm_reply: _Form | None = None
+    call_permission_reply: _CallPermission | None = None
 
 
 class _Product(Wire):
@@ -176,7 +182,14 @@ def _contacts(message: dict[str, JsonValue]) -> Said:
     lines = []
     for contact in _Contacts.model_validate(message).contacts:
         reached = [phone.phone or phone.wa_id for phone in contact.phones] + [each.email for each in contact.emails]
-        lines.append(", ".join([contact.name.formatted_name, *(each for each in reached if each)]))
+        lines.append(
+            ", ".join(
+                [
+                    contact.name.formatted_name or contact.name.first_name or "somebody",
+                    *(each for each in reached if each),
+                ]
+            )
+        )
     return Said(f"[Contact: {'; '.join(lines)}]")
 
 
@@ -197,6 +210,9 @@ def _interactive(message: dict[str, JsonValue]) -> Said:
         return Said(f"{choice.title} ({choice.description})" if choice.description else choice.title)
     if chosen.nfm_reply is not None:
         return Said(f"[Form: {chosen.nfm_reply.body or 'sent'} {chosen.nfm_reply.response_json}]".replace(" ]", "]"))
+    if (permission := chosen.call_permission_reply) is not None:
+        told = "[Allows calls]" if permission.response == "accept" else "[Allows no calls]"
+        return Said(told, suppressed="A permission needs no answer")
     raise NotUnderstood("an interactive message that is neither a button, a list nor a form")
 
 

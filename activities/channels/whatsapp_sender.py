@@ -12,6 +12,7 @@ import httpx
 from pydantic import JsonValue
 
 from activities.channels.parts import (
+    NO_WAY_TO_FETCH,
     TIMEOUT,
     Answer,
     PartsSender,
@@ -59,7 +60,7 @@ class WhatsApp:
         message = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
         private = next((file for file in message.attachments if not _is_public(file)), None)
         if private is not None:
-            return _failed(message, f"the attachment {private.id} has no URL from which WhatsApp could fetch it")
+            return _failed(message, NO_WAY_TO_FETCH)
         marking = asyncio.create_task(self._show_read(channel, message.context.get("messageId"), typing=False))
         parts = payloads(message)
 
