@@ -123,6 +123,16 @@ async def test_no_mail_leaves_without_a_file_that_it_speaks_of(
     assert smtp.attempts == []
 
 
+async def test_a_mail_that_staff_enclose_arrives_as_it_is(
+    sender: EmailSender, media: MediaStore, smtp: FakeSmtp, hotel: str
+) -> None:
+    enclosed = b"From: ana@guest.test\r\nSubject: Pool\r\n\r\nIs it heated?\r\n"
+    kept = await media.put(hotel, enclosed, name="pool.eml", content_type="message/rfc822")
+    await sender.send(hotel, _message(attachments=[kept.attachment]))
+    [file] = smtp.attempts[0].iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("pool.eml", enclosed)
+
+
 async def test_our_files_are_attached_and_others_linked(
     sender: EmailSender, media: MediaStore, smtp: FakeSmtp, hotel: str
 ) -> None:

@@ -47,6 +47,9 @@ PDF = b"%PDF-1.4\n%\xe2\xe3"
         (b"#!AMR\n", "audio/amr", "audio/amr"),
         (b"OggS" + b"\0" * 40, "audio/ogg; codecs=opus", "audio/ogg"),
         (b"BEGIN:VCARD\nEND:VCARD", "text/vcard", "text/vcard"),
+        (b"\0\0\0\x1cftypM4A \0\0\0\0M4A mp42isom" + b"\0" * 40, "audio/x-m4a", "audio/mp4"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 40, "audio/mp4", "audio/mp4"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 40, "video/mp4", "video/mp4"),
     ],
 )
 def test_a_file_is_what_its_content_says(content: bytes, declared: str, kept: str) -> None:

@@ -124,6 +124,7 @@ ROWS = [
         prefix="whatsapp:",
     ),
     Row("whatsapp form", "", '[Form: {"guests":2}]', {"InteractiveData": '{"guests":2}'}, prefix="whatsapp:"),
+    Row("whatsapp form, sent", "Sent", '[Form: Sent {"a":2}]', {"InteractiveData": '{"a":2}'}, prefix="whatsapp:"),
     Row("nothing", " ", "[A message without words]"),
 ]
 

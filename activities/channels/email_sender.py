@@ -107,6 +107,8 @@ class EmailSender:
         mail.add_alternative(html_of(text), subtype="html")
         for file, content in files:
             main, _, sub = file.content_type.partition("/")
+            if main == "message":  # the library would encode it, and no reader decodes an enclosed mail
+                main, sub = "application", "octet-stream"
             mail.add_attachment(content, maintype=main, subtype=sub or "octet-stream", filename=file.name)
         return mail
 

@@ -193,12 +193,12 @@ def _text(fields: _Message, attachments: list[Attachment]) -> str:
     if fields.latitude and fields.longitude:
         where = f"{fields.latitude}, {fields.longitude}"
         return f"[Location: {', '.join(each for each in (fields.place, fields.address, where) if each)}]"
+    if fields.filled_in and not fields.row:
+        return f"[Form: {' '.join(each for each in (fields.body.strip(), fields.filled_in) if each)}]"
     if fields.body.strip():
         return fields.body
-    if not attachments and fields.media:
-        return "[A file that Twilio does not pass on]"
     if not attachments:
-        return f"[Form: {fields.filled_in}]" if fields.filled_in else "[A message without words]"
+        return "[A file that Twilio does not pass on]" if fields.media else "[A message without words]"
     return "\n".join(f"[{_shown(file.content_type)}]" for file in attachments)
 
 

@@ -8,7 +8,13 @@ import puremagic
 
 from contracts.problems import GatewayError
 
-_SYNONYMS: Final = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "application/x-pdf": "application/pdf"}
+_SYNONYMS: Final = {
+    "image/jpg": "image/jpeg",
+    "audio/mp3": "audio/mpeg",
+    "audio/m4a": "audio/mp4",
+    "audio/x-m4a": "audio/mp4",
+    "application/x-pdf": "application/pdf",
+}
 _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
 _CALLED_AMR: Final = b"#!AMR"
 """Phones' voice notes begin like a script."""
@@ -44,7 +50,7 @@ def _judged(content: bytes, declared: str) -> str:
     seen = _seen(content)
     if "text/html" in seen or "image/svg+xml" in seen:
         return "text/html"
-    if declared in seen:
+    if declared in seen or (declared == "audio/mp4" and "video/mp4" in seen):  # MP4 holds sound as well as films
         return declared
     if declared in _NAMED_TEXT or (declared.startswith("text/") and not seen):
         kept = declared if declared in _NAMED_TEXT else "text/plain"
