@@ -216,7 +216,8 @@ def _files(message: EmailMessage) -> list[tuple[str, bytes, str]]:
     found = []
     for part in message.walk():
         kind = part.get_content_type()
-        if part.get_content_disposition() == "attachment" or kind.startswith("message/"):
+        is_text = kind in ("text/plain", "text/html") or part.is_multipart()
+        if part.get_content_disposition() == "attachment" or kind.startswith("message/") or not is_text:
             content = part.get_payload(decode=True)
             if not isinstance(content, bytes):
                 content = b"\n".join(bytes(each) for each in part.get_payload() if isinstance(each, EmailMessage))

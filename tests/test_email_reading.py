@@ -251,6 +251,17 @@ def test_an_answer_to_a_guest_who_names_us_goes_to_the_guest() -> None:
 DSN = "Reporting-MTA: dns; mx.guest.test\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: {}\nStatus: {}\n"
 ORIGINAL = f"Message-ID: {OUR_ID}\nFrom: {HOTEL_ADDRESS}\nTo: {ANA}\nSubject: Re: x\n\nHi"
 MDN = "Final-Recipient: rfc822;ana@guest.test\nDisposition: manual-action/MDN-sent-manually; {}\n"
+
+
+def _reaction(emoji: str = "👍") -> bytes:
+    mail = mail_from(ANA, "👍 Ana reacted via Gmail", Subject="Re: Pool", In_Reply_To=OUR_ID)
+    mail.add_alternative("<p>👍 Ana reacted via Gmail</p>", subtype="html")
+    part = EmailMessage()
+    part.set_content(f'{{"emoji": "{emoji}", "version": 1}}', subtype="vnd.google.email-reaction+json")
+    mail.attach(part)
+    return bytes(mail)
+
+
 KINDS: dict[str, tuple[bytes, Kind]] = {
     "guest": (bytes(mail_from(ANA)), Kind.GUEST),
     "guest, said not to be automatic": (bytes(mail_from(ANA, Auto_Submitted="no")), Kind.GUEST),
@@ -283,6 +294,7 @@ KINDS: dict[str, tuple[bytes, Kind]] = {
         bytes(mail_from(ANA, "Undeliverable until Monday", Subject="Out of office", Return_Path="<>")),
         Kind.AWAY,
     ),
+    "reaction": (_reaction(), Kind.REACTION),
     "list": (bytes(mail_from(ANA, List_Id="<news.guest.test>")), Kind.LIST),
     "list by precedence": (bytes(mail_from(ANA, Precedence="list")), Kind.LIST),
     "newsletter": (bytes(mail_from(ANA, List_Unsubscribe="<https://x.test>")), Kind.LIST),
@@ -324,6 +336,14 @@ def test_every_kind_of_mail_is_known(name: str) -> None:
     assert inbound.kind is kind
     if inbound.message is not None:
         assert inbound.message.suppressed == (None if kind is Kind.GUEST else kind.value)
+
+
+def test_a_reaction_is_shown_as_one_in_its_conversation() -> None:
+    for emoji, shown in (("👍", "👍"), ("\\ud83d\\u0000🏊", "🏊")):
+        inbound = _understood(_reaction(emoji))
+        assert inbound.message is not None
+        assert (inbound.message.content, inbound.files) == (f"[Reacted {shown} to a message]", ())
+        assert inbound.contact_key == CONVERSATION.partition("-")[0]
 
 
 @pytest.mark.parametrize("provider", [each for each in PROVIDERS if each != "raw"])

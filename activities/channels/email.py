@@ -125,9 +125,11 @@ def _complainer(mail: Mail) -> str | None:
 
 def _words(mail: Mail) -> tuple[str, tuple[File, ...]]:
     """The visible text and the attached files."""
+    if mail.reaction:
+        return f"[Reacted {mail.reaction} to a message]", ()
     subject = mail.header("subject")[:SUBJECT_LIMIT]
     content = said_in(subject, mail.text, mail.html)
-    files = tuple(each for each in mail.files if not each.signs)
+    files = tuple(each for each in mail.files if not each.is_for_machines)
     if not content and not files:
         content = subject
     if len(content) > GUEST_CONTENT_LIMIT:  # the full text is attached as a file

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     DELAY = "delay notice"
     DELIVERED = "delivery receipt"
     BOUNCE = "bounce"
+    REACTION = "reaction"
     LIST = "mailing list"
     AUTOMATIC = "automatic mail"
 
@@ -61,6 +62,8 @@ def kind_of(mail: Mail, our_address: str | None) -> Kind:
         return reported
     if _is_away(mail):
         return Kind.AWAY
+    if mail.reaction is not None:
+        return Kind.REACTION
     if _is_bounce(mail):
         return Kind.DELAY if _is_delay(mail) else Kind.BOUNCE
     if mail.header("list-id") or mail.header("list-post") or mail.header("list-unsubscribe"):

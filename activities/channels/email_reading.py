@@ -2,6 +2,7 @@
 
 import email.policy
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from typing import Final
 
 from activities.channels.email_addresses import can_be_written_to, is_address, plain
 from activities.channels.email_charsets import BROKEN, HEADER_LIMIT, decoded, decoded_header
+from activities.channels.messages import text_only
 
 PARTS_LIMIT: Final = 200
+EMOJI_LIMIT: Final = 20
 _OF_ADDRESSES: Final = frozenset({"from", "sender", "reply-to", "to", "cc"})
 _ENCODED_WORD: Final = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _STAND_IN: Final = "\ue000"
@@ -24,6 +27,8 @@ _GLOBAL: Final = {
     "message/global-delivery-status": "message/delivery-status",
     "message/global-disposition-notification": "message/disposition-notification",
 }
+REACTION: Final = "text/vnd.google.email-reaction+json"
+"""The part by which Gmail marks a mail as an emoji on another mail."""
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALLED_SIGNATURES: Final = ("smime.p7s", "signature.asc")
 
@@ -41,9 +46,11 @@ class File:
     content: bytes
 
     @property
-    def signs(self) -> bool:
-        """Whether it is a signature of the mail, which means nothing to a reader."""
-        return self.content_type in _SIGNATURES or self.name.lower() in _CALLED_SIGNATURES
+    def is_for_machines(self) -> bool:
+        """Whether it is a signature or mark of the mail, which means nothing to a reader."""
+        return (
+            self.content_type == REACTION or self.content_type in _SIGNATURES or self.name.lower() in _CALLED_SIGNATURES
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,18 @@ class Mail:
         ours = plain(our_address) if our_address is not None else None
         others = (each for each in self.correspondents("reply-to") if plain(each[1]) != ours)
         return next(others, self.sender)
+
+    @cached_property
+    def reaction(self) -> str | None:
+        """The emoji that the mail consists of, empty if it cannot be read; None for other mails."""
+        found = next((each.content for each in self.files if each.content_type == REACTION), None)
+        if found is None:
+            return None
+        try:
+            told = text_only(json.loads(found))
+            return str(told["emoji"])[:EMOJI_LIMIT] if isinstance(told, dict) else ""
+        except (RecursionError, *BROKEN):
+            return ""
 
     @cached_property
     def addressees(self) -> list[str]:
