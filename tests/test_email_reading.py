@@ -63,7 +63,7 @@ def _understood(mail: bytes | EmailMessage) -> Inbound:
         ("はい\n\n差出人: Hotel <h@x.test>\n送信日時: 2026年6月1日\n宛先: Ana\n件名: 予約\n\nようこそ", "はい"),
         ("Да\n\nОт: Hotel <h@x.test>\nОтправлено: 1 июня\nКому: Ana\nТема: Номер\n\nЗдравствуйте", "Да"),
         (
-            '好的\n\n------------------ 原始邮件 ------------------\n发件人: "Hotel" <h@x.test>;\n主题: 预订\n\n您好',
+            '好的\n\n-------- 原始邮件 --------\n发件人: "Hotel" <h@x.test>;\n收件人: Ana\n主题: 预订\n\n您好',
             "好的",
         ),
         ("De: 3 de maio\nPara: 5 de maio\nÉ possível?", "De: 3 de maio\nPara: 5 de maio\nÉ possível?"),
@@ -111,6 +111,18 @@ def test_the_words_of_this_mail_alone_are_seen(text: str, visible: str) -> None:
 )
 def test_html_alone_becomes_text(html: str, visible: str) -> None:
     assert said_in("", None, html) == visible
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "New message\n\nFrom: Ana <ana@guest.test>\nSubject: Room\n\nA double, please",
+        "Neue Anfrage\n\nVon: Ana <ana@guest.test>\nBetreff: Zimmer\n\nEin Doppelzimmer bitte",
+        "Nova mensagem\n\nDe: Ana\nTelefone: +351\nAssunto: Quarto\n\nUm quarto duplo, por favor",
+    ],
+)
+def test_what_a_website_writes_above_a_message_is_no_history(form: str) -> None:
+    assert said_in("", form, None).split() == form.split()
 
 
 def test_history_is_found_in_bounded_time() -> None:

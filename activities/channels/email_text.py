@@ -1,6 +1,7 @@
 """Extracts what a guest has newly written from a mail, without quoted history, signature and polite forms."""
 
 import re
+from itertools import islice
 from typing import Final
 
 import inscriptis
@@ -39,9 +40,18 @@ _SENDER_LINE: Final = re.compile(
     r"|felad[óo]|kimden|g[öo]nderen|από|от|від|מאת|من|发件人|寄件者|寄件人|差出人|送信者|보낸\s?사람)[ *]*[:\uff1a]",
     re.IGNORECASE | re.MULTILINE,
 )
+_SENT_LINE: Final = re.compile(
+    r"^[\s>*]*(to|sent|date|an|gesendet|datum|[àa]|envoy[ée]|para|enviad[oa]( el| em)?|data|fecha|inviato|aan|verzonden"
+    r"|till?|skickat|sendt|dato|do|wys[łl]ano|komu|odesl[áa]no|kime|tarih|g[öo]nderildi|c[íi]mzett|elk[üu]ldve"
+    r"|vastaanottaja|l[äa]hetetty|προς|кому|отправлено|дата|надіслано|אל|נשלח|إلى|تم الإرسال|收件人|收件者|发送时间"
+    r"|日期|寄件日期|傳送時間|宛先|送信日時|日時|받는\s?사람|보낸\s?(날짜|시간))[ *]*[:\uff1a]",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""To whom and when: what the header of a mail has, but not what a form on a website writes above a message."""
+_SENDER_LINES: Final = 50
 _HEADER_LINES: Final = 8
 _HEADER_LENGTH: Final = 2_000
-"""How many lines and characters the header above a quoted mail may have, from its sender to its subject."""
+"""How many senders are looked at, and how many lines and characters a header may have from sender to subject."""
 _RULE: Final = re.compile(r"\n[ *]*[-_—]{4,}[^\n]{0,60}\Z")
 """A line above that header, such as "----- Mensagem original -----"."""
 _DEVICE: Final = (
@@ -163,10 +173,11 @@ def _without_history(text: str) -> str:
 def _above_a_header(text: str) -> str:
     """What stands above the header of a quoted mail in any language. Answers between quoted lines are left in."""
     marked = text.rfind("\n>")
-    for sender in _SENDER_LINE.finditer(text):
+    for sender in islice(_SENDER_LINE.finditer(text), _SENDER_LINES):
         start = sender.start()
         header = "\n".join(text[start : start + _HEADER_LENGTH].split("\n")[:_HEADER_LINES])
-        if marked < start and _SUBJECT_FIELD.search(header) is not None and (above := text[:start].rstrip()):
+        is_header = _SUBJECT_FIELD.search(header) is not None and _SENT_LINE.search(header) is not None
+        if marked < start and is_header and (above := text[:start].rstrip()):
             return _RULE.sub("", above)
     return text
 
@@ -192,6 +203,8 @@ def _without_signature(reply: EmailReply) -> str:
 def _is_history(header: str) -> bool:
     """Whether it is the header of a forwarded mail, and not the dates of a stay ("From: 3 May, To: 5 May")."""
     told = "@" in header or _SUBJECT_FIELD.search(header) is not None
+    if _SENDER_LINE.match(header.lstrip()) is not None and _SENT_LINE.search(header) is None:
+        told = False
     return told or header.rstrip().endswith(":") or header.startswith("-----")
 
 
