@@ -73,7 +73,10 @@ class NewTask(contracts.base.Body):
     property_id: Reference
     conversation_id: Annotated[
         Reference | None,
-        Field(description="Once the task is done, this conversation's guest is told so, by its title."),
+        Field(
+            description="Once the task is done, the guest of this conversation is told so, by its title, in this "
+            "one or a newer one on the same channel, whichever is open."
+        ),
     ] = None
     guest_id: Reference | None = None
     department: Department

@@ -14,7 +14,7 @@ from contracts.messages import Delivery, DeliveryState, Message
 from contracts.tasks import Task
 from tests.records import NOW, a_result, an_answer
 from tests.story import Attempt
-from workflows import policy, promises, transitions
+from workflows import editions, policy, promises, transitions
 from workflows.owed import Arrival, PendingSend
 from workflows.record import Record
 
@@ -218,14 +218,16 @@ class Driven:
         owns, record = self._owns_turn, self.record
         question = self._end_question(stored=stored, known=answer is not None)
         if owns:
+            newest = policy.autonomy(record.policy, record.profile)
+            autonomy = newest if record.policy.edition >= editions.THIRD else question.autonomy
             decision = (
                 policy.after_failure(record.policy, record.failures + 1, "no answer in time")
                 if answer is None
-                else policy.after_answer(record.policy, answer, autonomy=question.autonomy)
+                else policy.after_answer(record.policy, answer, autonomy=autonomy)
             )
             transitions.conclude(record, question.arrivals, decision, question.reply_id, self.now)
         elif answer is not None and record.state is ConversationState.ESCALATED:
-            transitions.keep_as_draft(record, answer, question.reply_id, self.now)
+            transitions.overtaken(record, answer, question.reply_id, self.now)
         self.changed()
 
     def forgets_question(self, *, stored: bool) -> None:

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.ai import Action
+from contracts.commands import ChangePolicy
 from contracts.conversations import ConversationState
 from contracts.messages import Author, DeliveryState
 from contracts.problems import HeldByOther, NotFound, OutcomeUnknown, Resolved, WrongState
-from tests.fakes.ai import FakeAI
+from contracts.rules import PolicyChanges
+from tests.fakes.ai import FakeAI, confident
 from tests.fakes.callback import FakeCallback
 from tests.support import ANA, BEN, Guest, Stack, asked, command, eventually, reply, workers
 
@@ -113,6 +116,38 @@ async def test_an_answer_that_comes_after_a_claim_is_a_draft(
     assert conversation.draft.content == "Answer to When is breakfast?"
     assert (await guest.outcome(question)).outcome == "handed"
     assert [each.author for each in await guest.messages()] == [Author.GUEST, Author.AI, Author.GUEST]
+
+
+async def test_the_actions_of_an_overtaken_answer_wait_for_staff(
+    working: None, stack: Stack, guest: Guest, ai: FakeAI
+) -> None:
+    towels = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
+    ai.respond = lambda request: confident(request).model_copy(update={"actions": [towels]})
+    ai.hold()
+    await guest.write("May I have two more towels?")
+    await asked(ai, 1)
+    await stack.conversations.claim(command(await guest.conversation()))
+    ai.let_go()
+    conversation = await guest.reaches(lambda each: each.draft is not None, "a draft")
+    (action,) = conversation.pending_actions
+    assert (action.type, action.params["title"]) == ("create_task", "Two more towels")
+
+
+async def test_rules_that_change_while_the_ai_thinks_hold_for_its_answer(
+    working: None, stack: Stack, guest: Guest, ai: FakeAI
+) -> None:
+    ai.hold()
+    question = await guest.write("When is breakfast?")
+    await asked(ai, 1)
+    rules = PolicyChanges(autonomy="draft")
+    conversation_id = (await guest.conversation()).conversation_id
+    await stack.conversations.change_policy(ChangePolicy(conversation_id=conversation_id, by=ANA, changes=rules))
+    ai.let_go()
+    assert (await guest.outcome(question)).outcome == "handed"
+    conversation = await guest.conversation()
+    assert conversation.draft is not None
+    assert conversation.draft.content == "Answer to When is breakfast?"
+    assert [each for each in await guest.messages() if each.author is Author.AI] == []
 
 
 async def test_a_newer_message_is_answered_together_with_the_one_in_thought(

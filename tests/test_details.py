@@ -92,10 +92,19 @@ def test_details_of_a_snooze() -> None:
     record = a_record(ESCALATED)
     record.conversation.snoozed_until = LATER
     assert _after_the_id(record)[1:] == [
-        "- Waiting for: the end of a snooze",
+        "- Waiting for: the end of a snooze at 2026-03-01 13:00 UTC",
         "- Escalated: 2026-03-01 12:00 UTC",
         "- Next: 2026-03-01 13:00 UTC, the snooze ends",
     ]
+
+
+def test_details_of_a_snooze_while_the_guest_waits() -> None:
+    record = a_record(ESCALATED)
+    arrived(record, a_message())
+    record.conversation.snoozed_until = LATER
+    said = _after_the_id(record)
+    assert said[1] == "- Waiting for: the end of a snooze at 2026-03-01 13:00 UTC"
+    assert said[-1] == "- Next: 2026-03-01 12:07 UTC, staff are reminded"
 
 
 def test_details_of_what_is_out_of_the_ordinary() -> None:

@@ -204,7 +204,7 @@ def test_there_is_nothing_to_decide_under_another_name() -> None:
         pytest.param(ACTIVE, CONVERSATION_ID, False, ["Done: {title} of 214."], id="the AI's"),
         pytest.param(ESCALATED, CONVERSATION_ID, False, ["Done: {title} of 214."], id="a person's"),
         pytest.param(RESOLVED, CONVERSATION_ID, False, [], id="resolved"),
-        pytest.param(ACTIVE, "contact-00000000", False, [], id="an earlier conversation's"),
+        pytest.param(RESOLVED, "contact-00000000", False, [], id="an earlier conversation's, and none is open"),
         pytest.param(ACTIVE, CONVERSATION_ID, True, [], id="opted out"),
     ],
 )

@@ -53,7 +53,7 @@ def _waits_for(record: Record) -> str:
         case ConversationState.ACTIVE:
             return f"the AI to answer {len(record.queue)} message(s)" if record.queue else "the guest"
     if record.conversation.snoozed_until is not None:
-        return "the end of a snooze"
+        return f"the end of a snooze at {_shown(record.conversation.snoozed_until)}"
     if record.wait is None:
         return "the guest or the assignee"
     who = "the assignee to answer" if record.conversation.assigned_to else "somebody to claim and answer it"

@@ -15,4 +15,16 @@ SECOND = 1
 - Closing: an idle conversation closes while its channel still accepts the survey's question.
 """
 
-NEWEST = SECOND
+THIRD = 2
+"""What changed since the second edition:
+
+- Turns: an answer overtaken by a person brings its actions along with its draft, and rules for the AI's autonomy that
+  change while it thinks hold for that answer.
+- Closing: a conversation of the AI stays open while an action waits for staff.
+- Away: guests who are chatting with a person after hours are not told that nobody is there; guests whom a failing AI
+  hands over after hours are.
+- A priority set before the guest wrote holds when they do.
+- Tasks: a guest who has a new conversation by the time their task is done is told in it.
+"""
+
+NEWEST = THIRD

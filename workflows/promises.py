@@ -16,6 +16,8 @@ ANSWERS_AT_MOST = 4
 """How often a turn may ask the AI: once, and again for each new message that makes the answer stale."""
 TIME_TO_ASK = timedelta(minutes=15)
 """An idle conversation closes this long before its channel stops accepting free text, to ask for a rating in time."""
+A_CHAT = timedelta(minutes=30)
+"""Somebody who wrote to the guest after hours is taken to be there this long."""
 GRACE = timedelta(minutes=1)
 """Added to the longest time a turn may take before a message counts as forgotten."""
 _ABOVE: dict[Priority, Priority] = {"low": "normal", "normal": "high", "high": "urgent", "urgent": "urgent"}
@@ -67,16 +69,32 @@ def unsettled(record: Record, now: datetime) -> list[str]:
 
 
 def away_words(record: Record, now: datetime, *, again: bool = False) -> str | None:
-    """What to tell a guest while nobody is there. None if somebody is, or if the guest knows and `again` is not set."""
+    """What to tell a guest while nobody is there. None if somebody is, or if the guest knows and `again` is not set.
+
+    `again` is for a guest whom the AI has just handed over, and with whom nobody is chatting.
+    """
     rules = record.policy
     was_told = record.told_away_until is not None and now < record.told_away_until
-    if hours.is_open(rules.hours, now) or (was_told and not again):
+    if hours.is_open(rules.hours, now) or ((was_told or _is_in_a_chat(record, now)) and not again):
         return None
     back = hours.opens_next(rules.hours, now)
     if back is None:
         return None
     record.told_away_until = back
     return rules.away_text.replace("{back}", f"{hours.local_time(rules.hours, back):%A, %d %B, %H:%M}")
+
+
+def _is_in_a_chat(record: Record, now: datetime) -> bool:
+    """Whether a person has just written to the guest although it is after hours."""
+    if record.policy.edition < editions.THIRD:
+        return False
+    return any(
+        message.author is Author.STAFF
+        and not message.private
+        and now - message.created_at <= A_CHAT
+        and not hours.is_open(record.policy.hours, message.created_at)
+        for message in record.window
+    )
 
 
 def _deadlines(record: Record, now: datetime) -> Iterator[Deadline]:
@@ -127,13 +145,14 @@ def _close(record: Record, now: datetime) -> None:
     match record.state:
         case ConversationState.NEW:
             record.resolve(now, reason="The guest never wrote")
-        case ConversationState.ACTIVE:
+        case ConversationState.ACTIVE if not _waits_for_staff(record):
             record.resolve(now, reason="Nobody has written for a while")
             record.asking.due = surveys.is_due(record, now)
-        case _:
+        case state:
             days = record.policy.escalated_timeout.total_seconds() / timedelta(days=1).total_seconds()
             reason = f"Nothing has happened for {days:g} days"
-            record.notify("system", f"An escalated conversation was closed: {reason.lower()}", now, audience="managers")
+            what = "An escalated conversation" if state is ConversationState.ESCALATED else "An undecided conversation"
+            record.notify("system", f"{what} was closed: {reason.lower()}", now, audience="managers")
             record.resolve(now, reason=reason)
 
 
@@ -143,7 +162,7 @@ def _closing(record: Record) -> Deadline | None:
         return None
     conversation, rules = record.conversation, record.policy
     moments = [conversation.created_at, conversation.last_message_at, record.active_since]
-    if record.state is ConversationState.ESCALATED:
+    if _waits_for_staff(record):
         if not rules.escalated_timeout:
             return None
         moments += [conversation.escalation.at if conversation.escalation else None, conversation.snoozed_until]
@@ -155,10 +174,17 @@ def _closing(record: Record) -> Deadline | None:
     return Deadline(idle_since + limit if at < idle_since + limit / 2 else at, "it closes if nothing happens")
 
 
+def _waits_for_staff(record: Record) -> bool:
+    """Whether staff have the conversation, or an action of the AI waits for their decision."""
+    asked = bool(record.conversation.pending_actions) and record.policy.edition >= editions.THIRD
+    return asked or record.state is ConversationState.ESCALATED
+
+
 def _in_time_to_ask(record: Record, closing: datetime) -> datetime:
     """Moves `closing` forward if the channel would no longer accept the survey's question by then."""
     until = record.route.free_text_until
     asks = record.state is ConversationState.ACTIVE and record.policy.survey is not None
+    asks = asks and not _waits_for_staff(record)
     if until is None or not asks or record.policy.edition < editions.SECOND:
         return closing
     return min(closing, until - TIME_TO_ASK)

@@ -334,7 +334,8 @@ class Record(Model):
         conversation.state = ConversationState.ACTIVE
         conversation.assigned_to = conversation.escalation = conversation.draft = None
         conversation.resolved_at = conversation.resolution = conversation.snoozed_until = None
-        conversation.priority = "normal"
+        if change != "started" or self.policy.edition < editions.THIRD:
+            conversation.priority = "normal"
         self.failures, self.summary_due, self.asking.due, self.told_of_breach = 0, False, False, False
         self.wait_ends()
         self.change(change, now, by)

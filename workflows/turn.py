@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.conversations import ConversationState
     from contracts.events import Answer, Ask, ContactLookup
     from contracts.names import TaskQueue
-    from workflows import policy, promises, transitions
+    from workflows import editions, policy, promises, transitions
     from workflows.drain import HEARTBEAT_TIMEOUT, Drain
     from workflows.owed import Arrival
     from workflows.record import Record
@@ -122,10 +122,11 @@ class TurnTaker:
                 return False
             if isinstance(answer, Answer) and answer.vip is not None:
                 record.vip = answer.vip
+            if record.policy.edition >= editions.THIRD or (isinstance(answer, Answer) and answer.vip is not None):
                 autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
             if not self._owns(arrivals):
                 if isinstance(answer, Answer) and record.state is ConversationState.ESCALATED:
-                    transitions.keep_as_draft(record, answer.response, reply_id, workflow.now())
+                    transitions.overtaken(record, answer.response, reply_id, workflow.now())
                 return True
             if isinstance(answer, Answer):
                 decision = policy.after_answer(record.policy, answer.response, autonomy=autonomy)

@@ -130,6 +130,8 @@ async def test_repeats_of_a_finished_conversation(scene: Guest, stack: Stack, wo
 
 async def test_a_claim_with_a_running_answer(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
     await scene.ask("Hello?")
+    towels = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
+    ai.respond = lambda request: confident(request).model_copy(update={"actions": [towels]})
     ai.hold()
     await scene.write("When is breakfast?")
     await asked(ai, 2)
@@ -141,6 +143,7 @@ async def test_a_claim_with_a_running_answer(scene: Guest, stack: Stack, working
     answer = reply(conversation, "").model_copy(update={"draft_id": draft.id})
     await stack.conversations.reply(answer)
     await stack.conversations.return_to_ai(command(conversation))
+    ai.respond = confident
     assert (await scene.ask("And dinner?")).outcome == "answered"
     await settled(stack, scene)
 

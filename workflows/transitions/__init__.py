@@ -31,7 +31,7 @@ from workflows.transitions.staff import (
     unassign,
 )
 from workflows.transitions.surveys import ask_for_rating
-from workflows.transitions.turns import AI_MESSAGES, ai_request, conclude, keep_as_draft, summarised
+from workflows.transitions.turns import AI_MESSAGES, ai_request, conclude, keep_as_draft, overtaken, summarised
 
 __all__ = [
     "AI_MESSAGES",
@@ -56,6 +56,7 @@ __all__ = [
     "next_step",
     "not_attempted",
     "open_conversation",
+    "overtaken",
     "prioritise",
     "read",
     "receive",

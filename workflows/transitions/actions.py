@@ -76,6 +76,8 @@ def decide(record: Record, command: DecideAction, now: datetime) -> bool:
     if action is None:
         return False
     conversation.pending_actions = [each for each in conversation.pending_actions if each.id != action.id]
+    if record.policy.edition >= editions.THIRD:
+        record.active_since = now  # it did not close while the action waited
     if command.approve:
         record.steps.append(action)
     else:
@@ -121,9 +123,9 @@ def next_step(record: Record, now: datetime) -> Task | None:
 
 
 def task_done(record: Record, done: TaskDone, now: datetime) -> None:
-    """Tells the guest, once, that their request is done. Tasks of an earlier conversation are ignored."""
+    """Tells the guest, once, that their request is done, even if they made it in an earlier conversation."""
     marker = f"task-done {done.task_id}"
-    mine = done.conversation_id == record.conversation.conversation_id
+    mine = done.conversation_id == record.conversation.conversation_id or record.policy.edition >= editions.THIRD
     if not mine or record.state is ConversationState.RESOLVED or record.remembers(marker):
         return
     record.remember(marker)

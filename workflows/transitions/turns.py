@@ -77,12 +77,21 @@ def conclude(
         case policy.Fallback():
             record.failures += 1
             record.conversation.needs_review = True
-            _say(record, arrivals, Author.SYSTEM, decision.text, reply_id, now)
+            leaves = decision.escalation is not None and record.policy.edition >= editions.THIRD
+            away = promises.away_words(record, now, again=True) if leaves else None
+            _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
             record.change("review", now)
             record.notify(decision.notice, decision.reason, now)
             if decision.escalation is not None:
                 record.escalate(decision.escalation, now)
             _settle(record, ids, "handed", decision.reason, now, reply_id)
+
+
+def overtaken(record: Record, response: AIResponse, reply_id: str, now: datetime) -> None:
+    """The AI answered after a person took over: they decide on its words and its actions."""
+    keep_as_draft(record, response, reply_id, now)
+    if record.policy.edition >= editions.THIRD:
+        take_up(record, response.actions, reply_id, now, sure=False)
 
 
 def keep_as_draft(record: Record, response: AIResponse, draft_id: str, now: datetime) -> None:
