@@ -223,7 +223,7 @@ async def _running(settings: Settings) -> AsyncIterator[State]:
             live_stream=live_stream,
             conversations=conversations,
             reception=reception,
-            stored=StoredConversations(database, live_stream),
+            stored=StoredConversations(database, live_stream, settings),
             contacts=Contacts(database),
             guests=Guests(database),
             merges=GuestMerges(database),

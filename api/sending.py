@@ -16,6 +16,7 @@ from api.routers import rest_router
 from api.state import State
 from contracts.base import A_NUMBER
 from contracts.commands import Redeliver, Reply
+from contracts.events import Notification
 from contracts.media import own_media_id
 from contracts.messages import Author, Delivery, DeliveryState, GivenAttachment, Message, Template
 from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
@@ -199,20 +200,31 @@ async def _mentions(state: State, property_id: str, body: NewMessage) -> list[st
 
 async def _note_after_the_end(state: State, note: Reply, refused: GatewayError) -> Message:
     """Adds a note to a conversation whose workflow has ended, in storage only."""
-    kept = await state.stored.add_note(
-        Message(
-            id=note.message_id,
-            conversation_id=note.conversation_id,
-            seq=0,
-            author=Author.STAFF,
-            author_name=note.by.name,
-            content=note.content,
-            attachments=note.attachments,
-            private=True,
-            created_at=datetime.now(UTC),
-            delivery=Delivery(state=DeliveryState.SENT),
-        )
+    now = datetime.now(UTC)
+    message = Message(
+        id=note.message_id,
+        conversation_id=note.conversation_id,
+        seq=0,
+        author=Author.STAFF,
+        author_name=note.by.name,
+        content=note.content,
+        attachments=note.attachments,
+        private=True,
+        created_at=now,
+        delivery=Delivery(state=DeliveryState.SENT),
     )
+    mentions = [
+        Notification(
+            id=f"{note.conversation_id}-{note.message_id}-{staff_id}",
+            kind="mention",
+            text=f"{note.by.name} mentioned you",
+            conversation_id=note.conversation_id,
+            staff_id=staff_id,
+            at=now,
+        )
+        for staff_id in note.mentions
+    ]
+    kept = await state.stored.add_note(message, mentions)
     if kept is None:
         raise refused
     return kept

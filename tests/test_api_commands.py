@@ -145,6 +145,22 @@ async def test_a_note_changes_nothing_and_may_come_after_the_end(talk: str, agen
     assert [event["message"]["id"] for event in events] == [late["clientMessageId"]]
 
 
+async def test_a_note_after_the_end_tells_whom_it_names_once(
+    talk: str, agent: Person, api: Api, hotel: str, stack: Stack
+) -> None:
+    colleague = await api.signed_in(await api.hire(hotel))
+    resolved = Conversation.model_validate((await agent.http.post(f"{talk}/resolve")).json())
+    await stack.client.get_workflow_handle(resolved.workflow_id).result()
+    await stack.stored(resolved)
+    note = {"content": "@marta reis, they left a scarf", "private": True, "clientMessageId": str(uuid.uuid4())}
+    for _ in range(2):
+        assert (await agent.http.post(f"{talk}/messages", json=note)).status_code == 201
+    items = (await colleague.http.get("/api/v1/notifications")).json()["items"]
+    (told,) = [each for each in items if each["kind"] == "mention"]
+    assert (told["text"], told["staffId"]) == ("Rui Lima mentioned you", colleague.staff.id)
+    assert told["conversationId"] == resolved.conversation_id
+
+
 async def test_without_a_worker_the_outcome_is_unknown_and_a_repeat_is_safe(
     stack: Stack, ai: FakeAI, agent: Person
 ) -> None:

@@ -216,12 +216,12 @@ async def test_a_list_of_an_empty_database_and_over_a_lost_connection_is_storage
     of_the_hotel = ConversationFilter([hotel])
     try:
         with pytest.raises(StorageAway, match="migrated"):
-            await StoredConversations(empty, LiveStream(redis)).list(of_the_hotel, limit=1, after=None)
+            await StoredConversations(empty, LiveStream(redis), settings).list(of_the_hotel, limit=1, after=None)
         async with database.driver() as driver:
             lost = driver.get_server_pid()
         async with empty.read() as connection:
             await connection.execute(text("SELECT pg_terminate_backend(:lost)"), {"lost": lost})
-        stored = StoredConversations(database, LiveStream(redis))
+        stored = StoredConversations(database, LiveStream(redis), settings)
         with suppress(StorageAway):  # where the driver has not heard of it yet
             await stored.list(of_the_hotel, limit=1, after=None)
         assert (await stored.list(of_the_hotel, limit=1, after=None)).items == []

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, next_positions
+from activities.storage.log_writer import LiveStream, append, next_positions, notification_entry
+from activities.storage.notifications import store_notifications
 from activities.storage.paging import MovingPosition, SeqPosition, Slice, TimePosition, newer_than
 from activities.storage.search import LIMIT, ConversationFilter, Shape, asked, conditions, found, in_order
 from activities.storage.statements import Statement
@@ -20,6 +21,7 @@ from contracts.base import Model
 from contracts.conversations import Conversation, ConversationState, Outcome
 from contracts.events import Event, LogEntry, Notification
 from contracts.messages import Delivery, Message
+from settings import Settings
 
 _LAST_MESSAGE: Final = (col(MessageRow.conversation_id) == col(ConversationRow.id)) & (
     col(MessageRow.id) == col(ConversationRow.last_message).op("->>")("id")
@@ -40,9 +42,10 @@ _ONE: Final = select(*_SHOWN).outerjoin(MessageRow, _LAST_MESSAGE).where(col(Con
 class StoredConversations:
     """The conversations in storage. Every method raises StorageAway while PostgreSQL is away."""
 
-    def __init__(self, database: Database, live: LiveStream) -> None:
+    def __init__(self, database: Database, live: LiveStream, settings: Settings) -> None:
         self._database = database
         self._live = live
+        self._settings = settings
 
     async def get(self, conversation_id: str) -> Conversation | None:
         async with self._database.read() as connection:
@@ -102,8 +105,9 @@ class StoredConversations:
         end = TimePosition(at=items[-1].at, id=items[-1].message_id) if len(rows) > limit else None
         return Slice(items, end)
 
-    async def add_note(self, note: Message) -> Message | None:
-        """Adds a note to a conversation whose workflow has ended, once per id, under the next `seq`.
+    async def add_note(self, note: Message, mentions: Sequence[Notification]) -> Message | None:
+        """Adds a note to a conversation whose workflow has ended, once per id, under the next `seq`, and notifies the
+        staff whom it mentions.
 
         Returns None if the conversation is not resolved in storage.
         """
@@ -141,8 +145,11 @@ class StoredConversations:
             )
             await connection.execute(insert(MessageRow).values(contact_key=conversation.contact_key, **_columns(note)))
             await connection.execute(update(ConversationRow).where(mine).values(seq=note.seq))
+            fresh = await store_notifications(connection, self._settings, entry.property_id, mentions)
             await _log(connection, entry, message_id=note.id, at=note.created_at)
-        await self._live.add([entry])
+            told = [notification_entry(entry.property_id, each) for each in fresh]
+            await append(connection, entry.property_id, told)
+        await self._live.add([entry, *told])
         return note
 
     async def reviewed(self, conversation_id: str, by: str, reason: str | None) -> Conversation | None:

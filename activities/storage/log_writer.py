@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.storage.redis_client import REDIS_AWAY, Fuse
 from activities.storage.tables import LogRow
-from contracts.events import LogEntry, live_stream
+from contracts.events import LogEntry, Notification, live_stream
 
 LIVE_LENGTH = 1000
 """About how many entries a live stream keeps. Readers further behind read storage."""
@@ -40,6 +40,15 @@ async def append(connection: AsyncConnection, property_id: str, entries: Sequenc
     for position, entry in enumerate(entries, first):
         entry.position = position
     await connection.execute(insert(LogRow), [_row(entry) for entry in entries])
+
+
+def notification_entry(property_id: str, notification: Notification) -> LogEntry:
+    return LogEntry(
+        property_id=property_id,
+        type="notification",
+        conversation_id=notification.conversation_id,
+        notification=notification,
+    )
 
 
 def _row(entry: LogEntry) -> dict[str, object]:

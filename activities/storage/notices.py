@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, append
+from activities.storage.log_writer import LiveStream, append, notification_entry
 from activities.storage.notifications import store_notifications
 from contracts.events import LogEntry, Notification
 from settings import Settings
@@ -31,11 +31,6 @@ async def add_notice(
     existed already."""
     if not await store_notifications(connection, settings, property_id, [notification]):
         return []
-    entry = LogEntry(
-        property_id=property_id,
-        type="notification",
-        conversation_id=notification.conversation_id,
-        notification=notification,
-    )
+    entry = notification_entry(property_id, notification)
     await append(connection, property_id, [entry])
     return [entry]

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.log_writer import LiveStream, append
+from activities.storage.log_writer import LiveStream, append, notification_entry
 from activities.storage.notifications import reaching_somebody, store_notifications
 from activities.storage.paging import Slice, TimePosition, newest_first
 from activities.storage.tables import TaskRow
-from contracts.events import LogEntry, Notification
+from contracts.events import LogEntry
 from contracts.problems import StorageAway
 from contracts.task_events import TaskPublication, TaskPublished
 from contracts.tasks import Task, TaskFilter, VersionedTask
@@ -75,7 +75,7 @@ class Tasks:
             entries = [_version_entry(each) for each in publication.versions if each.version > known]
             notes = await reaching_somebody(connection, publication.property_id, publication.notifications)
             fresh = await store_notifications(connection, self._settings, publication.property_id, notes)
-            entries += [_notification_entry(publication.property_id, each) for each in fresh]
+            entries += [notification_entry(publication.property_id, each) for each in fresh]
             await append(connection, publication.property_id, entries)
         return stored, entries
 
@@ -104,15 +104,6 @@ def _version_entry(version: VersionedTask) -> LogEntry:
         conversation_id=task.conversation_id,
         by=version.by,
         task=task,
-    )
-
-
-def _notification_entry(property_id: str, notification: Notification) -> LogEntry:
-    return LogEntry(
-        property_id=property_id,
-        type="notification",
-        conversation_id=notification.conversation_id,
-        notification=notification,
     )
 
 
