@@ -175,13 +175,16 @@ async def create_task(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Task:
-    """Creates a task for a department. Staff are reminded before the due date; managers are told when it has passed."""
+    """Creates a task for a department.
+
+    Its assignee is notified. Staff are reminded before the due date; managers are told when it has passed.
+    """
     require_property(session.staff, body.property_id)
     await _check_references(state, session, body)
     now = datetime.now(UTC)
     task_id = uuid4() if idempotency_key is None else uuid5(KEYED_TASKS, f"{session.staff.id} {idempotency_key}")
     task = Task(id=str(task_id), **body.model_dump(by_alias=False), created_at=now, updated_at=now)
-    created = await state.running_tasks.create(task)
+    created = await state.running_tasks.create(task, session.actor)
     brought = TaskPublication(task_id=task.id, property_id=created.task.property_id, versions=[created])
     created = await _store(state, brought) or created
     response.headers["Location"] = f"/api/v1/tasks/{task.id}"
@@ -209,7 +212,10 @@ async def update_task(
     response: Response,
     if_match: IfMatch = None,
 ) -> Task:
-    """Changes only the fields that are sent. A task that is done or cancelled can be reopened."""
+    """Changes only the fields that are sent. A task that is done or cancelled can be reopened.
+
+    A new assignee is notified.
+    """
 
     async def read() -> VersionedTask:
         return (await _find(state, session, task_id)).current

@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.automations import OWN_IDS
 from contracts.clear_text import ClearText
+from contracts.commands import Actor
 from contracts.names import TASK_WORKFLOW, TaskQueue, task_workflow_id
 from contracts.problems import NotFound, Unavailable
 from contracts.task_events import TaskChanged
@@ -47,11 +48,11 @@ class RunningTasks:
         self._client = client
         self._settings = settings
 
-    async def create(self, task: Task) -> VersionedTask:
+    async def create(self, task: Task, by: Actor | None = None) -> VersionedTask:
         """Starts a task, durable once this returns. Returns the first one that was started under its id."""
         starting = self._client.start_workflow(
             TaskWorkflow.run,
-            self._start(task),
+            self._start(task, by=by),
             id=task_workflow_id(task.id),
             task_queue=TaskQueue.GATEWAY,
             # A repeated request starts neither a running task nor a finished one again.
@@ -179,14 +180,14 @@ class RunningTasks:
     def _handle(self, task_id: str) -> WorkflowHandle[TaskWorkflow, None]:
         return self._client.get_workflow_handle_for(TaskWorkflow.run, task_workflow_id(task_id))
 
-    def _start(self, task: Task, version: int = 1) -> TaskStart:
+    def _start(self, task: Task, version: int = 1, by: Actor | None = None) -> TaskStart:
         rules = self._settings.tasks
         policy = TaskPolicy(
             reminder_lead=timedelta(milliseconds=rules.reminder_lead),
             raise_overdue=rules.raise_overdue,
             tells_guest=not task.id.startswith(OWN_IDS),  # the guest did not ask for what an automation created
         )
-        return TaskStart(task=task, version=version, policy=policy)
+        return TaskStart(task=task, version=version, policy=policy, by=by)
 
 
 def _no_such(task_id: str) -> NotFound:

@@ -7,7 +7,8 @@ import math
 from datetime import datetime, timedelta
 
 from contracts.base import Model, Timestamp
-from contracts.events import Audience, Notification
+from contracts.commands import Actor
+from contracts.events import Audience, Notification, NotificationKind
 from contracts.problems import GatewayError, StaleVersion
 from contracts.rules import Priority
 from contracts.task_events import TaskChanged, TaskPublication
@@ -51,6 +52,8 @@ class TaskStart(Model):
     task: Task
     version: int = 1
     policy: TaskPolicy = TaskPolicy()
+    by: Actor | None = None
+    """Who created it; None if the AI did."""
     carried: TaskRecord | None = None
 
     @property
@@ -62,6 +65,8 @@ class TaskStart(Model):
 def begin(start: TaskStart, now: datetime) -> TaskRecord:
     record = TaskRecord(task=start.task, version=start.version, policy=start.policy)
     record.unstored.append(record.current)
+    if start.version == 1 and start.by is not None:
+        _tell_assignee(record, None, start.by, now)
     _arm(record, start.task.created_at if start.version == 1 else now)
     return record
 
@@ -92,11 +97,21 @@ def change(record: TaskRecord, command: ChangeTask, now: datetime) -> None:
         return
     _next_version(record, after, now)
     record.changed_by = record.unstored[-1].by = command.by.id
+    _tell_assignee(record, before.assigned_to, command.by, now)
     if after.due_at != before.due_at or (is_closed(before) and not is_closed(after)):
         _arm(record, now)
     done = after.status == "done" and before.status != "done"
     owed = record.guest_untold or (done and _is_told_to_guest(record) and not record.guest_told)
     record.guest_untold = owed and after.status == "done"
+
+
+def _tell_assignee(record: TaskRecord, before: str | None, by: Actor, now: datetime) -> None:
+    """Notifies somebody whom somebody else has given the task."""
+    task = record.task
+    if task.assigned_to in (None, before, by.id) or is_closed(task):
+        return
+    text = f"{by.name} assigned a task for {_department(task)} to you"
+    _add_notification(record, f"assigned-{record.version}", "system", text, now, staff_id=task.assigned_to)
 
 
 def _is_told_to_guest(record: TaskRecord) -> bool:
@@ -176,13 +191,26 @@ def _notify(
     audience: Audience = "everyone",
     staff_id: str | None = None,
 ) -> None:
-    task = record.task
+    about = f"{what}-{record.task.due_at:%Y%m%dT%H%M%S.%fZ}"
+    _add_notification(record, about, "sla", text, now, audience=audience, staff_id=staff_id)
+
+
+def _add_notification(
+    record: TaskRecord,
+    about: str,
+    kind: NotificationKind,
+    text: str,
+    now: datetime,
+    *,
+    audience: Audience = "everyone",
+    staff_id: str | None = None,
+) -> None:
     record.notifications.append(
         Notification(
-            id=f"task-{task.id}-{what}-{task.due_at:%Y%m%dT%H%M%S.%fZ}",
-            kind="sla",
+            id=f"task-{record.task.id}-{about}",
+            kind=kind,
             text=text,
-            conversation_id=task.conversation_id,
+            conversation_id=record.task.conversation_id,
             audience=audience,
             staff_id=staff_id,
             at=now,

@@ -24,7 +24,7 @@ from contracts.automations import (
     SetPriority,
 )
 from contracts.base import Model
-from contracts.commands import Assign, Reply, SetConversationPriority
+from contracts.commands import Actor, Assign, Reply, SetConversationPriority
 from contracts.conversations import Conversation
 from contracts.events import Notification
 from contracts.messages import Message
@@ -46,7 +46,7 @@ class ConversationCommands(Protocol):
 
 
 class TaskCommands(Protocol):
-    async def create(self, task: Task) -> VersionedTask: ...
+    async def create(self, task: Task, by: Actor | None = None) -> VersionedTask: ...
 
     async def change(self, command: ChangeTask, read: Callable[[], Awaitable[VersionedTask]]) -> TaskChanged: ...
 
@@ -116,7 +116,7 @@ class Actions:
             created_at=happened.at,
             updated_at=happened.at,
         )
-        await self._running_tasks.create(task)
+        await self._running_tasks.create(task, AUTOMATION)
 
     async def _assignee(self, act: Act, staff_id: str | None) -> str | None:
         """None for somebody who has left: everyone is reminded of an unassigned task, but nobody of theirs."""
