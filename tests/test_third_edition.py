@@ -157,6 +157,19 @@ def test_a_conversation_that_goes_back_to_the_ai_is_of_normal_priority() -> None
 
 
 @BOTH
+@pytest.mark.parametrize(("action", "department"), [(TOWELS, "housekeeping"), (LATE, "front desk")])
+def test_staff_learn_of_a_task_that_the_ai_creates(
+    rules: ConversationPolicy, third: bool, action: Action, department: str
+) -> None:
+    record = a_record(ACTIVE, policy=rules)
+    record.steps = [action]
+    assert transitions.next_step(record, NOW) is not None
+    told = [event.notification for event in record.outbox if event.notification is not None]
+    text = f"The AI created a task for {department}"
+    assert [(each.kind, each.text, each.audience) for each in told] == ([("system", text, "everyone")] if third else [])
+
+
+@BOTH
 def test_a_guest_with_a_newer_conversation_is_told_in_it(rules: ConversationPolicy, third: bool) -> None:
     record = a_record(ACTIVE, policy=rules)
     done = TaskDone(conversation_id="contact-00000000", task_id="t-1", title="Two more towels")

@@ -24,7 +24,8 @@ THIRD = 2
 - Away: guests who are chatting with a person after hours are not told that nobody is there; guests whom a failing AI
   hands over after hours are.
 - A priority set before the guest wrote holds when they do.
-- Tasks: a guest who has a new conversation by the time their task is done is told in it.
+- Tasks: staff are notified of those that the AI creates; a guest who has a new conversation by the time their task is
+  done is told in it.
 """
 
 NEWEST = THIRD

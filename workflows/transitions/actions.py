@@ -66,7 +66,7 @@ def take_up(record: Record, actions: list[Action], reply_id: str, now: datetime,
         else:
             record.conversation.pending_actions = [*record.conversation.pending_actions, action]
             record.change("action_asked", now, reason=action.type)
-            record.notify("system", f"The AI asks for approval: {_words(action)}", now)
+            record.notify("system", f"The AI asks for approval: {_words(action.type)}", now)
 
 
 def decide(record: Record, command: DecideAction, now: datetime) -> bool:
@@ -108,6 +108,8 @@ def next_step(record: Record, now: datetime) -> Task | None:
             wanted = _CreateTask(department="front_desk", title=f"Late check-out{f' until {until}' if until else ''}")
         case _:
             wanted = _CreateTask.model_validate(action.params)
+    if record.policy.edition >= editions.THIRD:
+        record.notify("system", f"The AI created a task for {_words(wanted.department)}", now)
     return Task(
         id=str(uuid5(_TASKS, f"{conversation.conversation_id} {action.id}")),
         property_id=conversation.property_id,
@@ -166,5 +168,5 @@ def _type_of(action: Action) -> ActionType:
     return next(known for known in get_args(ActionType) if known == action.type)
 
 
-def _words(action: Action) -> str:
-    return action.type.replace("_", " ")
+def _words(name: str) -> str:
+    return name.replace("_", " ")
