@@ -119,7 +119,10 @@ async def update_guest(
     response: Response,
     if_match: IfMatch = None,
 ) -> GuestWithStays:
-    """Changes only the fields that are sent. `preferences` is replaced as a whole."""
+    """Changes only the fields that are sent. `preferences` is replaced as a whole.
+
+    The AI is given the changed profile in conversations that begin afterwards.
+    """
 
     def allow(stored: StoredGuest) -> None:
         require_property(session.staff, stored.property_id)

@@ -7,8 +7,8 @@ import pytest
 
 from contracts.conversations import ConversationState
 from contracts.rules import BusinessHours, ConversationPolicy, Period, Weekday
-from tests.records import NOW, a_message, a_record, arrived
-from workflows import promises
+from tests.records import NOW, a_command, a_message, a_record, arrived
+from workflows import editions, promises, transitions
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
 A_MOMENT = timedelta(microseconds=1)
@@ -72,6 +72,14 @@ def test_unsettled(looked_up: bool, after: timedelta, expected: list[str]) -> No
     record = a_record(looked_up=looked_up, policy=ConversationPolicy(debounce=2 * SECOND))
     arrived(record, a_message("g-1"), a_message("g-2", received_at=NOW + 2 * MINUTE))
     assert promises.unsettled(record, NOW + after) == expected
+
+
+def test_what_staff_returned_counts_from_then() -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=ConversationPolicy(edition=editions.NEWEST))
+    arrived(record, a_message())
+    transitions.return_to_ai(record, a_command(), NOW + DAY)
+    assert promises.unsettled(record, NOW + DAY) == []
+    assert promises.unsettled(record, NOW + 2 * DAY) == ["g-1"]
 
 
 def test_what_is_settled_is_not_unsettled() -> None:

@@ -157,6 +157,25 @@ def test_a_conversation_that_goes_back_to_the_ai_is_of_normal_priority() -> None
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("opted_out", "why"),
+    [(True, "the guest has opted out of this channel"), (False, "the channel accepts only templates now")],
+)
+def test_staff_learn_that_a_guest_could_not_be_told(
+    rules: ConversationPolicy, third: bool, opted_out: bool, why: str
+) -> None:
+    record = _asked(rules)
+    record.opted_out, record.route.free_text_until = opted_out, NOW - DAY
+    command = DecideAction(conversation_id=CONVERSATION_ID, by=ANA, action_id="r-1-1", approve=True)
+    assert transitions.decide(record, command, NOW)
+    transitions.task_done(record, TaskDone(conversation_id=CONVERSATION_ID, task_id="t-1", title="Towels"), NOW)
+    assert record.sends == []
+    told = [event.notification for event in record.outbox if event.notification is not None]
+    failed = [each.text for each in told if each.kind == "delivery_failed"]
+    assert failed == ([f"A message could not be delivered: {why}"] * 2 if third else [])
+
+
+@BOTH
 @pytest.mark.parametrize(("action", "department"), [(TOWELS, "housekeeping"), (LATE, "front desk")])
 def test_staff_learn_of_a_task_that_the_ai_creates(
     rules: ConversationPolicy, third: bool, action: Action, department: str

@@ -25,7 +25,7 @@ THIRD = 2
   hands over after hours are.
 - A priority set before the guest wrote holds when they do.
 - Tasks: staff are notified of those that the AI creates; a guest who has a new conversation by the time their task is
-  done is told in it.
+  done is told in it; where a guest cannot be told of a task or a decision, staff are notified.
 """
 
 NEWEST = THIRD

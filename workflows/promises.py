@@ -63,7 +63,7 @@ def debounce_left(record: Record, now: datetime) -> timedelta:
 def unsettled(record: Record, now: datetime) -> list[str]:
     """Ids of guest messages whose outcome is overdue."""
     longest = _longest_turn(record.policy)
-    waiting = [(arrival.message.id, arrival.received_at) for arrival in record.queue]
+    waiting = [(arrival.message.id, arrival.returned_at or arrival.received_at) for arrival in record.queue]
     waiting += [(message.id, message.received_at) for message in record.unchecked]
     return [message_id for message_id, received_at in waiting if now - received_at > longest]
 

@@ -135,9 +135,12 @@ def task_done(record: Record, done: TaskDone, now: datetime) -> None:
 
 
 def _tell_guest(record: Record, words: str, now: datetime) -> None:
-    """Tells the guest, unless the channel accepts nothing now."""
-    if policy.refusal_of_channel(record, with_template=False, now=now) is None:
+    """Tells the guest. If the channel accepts nothing now, staff are notified instead."""
+    refused = policy.refusal_of_channel(record, with_template=False, now=now)
+    if refused is None:
         record.say(Author.SYSTEM, words, now)
+    elif record.policy.edition >= editions.THIRD:
+        record.notify("delivery_failed", f"A message could not be delivered: {refused.title.lower()}", now)
 
 
 def _why_not(action: Action) -> str | None:
