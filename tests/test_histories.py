@@ -9,15 +9,16 @@ import pytest
 
 from contracts.names import CONVERSATION_WORKFLOW
 from tests.histories import Contact, read
-from tests.replay.store import converter, kept, load
+from tests.replay.store import HISTORIES, converter, kept, load
 from tests.story import Attempt, check, check_contact
 
 CONVERSATIONS: dict[str, list[Path]] = defaultdict(list)
-"""Stored runs by contact, oldest first."""
+"""Stored runs by contact, oldest first. What is in another folder under the same name was another contact."""
 for _path in kept():
     _started = load(_path).events[0].workflow_execution_started_event_attributes
     if _started.workflow_type.name == CONVERSATION_WORKFLOW:
-        CONVERSATIONS[_path.name.partition(".")[0].partition("-")[0]].append(_path)
+        _scene = _path.name.partition(".")[0].partition("-")[0]
+        CONVERSATIONS[_scene if _path.parent == HISTORIES else f"{_path.parent.name}/{_scene}"].append(_path)
 
 
 async def _contact(name: str) -> Contact:
