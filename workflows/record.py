@@ -329,8 +329,7 @@ class Record(Model):
 
     def activate(self, change: Change, now: datetime, by: str | None = None) -> None:
         """Gives the conversation (back) to the AI, with the messages that a person left unanswered."""
-        self.active_since = now
-        conversation = self.conversation
+        conversation, self.active_since = self.conversation, now
         conversation.state = ConversationState.ACTIVE
         conversation.assigned_to = conversation.escalation = conversation.draft = None
         conversation.resolved_at = conversation.resolution = conversation.snoozed_until = None
