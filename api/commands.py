@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Body
+from fastapi import Body, Depends, Request
 from pydantic import Field, StrictBool
 
 import contracts.base
@@ -32,6 +32,15 @@ router = rest_router(
     SIGNED_IN | WITH_BODY | problems(NotFound, HeldByOther, WrongState, Resolved, OutcomeUnknown, Unavailable),
 )
 ActionId = Annotated[str, Field(max_length=256)]
+
+
+async def _not_null(request: Request) -> None:
+    """FastAPI takes `null` for a body that was left out; the description does not offer it."""
+    if (await request.body()).strip() == b"null":
+        raise Invalid("The body must be an object; leave it out if there is nothing to say")
+
+
+router.dependencies.append(Depends(_not_null))
 
 
 class CommandBody(contracts.base.Body):

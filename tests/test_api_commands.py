@@ -53,6 +53,14 @@ async def test_staff_take_over_reply_return_and_resolve(talk: str, agent: Person
     assert problem(await colleague.http.post(f"{talk}/messages", json={"content": "too late"})) == (409, "resolved")
 
 
+async def test_a_body_that_is_left_out_is_not_null(talk: str, agent: Person) -> None:
+    headers = {"content-type": "application/json"}
+    refused = await agent.http.post(f"{talk}/escalate", content=b" null\n", headers=headers)
+    assert problem(refused) == (422, "invalid")
+    assert "leave it out" in refused.json()["detail"]
+    assert (await agent.http.post(f"{talk}/escalate", headers=headers)).status_code == 200
+
+
 async def test_a_message_is_sent_once_however_often_it_is_posted(talk: str, agent: Person) -> None:
     client_id = str(uuid.uuid4())
     body = {"content": "One moment, please", "clientMessageId": client_id}
