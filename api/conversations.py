@@ -72,7 +72,8 @@ async def list_conversations(
     Conversations that move to the top while you page through follow at the end of the list: none is missed, and only
     those that changed appear twice.
 
-    While storage is away, the list holds only open conversations, on a single page, and `q` is ignored.
+    While storage is away, the list holds only open conversations that can be read, on a single page, and `q`
+    is ignored.
     """
     properties = session.staff.properties
     if query.property is not None:

@@ -127,7 +127,8 @@ async def list_tasks(
 ) -> TaskPage:
     """Tasks of your properties, newest first.
 
-    While storage is away, the list holds only tasks that are not done or cancelled, on a single page.
+    While storage is away, the list holds only tasks that are not done or cancelled and can be read, on a
+    single page.
     """
     properties = session.staff.properties
     if query.property is not None:

@@ -21,6 +21,7 @@ from contracts.messages import Attachment, ChannelType, GuestMessage, Message, R
 from contracts.names import TaskQueue, workflow_id
 from settings import Settings
 from tests.fakes.ai import FakeAI
+from workflows.calls import query_answer
 from workflows.client import Conversations
 from workflows.conversation import ConversationWorkflow
 from workflows.sandbox import Sandbox
@@ -102,13 +103,14 @@ class Guest:
         return message.id
 
     async def conversation(self) -> Conversation:
-        return await self.handle.query(ConversationWorkflow.conversation)
+        return await query_answer(lambda: self.handle.query(ConversationWorkflow.conversation))
 
     async def messages(self) -> list[Message]:
-        return await self.handle.query(ConversationWorkflow.messages)
+        return await query_answer(lambda: self.handle.query(ConversationWorkflow.messages))
 
     async def outcomes(self) -> dict[str, Outcome]:
-        return {each.message_id: each for each in await self.handle.query(ConversationWorkflow.outcomes)}
+        outcomes = await query_answer(lambda: self.handle.query(ConversationWorkflow.outcomes))
+        return {each.message_id: each for each in outcomes}
 
     async def outcome(self, message_id: str) -> Outcome:
         async def look() -> Outcome | None:

@@ -1,12 +1,17 @@
 """Calling Temporal: time limits, retries, and the translation of its errors into ours."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
-from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -26,6 +31,8 @@ from contracts.problems import (
     WindowClosed,
     WrongState,
 )
+
+logger = logging.getLogger(__name__)
 
 COMMAND_SECONDS = 5
 """How long a command waits for a worker before its outcome counts as unknown."""
@@ -108,6 +115,34 @@ async def until_answered(send: Callable[[], Awaitable[T]]) -> T:
         except AgainError:
             await asyncio.sleep(PAUSE_SECONDS)
     raise OutcomeUnknown(f"no worker answered within {COMMAND_SECONDS} s; the command may still be carried out")
+
+
+async def query_answer(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a query, which is asked again once if a worker fails it. Raises WorkflowQueryFailedError.
+
+    The SDK fails whatever a workflow was asked while its thread did not run for two seconds, on a busy machine too. It
+    then replays the workflow, so that the next query is answered.
+    """
+    try:
+        return await ask()
+    except WorkflowQueryFailedError:
+        return await ask()
+
+
+async def listed_answer(workflow: str, ask: Callable[[], Awaitable[T]]) -> T | None:
+    """The answer to a query of a listed workflow; None if it has ended meanwhile.
+
+    None too if its worker cannot answer, so that a stuck workflow does not hide the others of its list.
+    """
+    try:
+        return await query_answer(ask)
+    except WorkflowQueryFailedError:
+        logger.warning("%s cannot be read, and is left out of a list", workflow)
+        return None
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
 
 
 def refusal(error: WorkflowUpdateFailedError) -> Exception:

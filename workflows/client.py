@@ -18,7 +18,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import without_nul
 from contracts.clear_text import ClearText
@@ -49,6 +48,8 @@ from workflows.calls import (
     ATTEMPT_SECONDS,
     QUERY_SECONDS,
     GoneError,
+    listed_answer,
+    query_answer,
     quoted,
     reaching_temporal,
     refusal,
@@ -221,7 +222,10 @@ class Conversations:
         needs_review: bool | None = None,
         limit: int = 50,
     ) -> list[Conversation]:
-        """Running conversations from Temporal's visibility, newest first: the list to show while storage is away."""
+        """Running conversations from Temporal's visibility, newest first: the list to show while storage is away.
+
+        Those that cannot be read right now are left out.
+        """
         if not property_ids:
             return []
         properties = ", ".join(quoted(each) for each in property_ids)
@@ -243,14 +247,12 @@ class Conversations:
         return [conversation for conversation in found if conversation is not None]
 
     async def _running_one(self, workflow: str) -> Conversation | None:
-        """A listed conversation; None if it has ended meanwhile."""
+        """A listed conversation; None if it has ended meanwhile or cannot be read."""
         handle = self._client.get_workflow_handle(workflow)
-        try:
-            return await handle.query(ConversationWorkflow.conversation, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        timeout = timedelta(seconds=QUERY_SECONDS)
+        return await listed_answer(
+            workflow, lambda: handle.query(ConversationWorkflow.conversation, rpc_timeout=timeout)
+        )
 
     def _start(self, property_id: str, channel_type: ChannelType, contact_key: str, route: Route) -> ConversationStart:
         return ConversationStart(
@@ -266,9 +268,9 @@ class Conversations:
         return self._client.get_workflow_handle_for(ConversationWorkflow.run, workflow_id(key))
 
     async def _query(self, conversation_id: str, query: Any) -> Any:
-        timeout = timedelta(seconds=QUERY_SECONDS)
+        handle, timeout = self._handle(conversation_id), timedelta(seconds=QUERY_SECONDS)
         try:
-            return await reaching_temporal(self._handle(conversation_id).query(query, rpc_timeout=timeout))
+            return await reaching_temporal(query_answer(lambda: handle.query(query, rpc_timeout=timeout)))
         except WorkflowQueryFailedError as error:
             raise Unavailable("the conversation cannot be read right now; try again shortly") from error
         except GoneError:

@@ -13,7 +13,7 @@ from temporalio.client import (
 )
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCStatusCode
 
 from contracts.automations import OWN_IDS
 from contracts.clear_text import ClearText
@@ -29,6 +29,8 @@ from workflows.calls import (
     ATTEMPT_SECONDS,
     QUERY_SECONDS,
     GoneError,
+    listed_answer,
+    query_answer,
     quoted,
     reaching_temporal,
     refusal,
@@ -123,16 +125,19 @@ class RunningTasks:
 
     async def get(self, task_id: str) -> VersionedTask:
         """The task as its workflow knows it. Raises NotFound for an id that Temporal does not know."""
-        query = self._handle(task_id).query(TaskWorkflow.task, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
+        handle, timeout = self._handle(task_id), timedelta(seconds=QUERY_SECONDS)
         try:
-            return await reaching_temporal(query)
+            return await reaching_temporal(query_answer(lambda: handle.query(TaskWorkflow.task, rpc_timeout=timeout)))
         except WorkflowQueryFailedError as error:
             raise Unavailable("the task cannot be read right now; try again shortly") from error
         except GoneError:
             raise _no_such(task_id) from None
 
     async def list_running(self, wanted: TaskFilter, *, limit: int) -> list[Task]:
-        """Running tasks from Temporal's visibility, newest first: the list to show while storage is away."""
+        """Running tasks from Temporal's visibility, newest first: the list to show while storage is away.
+
+        Those that cannot be read right now are left out.
+        """
         if not wanted.properties:
             return []
         properties = ", ".join(quoted(each) for each in wanted.properties)
@@ -167,15 +172,11 @@ class RunningTasks:
         return found[:limit]
 
     async def _running_one(self, workflow: str) -> Task | None:
-        """A listed task; None if it has ended meanwhile."""
+        """A listed task; None if it has ended meanwhile or cannot be read."""
         handle: WorkflowHandle[TaskWorkflow, None] = self._client.get_workflow_handle_for(TaskWorkflow.run, workflow)
-        try:
-            found = await handle.query(TaskWorkflow.task, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        return found.task
+        timeout = timedelta(seconds=QUERY_SECONDS)
+        found = await listed_answer(workflow, lambda: handle.query(TaskWorkflow.task, rpc_timeout=timeout))
+        return found.task if found else None
 
     def _handle(self, task_id: str) -> WorkflowHandle[TaskWorkflow, None]:
         return self._client.get_workflow_handle_for(TaskWorkflow.run, task_workflow_id(task_id))
