@@ -38,7 +38,7 @@ def fit_for_clients(described: Json) -> None:
     schemas: Json = described["components"]["schemas"]
     names = {values: name for name, values in _ENUMERATIONS.items()}
     within = [{name: each for name, each in schema.items() if name != "title"} for schema in schemas.values()]
-    for part in _parts([described["paths"], *within]):
+    for part in _parts([described["paths"], described["webhooks"], *within]):
         if isinstance(part.get("title"), str):
             del part["title"]  # made of the property's name, it would only be repeated in the names of types
         if "contentMediaType" in part:
@@ -48,7 +48,7 @@ def fit_for_clients(described: Json) -> None:
                 part.pop(key, None)
             part["$ref"] = f"{SCHEMAS}{name}"
     schemas.update({name: {"type": "string", "enum": list(values)} for name, values in _ENUMERATIONS.items()})
-    for name in _only_answered(described["paths"], schemas):
+    for name in _only_sent(described, schemas):
         _require_what_is_always_there(schemas[name])
 
 
@@ -69,11 +69,11 @@ def _parts(described: object) -> Iterator[Json]:
         yield from _parts(inner)
 
 
-def _only_answered(paths: Json, schemas: Json) -> set[str]:
-    """The schemas that occur in answers alone."""
-    operations = [operation for methods in paths.values() for operation in methods.values()]
+def _only_sent(described: Json, schemas: Json) -> set[str]:
+    """The schemas that occur in answers and webhooks alone."""
+    operations = [operation for methods in described["paths"].values() for operation in methods.values()]
     asked = _named([each.get("requestBody") for each in operations], schemas)
-    return _named([each["responses"] for each in operations], schemas) - asked
+    return _named([described["webhooks"], *(each["responses"] for each in operations)], schemas) - asked
 
 
 def _named(described: object, schemas: Json) -> set[str]:
@@ -90,7 +90,7 @@ def _named(described: object, schemas: Json) -> set[str]:
 
 
 def _require_what_is_always_there(schema: Json) -> None:
-    """A field with a default may be left out of a body, but is in every answer. On sockets, null fields are not."""
+    """A field with a default may be left out of a body, but is in every answer, and unless it is null, in events."""
     properties: dict[str, Json] = schema.get("properties", {})
     never_null = {name for name, each in properties.items() if {"type": "null"} not in each.get("anyOf", ())}
     if required := [name for name in properties if name in never_null or name in schema.get("required", ())]:

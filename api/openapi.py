@@ -18,6 +18,7 @@ from api.examples import EXAMPLES
 from api.names import BASE, REPLAYED
 from api.parameters import HEADERS, KEY_PARAMETER, OTHERS, PATH, QUOTA, headers
 from api.queries import QueryOf, parameters_of
+from api.webhook_descriptions import add_webhooks
 from contracts.messages import InboundMessage
 from contracts.problems import (
     Forbidden,
@@ -165,6 +166,7 @@ def complete(described: dict[str, Any]) -> None:
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             _complete_operation(operation, schemas, rest=path.startswith(BASE), post=method == "post")
+    add_webhooks(described)
     fit_for_clients(described)
 
 

@@ -11,7 +11,7 @@ import contracts.base
 from activities.storage.paging import TimePosition
 from activities.storage.webhook_endpoints import no_such
 from activities.webhooks.addresses import check_url
-from activities.webhooks.sender import Payload, webhook_id
+from activities.webhooks.sender import webhook_id
 from api.auth.permissions import require_property
 from api.auth.sessions import Session
 from api.changes import Changes, check_version, unchanged
@@ -22,14 +22,14 @@ from api.openapi import MADE, VERSION, WITH_BODY, problems
 from api.queries import QueryOf
 from api.routers import rest_router
 from api.state import State
-from contracts.base import Model, NotBlank
+from contracts.base import NotBlank
 from contracts.problems import NotFound, StaleVersion, Unavailable
 from contracts.property_events import EventPattern
+from contracts.webhook_events import WebhookTestData, WebhookTestEvent
 from contracts.webhooks import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 router = rest_router("/webhook-endpoints", "webhook endpoints")
 ONE: Final = problems(NotFound)
-TEST_EVENT: Final = "webhook.test"
 
 Url = Annotated[NotBlank, StringConstraints(max_length=2048)]
 Description = Annotated[str, Field(max_length=500)]
@@ -80,13 +80,6 @@ class EndpointQuery(PageQuery):
 
 class DeliveryQuery(PageQuery):
     state: DeliveryState | None = None
-
-
-class TestData(Model):
-    """The data of a test event."""
-
-    property_id: str
-    endpoint_id: str
 
 
 NewEndpoint = Annotated[
@@ -214,9 +207,9 @@ async def test_webhook_endpoint(session: WritesWebhooks, state: GatewayState, en
     if target is None:
         raise no_such(endpoint_id)
     endpoint = target.endpoint
-    data = TestData(property_id=endpoint.property_id, endpoint_id=endpoint.id)
-    payload = Payload(type=TEST_EVENT, timestamp=datetime.now(UTC), data=data)
-    sent = await state.webhook_sender.send(target, webhook_id(endpoint.id, str(uuid4())), payload)
+    data = WebhookTestData(property_id=endpoint.property_id, endpoint_id=endpoint.id)
+    event = WebhookTestEvent(timestamp=datetime.now(UTC), data=data)
+    sent = await state.webhook_sender.send(target, webhook_id(endpoint.id, str(uuid4())), event)
     noted = await state.webhook_endpoints.noted(endpoint_id, sent.attempt)
     if sent.attempt.reason is None:
         await state.webhook_deliveries.wake(endpoint_id)

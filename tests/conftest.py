@@ -34,6 +34,7 @@ from embedded import PostgresServer, RedisServer, TemporalServer
 from settings import Property, Settings, TwilioChannel, WhatsAppChannel, load_settings
 from tests.api import Api, Person, running_api
 from tests.browser import Browser, browsing
+from tests.described import check_webhook
 from tests.desk import STAND_INS, Desk, StandIn
 from tests.fakes.ai import FakeAI
 from tests.fakes.callback import SECRET, FakeCallback
@@ -222,13 +223,15 @@ async def callback(settings: Settings) -> AsyncIterator[FakeCallback]:
 
 @pytest.fixture
 async def receiver(settings: Settings) -> AsyncIterator[FakeReceiver]:
-    """A program of the hotel's that takes webhooks, on this machine."""
+    """A program of the hotel's that takes webhooks, on this machine. All that it got must be as described."""
     fake = FakeReceiver()
     settings.webhooks.allow_private = True
     async with serving(fake.app) as url:
         fake.url = f"{url}/hook"
         yield fake
         fake.let_go()
+    for event in fake.received.values():
+        check_webhook(event)
 
 
 @pytest.fixture

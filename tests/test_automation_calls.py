@@ -10,10 +10,11 @@ from temporalio.exceptions import ApplicationError, CancelledError
 import worker
 from activities.automations.actions import CALLS_AT_ONCE
 from activities.storage.sealed_secrets import SealedSecrets
-from activities.webhooks.sender import WebhookSender, payload_of, webhook_id
+from activities.webhooks.sender import WebhookSender, webhook_id
 from contracts.automations import Act, AutomationRule, Automations, CallWebhook, Facts, Happening
 from contracts.names import automation_workflow_id
 from contracts.property_events import PropertyEvent
+from contracts.webhook_events import webhook_event
 from tests.fakes.receiver import FakeReceiver
 from tests.support import Stack, eventually
 from tests.task_records import NOW, a_task
@@ -57,7 +58,7 @@ async def test_endpoints_that_hang_leave_connections_for_others(
     assert target is not None
     sender = WebhookSender(stack.settings.webhooks, SealedSecrets(stack.settings.temporal))
     receiver.hold()
-    sending = [asyncio.create_task(sender.send(target, webhook_id(n), payload_of(event))) for n in range(20)]
+    sending = [asyncio.create_task(sender.send(target, webhook_id(n), webhook_event(event))) for n in range(20)]
     await hooked.was_tried(20)
     receiver.let_go()
     assert all(sent.attempt.reason is None for sent in await asyncio.gather(*sending))

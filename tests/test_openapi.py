@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,31 +11,24 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.errors import PROBLEM_TYPE
 from api.gate import OPEN
-from api.main import create_app
 from api.names import BASE, KEY_HEADER
 from contracts.names import LARGEST_SEQ
-from settings import load_settings
+from contracts.property_events import EVENT_TYPES
+from contracts.webhook_events import FIRED, TEST
+from tests.described import Json, check_webhook, description, validator
 
-Json = dict[str, Any]
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 @pytest.fixture(scope="module")
 def described() -> Json:
-    settings = load_settings(
-        database={"url": "postgresql://nobody@127.0.0.1:1/nothing"}, redis={"url": "redis://127.0.0.1:1"}
-    )
-    return create_app(settings).openapi()
+    return description()
 
 
 def _operations(described: Json) -> Iterator[tuple[str, str, Json]]:
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             yield method.upper(), path, cast(Json, operation)
-
-
-def _validator(described: Json, schema: Json) -> Draft202012Validator:
-    return Draft202012Validator({"components": described["components"], "allOf": [schema]})
 
 
 def test_it_is_valid(described: Json) -> None:
@@ -147,6 +140,22 @@ def test_what_answers_always_have_is_required(described: Json) -> None:
     assert schemas["NewTask"]["required"] == ["propertyId", "department", "title"]
 
 
+def test_every_webhook_is_described_with_an_example(described: Json) -> None:
+    types: list[str] = []
+    checked = 0
+    for operation in (each["post"] for each in described["webhooks"].values()):
+        (content,) = operation["requestBody"]["content"].values()
+        body = described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+        kind = body["properties"]["type"]
+        types += kind["enum"] if "enum" in kind else [kind["const"]]
+        for example in body["examples"]:
+            assert example["type"] in types
+            check_webhook(example)
+            checked += 1
+    assert sorted(types) == sorted([*EVENT_TYPES, FIRED, TEST])
+    assert checked == len(described["webhooks"])
+
+
 def test_every_input_has_an_example(described: Json) -> None:
     for method, path, operation in _operations(described):
         for parameter in operation.get("parameters", ()):
@@ -173,12 +182,12 @@ def test_every_example_is_of_its_schema(described: Json) -> None:
         contents = [operation.get("requestBody", {}), *operation["responses"].values()]
         for content in (each for holder in contents for each in holder.get("content", {}).values()):
             for name, example in content.get("examples", {}).items():
-                errors = list(_validator(described, content.get("schema", {})).iter_errors(example["value"]))
+                errors = list(validator(described, content.get("schema", {})).iter_errors(example["value"]))
                 assert errors == [], (method, path, name)
                 checked += 1
         for parameter in operation.get("parameters", ()):
             for example in parameter["schema"].get("examples", ()):
-                assert list(_validator(described, parameter["schema"]).iter_errors(example)) == [], (path, parameter)
+                assert list(validator(described, parameter["schema"]).iter_errors(example)) == [], (path, parameter)
     assert checked > 100
 
 
@@ -222,10 +231,10 @@ def test_every_list_is_paged_alike(described: Json) -> None:
 
 
 def test_the_problem_of_every_code_is_described_alike(described: Json) -> None:
-    validator = _validator(described, {"$ref": "#/components/schemas/Problem"})
+    problem = validator(described, {"$ref": "#/components/schemas/Problem"})
     for method, path, operation in _operations(described):
         for status, response in operation["responses"].items():
             for code, example in response.get("content", {}).get(PROBLEM_TYPE, {}).get("examples", {}).items():
                 value = example["value"]
                 assert (value["code"], str(value["status"])) == (code, status), (method, path)
-                assert list(validator.iter_errors(value)) == []
+                assert list(problem.iter_errors(value)) == []

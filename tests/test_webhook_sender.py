@@ -10,8 +10,9 @@ import pytest
 from activities.storage.sealed_secrets import SealedSecrets
 from activities.storage.webhook_endpoints import Target
 from activities.webhooks.addresses import GuardedNetwork, is_public
-from activities.webhooks.sender import WebhookSender, payload_of, webhook_id
+from activities.webhooks.sender import WebhookSender, webhook_id
 from contracts.property_events import PropertyEvent
+from contracts.webhook_events import webhook_event
 from settings import Webhooks
 from tests.fakes.tls import wanting_a_certificate
 from tests.task_records import NOW, a_task
@@ -116,6 +117,6 @@ def test_an_id_tells_nothing_and_stays_the_same() -> None:
 
 def test_a_payload_has_the_specified_form() -> None:
     event = PropertyEvent(type="task.created", property_id="hotel", position=1, at=NOW, task=a_task())
-    told = payload_of(event).model_dump(mode="json", exclude_none=True, serialize_as_any=True)
+    told = webhook_event(event).model_dump(mode="json", exclude_none=True)
     assert (told["type"], told["timestamp"]) == ("task.created", "2026-03-01T12:00:00Z")
     assert (told["data"]["sequence"], told["data"]["task"]["title"]) == (1, "Towels")

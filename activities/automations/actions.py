@@ -11,7 +11,7 @@ from activities.storage.notices import Notices
 from activities.storage.staff import StaffAccounts
 from activities.storage.tasks import Tasks
 from activities.storage.webhook_endpoints import WebhookEndpoints
-from activities.webhooks.sender import Payload, WebhookSender, webhook_id
+from activities.webhooks.sender import WebhookSender, webhook_id
 from contracts.automations import (
     AUTOMATION,
     Act,
@@ -23,7 +23,6 @@ from contracts.automations import (
     SendMessage,
     SetPriority,
 )
-from contracts.base import Model
 from contracts.commands import Actor, Assign, Reply, SetConversationPriority
 from contracts.conversations import Conversation
 from contracts.events import Notification
@@ -31,8 +30,8 @@ from contracts.messages import Message
 from contracts.staff import Staff
 from contracts.task_events import TaskChanged
 from contracts.tasks import ChangeTask, Task, TaskChanges, VersionedTask
+from contracts.webhook_events import FiredData, FiredEvent
 
-FIRED = "automation.fired"
 CALLS_AT_ONCE: Final = 4
 """Calls per endpoint and process, since calls waiting for a hanging endpoint take slots that guests' answers need."""
 
@@ -49,17 +48,6 @@ class TaskCommands(Protocol):
     async def create(self, task: Task, by: Actor | None = None) -> VersionedTask: ...
 
     async def change(self, command: ChangeTask, read: Callable[[], Awaitable[VersionedTask]]) -> TaskChanged: ...
-
-
-class Fired(Model):
-    """The data of the event sent to an endpoint: which rule fired, and for which event."""
-
-    property_id: str
-    rule_id: str
-    event: str
-    sequence: int
-    conversation_id: str | None = None
-    task_id: str | None = None
 
 
 class Actions:
@@ -186,7 +174,7 @@ class Actions:
             raise ActionRefused("there is no such webhook endpoint")
         if not target.endpoint.enabled:
             raise ActionRefused("the webhook endpoint is disabled")
-        fired = Fired(
+        fired = FiredData(
             property_id=happened.property_id,
             rule_id=act.rule_id,
             event=happened.type,
@@ -195,9 +183,7 @@ class Actions:
             task_id=happened.task_id,
         )
         with self._calling(action.endpoint_id):
-            sent = await self._sender.send(
-                target, webhook_id(act.id), Payload(type=FIRED, timestamp=happened.at, data=fired)
-            )
+            sent = await self._sender.send(target, webhook_id(act.id), FiredEvent(timestamp=happened.at, data=fired))
         await self._endpoints.noted(action.endpoint_id, sent.attempt)
         if sent.is_gone:
             raise ActionRefused("the webhook endpoint answered 410 (gone)")

@@ -17,11 +17,8 @@ from activities.storage.sealed_secrets import SealedSecrets, SecretLostError
 from activities.storage.webhook_endpoints import Attempt, Target
 from activities.tls import trusted
 from activities.webhooks.addresses import GuardedNetwork, PrivateAddressError
-from contracts.base import Model, Timestamp
-from contracts.conversations import Conversation
-from contracts.messages import Message
 from contracts.property_events import PropertyEvent
-from contracts.tasks import Task
+from contracts.webhook_events import WebhookEvent, webhook_event
 from settings import Webhooks
 
 GONE: Final = 410
@@ -39,24 +36,6 @@ _TROUBLE: Final = (
     TimeoutError,
     ssl.SSLError,  # after the handshake, e.g. for a missing client certificate, it comes unwrapped
 )
-
-
-class EventData(Model):
-    """The data of an event. `sequence` orders a property's events; the rest is as in the REST API."""
-
-    property_id: str
-    sequence: int
-    conversation_id: str | None = None
-    by: str | None = None
-    message: Message | None = None
-    conversation: Conversation | None = None
-    task: Task | None = None
-
-
-class Payload(Model):
-    type: str
-    timestamp: Timestamp
-    data: Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +61,6 @@ def webhook_id(*parts: str | int) -> str:
     return "msg_" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
-def payload_of(event: PropertyEvent) -> Payload:
-    data = EventData(
-        property_id=event.property_id,
-        sequence=event.position,
-        conversation_id=event.conversation_id,
-        by=event.by,
-        message=event.message,
-        conversation=event.conversation,
-        task=event.task,
-    )
-    return Payload(type=event.type, timestamp=event.at, data=data)
-
-
 class WebhookSender:
     """Sends to all endpoints over one connection pool."""
 
@@ -110,24 +76,22 @@ class WebhookSender:
 
     async def send_event(self, target: Target, event: PropertyEvent) -> Sent:
         """Sends an event. Its id is the same for all endpoints and attempts."""
-        return await self.send(target, webhook_id(event.property_id, event.position), payload_of(event))
+        return await self.send(target, webhook_id(event.property_id, event.position), webhook_event(event))
 
-    async def send(self, target: Target, message_id: str, payload: Payload) -> Sent:
+    async def send(self, target: Target, message_id: str, event: WebhookEvent) -> Sent:
         """One attempt. Only the status and `Retry-After` of the response are read."""
-        body = payload.model_dump_json(exclude_none=True, serialize_as_any=True)
+        body = event.model_dump_json(exclude_none=True)
         try:
             async with asyncio.timeout(self._seconds):
                 status, headers = await self._post(target, message_id, body)
         except SecretLostError:
-            return _failed(
-                message_id, payload, "no key in temporal.codecKeys can decrypt its secret; rotate the secret"
-            )
+            return _failed(message_id, event, "no key in temporal.codecKeys can decrypt its secret; rotate the secret")
         except PrivateAddressError:
-            return _failed(message_id, payload, "its name resolves to a private address")
+            return _failed(message_id, event, "its name resolves to a private address")
         except _TROUBLE as error:
-            return _failed(message_id, payload, f"it cannot be reached ({type(error).__name__})")
+            return _failed(message_id, event, f"it cannot be reached ({type(error).__name__})")
         refused = None if 200 <= status < 300 else _refusal(status)
-        attempt = Attempt(message_id, payload.type, status, refused)
+        attempt = Attempt(message_id, event.type, status, refused)
         wait = retry_after_seconds(headers.get(b"retry-after", b"").decode("latin-1"))
         return Sent(attempt, None if wait is None else timedelta(seconds=wait))
 
@@ -158,8 +122,8 @@ def signature_headers(secrets: Sequence[str], message_id: str, body: str) -> lis
     ]
 
 
-def _failed(message_id: str, payload: Payload, reason: str) -> Sent:
-    return Sent(Attempt(message_id, payload.type, None, reason))
+def _failed(message_id: str, event: WebhookEvent, reason: str) -> Sent:
+    return Sent(Attempt(message_id, event.type, None, reason))
 
 
 def _refusal(status: int) -> str:
