@@ -1,13 +1,13 @@
 # One image for api and worker. All dependencies, including the build's own tools, are pinned and checked by hash.
 FROM python:3.11-slim AS build
-RUN pip install --no-cache-dir uv
 WORKDIR /build
-COPY requirements.txt requirements-dev.txt ./
+COPY requirements.txt requirements-image.txt ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements-image.txt
 RUN uv venv /venv \
     && uv pip sync --no-cache --compile-bytecode --python /venv/bin/python --require-hashes requirements.txt
 COPY . .
 RUN uv pip install --no-cache --compile-bytecode --python /venv/bin/python --no-deps \
-    --build-constraints requirements-dev.txt .
+    --build-constraints requirements-image.txt .
 
 FROM python:3.11-slim
 RUN useradd --system --no-create-home gateway && install --directory --owner gateway /data /data/media

@@ -48,6 +48,8 @@ lock: | $(filter .uv/bin/uv,$(UV))
 		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --extra embedded --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements-image.txt --group image
 
 clean:
 	rm -rf .venv .uv .gateway mutants

@@ -106,6 +106,18 @@ def test_files_of_the_image_s_own_data_folder_are_kept_in_the_volume() -> None:
     assert "media:/data/media" in COMPOSE.services["api"].volumes
 
 
+def test_the_image_installs_only_what_is_pinned_by_hash() -> None:
+    folder = FILE.parent
+    image = (folder / "Dockerfile").read_text().replace("\\\n", "")
+    installing = re.findall(r"pip (?:install|sync)[^&\n]*", image)
+    assert len(installing) == 3
+    assert all("--require-hashes" in each or "--no-deps" in each for each in installing), installing
+    sent = (folder / ".dockerignore").read_text().splitlines()
+    for name in set(re.findall(r"requirements[\w-]*\.txt", image)):
+        assert "--hash=sha256:" in (folder / name).read_text()
+        assert f"!{name}" in sent
+
+
 def test_no_secret_stands_in_the_file() -> None:
     secrets = {
         name: value
