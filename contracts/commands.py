@@ -95,11 +95,15 @@ class Redeliver(Command):
 
 
 class DeliveryFailure(Model):
-    """A provider reports that a message it had accepted was not delivered after all."""
+    """A provider reports that a message it had accepted was not delivered after all.
+
+    `opted_out`: because the guest wants no messages.
+    """
 
     conversation_id: str
     message_id: str
     reason: str
+    opted_out: bool = False
 
 
 class TaskDone(Model):

@@ -19,6 +19,8 @@ class DeliveryReport(Model):
     reason: str | None = None
     provider_id: str | None = None
     """The provider's id of the part."""
+    opted_out: bool = False
+    """It failed because the guest wants no messages."""
     at: Timestamp
 
 

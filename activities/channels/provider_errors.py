@@ -42,6 +42,11 @@ class ErrorTable:
         known = self.meanings.get(code)
         return f"{self.provider} error {code}: {known.means}" if known else f"{self.provider} error {code}"
 
+    def opted_out(self, code: int | None) -> bool:
+        """Whether a code means that the guest wants no messages."""
+        known = self.meanings.get(code) if code is not None else None
+        return known is not None and known.opted_out
+
     def result(self, message_id: str, code: int, retry_after: float | None = None) -> SendResult:
         """The result of an attempt refused with a code. Unknown codes go to staff."""
         known = self.meanings.get(code, Meaning("staff", ""))

@@ -164,8 +164,15 @@ def _report(form: Form, now: datetime) -> Reported | None:
     state = STATES[fields.status]
     if state is None:
         return None
-    reason = ERRORS.reason(fields.error) if state is DeliveryState.FAILED else None
-    report = referred(fields.reference, state, reason=reason, provider_id=fields.sid, at=now)
+    failed = state is DeliveryState.FAILED
+    report = referred(
+        fields.reference,
+        state,
+        reason=ERRORS.reason(fields.error) if failed else None,
+        opted_out=failed and ERRORS.opted_out(fields.error),
+        provider_id=fields.sid,
+        at=now,
+    )
     return Reported(_channel_type(fields.to), report) if report is not None else None
 
 

@@ -1,4 +1,4 @@
-"""What storage knows of a contact when a conversation begins."""
+"""What storage knows of contacts: when a conversation begins, and whether they want messages."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +38,7 @@ _OPTED_OUT = text(
                     EXISTS (SELECT FROM kept_opt_outs WHERE contact_key = :contact_key))
     """
 )
+_OPT_OUT = text("UPDATE contacts SET opted_out = true WHERE property_id = :property_id AND contact_key = :contact_key")
 _LAST_MESSAGES = text(
     """
     SELECT id, seq, author, author_name, left(content, 4096) AS content, created_at FROM messages
@@ -113,6 +114,11 @@ class Contacts:
         """Whether a contact opted out, or had when its guest was erased. Raises StorageAway."""
         async with self._database.begin() as connection:
             return bool((await connection.execute(_OPTED_OUT, {"contact_key": contact_key})).scalar_one())
+
+    async def opt_out(self, property_id: str, contact_key: str) -> None:
+        """Records that a contact wants no messages, in no conversation. Raises StorageAway."""
+        async with self._database.begin() as connection:
+            await connection.execute(_OPT_OUT, {"property_id": property_id, "contact_key": contact_key})
 
     async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
         """A guest's newest contact on a channel. Raises StorageAway."""

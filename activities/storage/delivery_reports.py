@@ -67,7 +67,11 @@ class DeliveryReports:
 
     async def note(self, property_id: str, report: DeliveryReport) -> DeliveryState:
         """Stores a report without publishing it. Returns the highest known state of that part."""
-        values = {**report.model_dump(by_alias=False), "state": report.state.value, "property_id": property_id}
+        values = {
+            **report.model_dump(by_alias=False, exclude={"opted_out"}),
+            "state": report.state.value,
+            "property_id": property_id,
+        }
         async with self._database.begin() as connection:
             rows = await connection.execute(_KEEP, {**values, "order": _ORDER})
             return DeliveryState(rows.scalars().one())

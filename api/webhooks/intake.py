@@ -11,6 +11,7 @@ from contracts.commands import DeliveryFailure
 from contracts.delivery import DeliveryReport
 from contracts.messages import ChannelType, GuestMessage
 from contracts.metrics import MESSAGES_INBOUND
+from contracts.names import contact_key_of
 from contracts.quarantine import Unreadable
 
 AT_ONCE: Final = 16
@@ -60,12 +61,17 @@ async def _in_order(state: State, messages: list[Arrived]) -> None:
 async def _keep(state: State, arrived: ArrivedReport) -> None:
     """Stores a report. A failure also goes to the conversation, again each time the webhook is repeated."""
     report = arrived.report
-    if await state.reports.record(arrived.property_id, arrived.channel_type, report):
-        reason = report.reason or "the provider did not say why"
-        await state.reception.delivery_failed(
-            arrived.property_id,
-            DeliveryFailure(conversation_id=report.conversation_id, message_id=report.message_id, reason=reason),
-        )
+    if not await state.reports.record(arrived.property_id, arrived.channel_type, report):
+        return
+    if report.opted_out:  # the conversation may have ended
+        await state.contacts.opt_out(arrived.property_id, contact_key_of(report.conversation_id))
+    failure = DeliveryFailure(
+        conversation_id=report.conversation_id,
+        message_id=report.message_id,
+        reason=report.reason or "the provider did not say why",
+        opted_out=report.opted_out,
+    )
+    await state.reception.delivery_failed(arrived.property_id, failure)
 
 
 async def _all(work: Sequence[Awaitable[None]]) -> None:

@@ -69,9 +69,8 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
     pending.under_way = False
     # A message that a channel refuses was not sent, even if an earlier attempt was unsure.
     pending.unsure = (pending.unsure or result.unsure) and result.result != "failed"
-    if result.opted_out and not record.opted_out:
-        record.opted_out = True
-        record.change("opted_out", now)
+    if result.opted_out:
+        _wants_no_messages(record, now)
     if result.result == "retry" and not may_send(record, pending):
         withdraw(record, pending, now)
         return
@@ -84,9 +83,8 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
         return
     if verdict.failed is not None:
         give_up(record, pending, verdict.failed, now, noted=result.noted and result.result == "failed")
-        if result.opted_out and record.policy.edition >= editions.SECOND:
-            record.unread_by_ai = []
-            record.wait_ends()
+        if result.opted_out:
+            _nobody_waits(record)
         return
     record.sends.remove(pending)
     record.set_delivery(pending.message.id, Delivery(state=DeliveryState.SENT), noted=result.noted)
@@ -169,7 +167,12 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
     """A provider reports that a message it had accepted was not delivered. Repeated reports are ignored."""
     message = record.message(failure.message_id)
     own = record.conversation.conversation_id == failure.conversation_id
-    if not own or message is None or message.delivery.state.rank >= DeliveryState.FAILED.rank:
+    if message is not None and message.delivery.state.rank >= DeliveryState.FAILED.rank:
+        return
+    if failure.opted_out:  # which holds for the contact, whichever conversation the message was of
+        _wants_no_messages(record, now)
+        _nobody_waits(record)
+    if not own or message is None:
         return
     pending = next((send for send in record.sends if send.message.id == message.id), None)
     if pending is not None:  # its attempt has not returned yet; this is the result
@@ -186,6 +189,20 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
     _hand(record, answered, f"The reply was not delivered: {failure.reason}", now)
     if record.state is ConversationState.ACTIVE:
         record.escalate(f"A reply was not delivered: {failure.reason}", now)
+
+
+def _wants_no_messages(record: Record, now: datetime) -> None:
+    """The network refuses our messages because the guest has opted out there."""
+    if not record.opted_out:
+        record.opted_out = True
+        record.change("opted_out", now)
+
+
+def _nobody_waits(record: Record) -> None:
+    """Nobody can answer a guest who has opted out."""
+    if record.policy.edition >= editions.SECOND:
+        record.unread_by_ai = []
+        record.wait_ends()
 
 
 def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool = False) -> None:
