@@ -6,8 +6,7 @@ from email.message import EmailMessage
 import pytest
 
 from contracts.conversations import Outcome
-from contracts.messages import Author, DeliveryState, Message
-from contracts.problems import OptedOut
+from contracts.messages import Author
 from settings import Settings
 from tests.api import Api, problem, running_api
 from tests.fakes.ai import FakeAI
@@ -22,7 +21,6 @@ from tests.mails import (
     mail_from,
     mailgun_signature,
     post,
-    report_mail,
 )
 from tests.support import Guest, Stack, eventually, reply
 
@@ -199,11 +197,6 @@ AUTOMATIC = {
     "bulk": ({"Precedence": "bulk"}, "automatic mail"),
     "automatic": ({"Auto-Submitted": "auto-generated"}, "automatic mail"),
     "no reply": ({"From": "no-reply@shop.test"}, "automatic mail"),
-    "bounce of nothing of ours": (
-        {"From": "MAILER-DAEMON@mx.guest.test", "Subject": "Undelivered Mail Returned to Sender"},
-        "bounce",
-    ),
-    "delay note": ({"From": "postmaster@mx.guest.test", "Subject": "Delivery delayed"}, "delay notice"),
     "our own address": ({"From": HOTEL_ADDRESS}, "mail from our own address"),
 }
 
@@ -235,70 +228,6 @@ async def test_a_loop_is_stopped(settings: Settings, smtp: FakeSmtp, working: No
     assert {each.reason for each in outcomes if each.outcome == "suppressed"} == {
         "too many e-mails in an hour, as in a loop of automatic replies"
     }
-
-
-# --- reports on our own mail -----------------------------------------------------------------------------------------
-
-
-async def _answered(smtp: FakeSmtp, api: Api, hotel: str) -> str:
-    """The headers of an answer that left."""
-    await bring(api, hotel, mail_from(ANA))
-    [answer] = await _answers(smtp, 1)
-    return "".join(f"{name}: {value}\n" for name, value in answer.items()) + "\nHi"
-
-
-async def test_a_bounce_fails_the_message_it_is_about(
-    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
-) -> None:
-    original = await _answered(smtp, api, hotel)
-    dsn = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: failed\nStatus: 5.1.1\n"
-    assert (await bring(api, hotel, report_mail("delivery-status", dsn, original), "postmark")).status_code == 200
-
-    async def failed() -> Message | None:
-        return next((each for each in await ana.messages() if each.delivery.state is DeliveryState.FAILED), None)
-
-    message = await eventually(failed, what="the answer to fail")
-    assert (message.author, message.delivery.reason) == (Author.AI, "bounce")
-    reports = "SELECT state, reason FROM delivery_reports WHERE message_id = :id"
-    assert await stack.rows(reports, id=message.id) == [{"state": "failed", "reason": "bounce"}]
-    daemon = stack.guest(adapter="email", channel_type="email", sender_id="mailer-daemon@mx.guest.test")
-    found = [each async for each in stack.client.list_workflows(f"WorkflowId = 'conversation-{daemon.contact_key}'")]
-    assert found == []
-
-
-async def test_a_receipt_moves_the_message_on(
-    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
-) -> None:
-    original = await _answered(smtp, api, hotel)
-    mdn = "Final-Recipient: rfc822;ana@guest.test\nDisposition: manual-action/MDN-sent-manually; displayed\n"
-    await bring(api, hotel, report_mail("disposition-notification", mdn, original), "mailgun")
-    reports = "SELECT state FROM delivery_reports WHERE property_id = :hotel"
-    assert await stack.rows(reports, hotel=hotel) == [{"state": "read"}]
-    assert len(await ana.outcomes()) == 1
-
-
-async def test_a_delay_note_is_shown_and_does_not_become_the_way_back(
-    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
-) -> None:
-    original = await _answered(smtp, api, hotel)
-    dsn = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; ana@guest.test\nAction: delayed\nStatus: 4.4.1\n"
-    await bring(api, hotel, report_mail("delivery-status", dsn, original))
-    assert [each.reason for each in await _outcomes(ana, 2)][-1] == "delay notice"
-    await stack.conversations.reply(reply(await ana.conversation(), "Any news?"))
-    await _answers(smtp, 2)
-    assert smtp.recipients == [ANA, ANA]
-
-
-async def test_after_a_complaint_nothing_more_is_sent(
-    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
-) -> None:
-    original = await _answered(smtp, api, hotel)
-    complaint = "Feedback-Type: abuse\nVersion: 1\nUser-Agent: x\n"
-    await bring(api, hotel, report_mail("feedback-report", complaint, original), "sendgrid")
-    await _outcomes(ana, 2)
-    with pytest.raises(OptedOut):
-        await stack.conversations.reply(reply(await ana.conversation(), "Sorry"))
-    assert len(smtp.attempts) == 1
 
 
 # --- what nobody can read --------------------------------------------------------------------------------------------

@@ -113,6 +113,18 @@ class Conversations:
         )
         await reaching_temporal(starting)
 
+    async def is_open(self, contact_key: str) -> bool:
+        """Whether the contact is in a conversation."""
+        try:
+            described = await reaching_temporal(
+                self._client.get_workflow_handle(workflow_id(contact_key)).describe(
+                    rpc_timeout=timedelta(seconds=SIGNAL_SECONDS)
+                )
+            )
+        except GoneError:
+            return False
+        return described.status is WorkflowExecutionStatus.RUNNING
+
     async def open(self, property_id: str, channel_type: ChannelType, route: Route, opening: Opening) -> Conversation:
         """Starts a conversation with a message to a contact. Repeats with the same `message_id` do it once.
 

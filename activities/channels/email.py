@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from activities.channels.email_addresses import Marks, OurMessage
-from activities.channels.email_kinds import Kind, kind_of
+from activities.channels.email_kinds import Kind, is_machine_readable, kind_of
 from activities.channels.email_reading import File, Mail, listed
 from activities.channels.email_text import said_in, whole_text
 from contracts.messages import DeliveryState, GuestMessage, Route
@@ -33,6 +33,10 @@ class Report:
     state: Literal[DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.READ]
 
 
+Alone = Literal["start", "keep", "drop"]
+"""What becomes of a mail whose conversation is not open: it starts one, is kept in quarantine, or is of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """What came in: a message for a conversation, or reports on our messages.
@@ -46,6 +50,7 @@ class Inbound:
     contact_address: str | None = None
     files: tuple[File, ...] = ()
     reports: tuple[Report, ...] = ()
+    alone: Alone = "start"
 
 
 def understand(
@@ -54,7 +59,7 @@ def understand(
     """Classifies a mail and turns it into a message or reports. Raises Unreadable if it names no sender.
 
     Bounces and receipts of our messages become reports. Everything else is shown in a conversation, with a reason if it
-    must not be answered.
+    must not be answered; what a mail system writes about mails starts none, for its sender is nobody to write to.
     """
     kind = kind_of(mail, our_address)
     about = [] if kind in (Kind.GUEST, Kind.OWN) else _ours(mail, property_id, marks)
@@ -87,6 +92,7 @@ def understand(
         contact_key_of(conversation_id) if conversation_id is not None else None,
         complainer,
         files,
+        alone=_alone(kind, mail),
     )
 
 
@@ -112,6 +118,17 @@ def _state(kind: Kind, mail: Mail) -> Literal[DeliveryState.FAILED, DeliveryStat
     if kind is Kind.BOUNCE:
         return DeliveryState.FAILED
     return DeliveryState.DELIVERED if kind is Kind.DELIVERED else None
+
+
+def _alone(kind: Kind, mail: Mail) -> Alone:
+    match kind:
+        case Kind.RECEIPT | Kind.DELIVERED:
+            return "drop"
+        case Kind.DELAY if is_machine_readable(mail):
+            return "drop"
+        case Kind.BOUNCE | Kind.DELAY | Kind.COMPLAINT:
+            return "keep"  # by its words or sender a person's mail may look like one
+    return "start"
 
 
 def _complainer(mail: Mail) -> str | None:

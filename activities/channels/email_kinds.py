@@ -53,6 +53,11 @@ _NO_COMPLAINT: Final = re.compile(r"^feedback-type:\s*(not-spam|auth-failure|dma
 """Feedback that nobody complains in: a mail taken out of the junk folder, or one that failed DKIM or DMARC."""
 
 
+def is_machine_readable(mail: Mail) -> bool:
+    """Whether a report says what it is in fields for machines, and not only by its words or sender."""
+    return _reported(mail) is not None
+
+
 def kind_of(mail: Mail, our_address: str | None) -> Kind:
     """Classifies a mail. Out-of-office replies are checked before bounces: neither has a return path."""
     if our_address is not None and _is_own(mail, our_address):

@@ -38,7 +38,15 @@ _OPTED_OUT = text(
                     EXISTS (SELECT FROM kept_opt_outs WHERE contact_key = :contact_key))
     """
 )
-_OPT_OUT = text("UPDATE contacts SET opted_out = true WHERE property_id = :property_id AND contact_key = :contact_key")
+_OPT_OUT = text(
+    """
+    WITH known AS (
+        UPDATE contacts SET opted_out = true WHERE contact_key = :contact_key RETURNING contact_key
+    )
+    INSERT INTO kept_opt_outs (contact_key) SELECT :contact_key WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT DO NOTHING
+    """
+)
 _LAST_MESSAGES = text(
     """
     SELECT id, seq, author, author_name, left(content, 4096) AS content, created_at FROM messages
@@ -115,10 +123,13 @@ class Contacts:
         async with self._database.begin() as connection:
             return bool((await connection.execute(_OPTED_OUT, {"contact_key": contact_key})).scalar_one())
 
-    async def opt_out(self, property_id: str, contact_key: str) -> None:
-        """Records that a contact wants no messages, in no conversation. Raises StorageAway."""
+    async def opt_out(self, contact_key: str) -> None:
+        """Records that a contact, known or not, wants no messages. An open conversation must be told too.
+
+        Raises StorageAway.
+        """
         async with self._database.begin() as connection:
-            await connection.execute(_OPT_OUT, {"property_id": property_id, "contact_key": contact_key})
+            await connection.execute(_OPT_OUT, {"contact_key": contact_key})
 
     async def of_guest(self, guest_id: str, property_id: str, channel_type: ChannelType) -> StoredContact | None:
         """A guest's newest contact on a channel. Raises StorageAway."""

@@ -58,7 +58,7 @@ class ErasedFiguresRow(SQLModel, table=True):
 
 
 class KeptOptOutRow(SQLModel, table=True):
-    """A contact that had opted out when its guest was erased. The opt-out remains."""
+    """A contact that opted out and is not known, because its guest was erased or has never written."""
 
     __tablename__ = "kept_opt_outs"
 

@@ -116,8 +116,10 @@ async def receive_mail(
         raise
     except Unreadable as error:
         return await _put_aside(state, provider, property_id, content_type, body, str(error))
-    await _take(state, property_id, inbound)
-    MESSAGES_INBOUND.labels(ADAPTER, property_id, "accepted").inc()
+    reason = await _take(state, property_id, inbound)
+    if reason is not None:
+        await _keep(state, provider, property_id, content_type, body, reason)
+    MESSAGES_INBOUND.labels(ADAPTER, property_id, "accepted" if reason is None else "quarantined").inc()
     if provider == "raw":
         response.status_code = status.HTTP_202_ACCEPTED
     return MailAccepted(message_id=fingerprint)
@@ -182,8 +184,7 @@ async def _put_aside(
 ) -> MailAccepted:
     """Keeps a mail that could not be parsed, and tells the provider to stop retrying."""
     MESSAGES_INBOUND.labels(ADAPTER, property_id, "quarantined").inc()
-    payload = content_type.encode("latin-1", "replace") + _END_OF_TYPE + body
-    await state.quarantine.keep(property_id, f"{ADAPTER}-{provider}", [quarantine.Unreadable(payload, reason)])
+    await _keep(state, provider, property_id, content_type, body, reason)
     problem = MailUnreadable(f"This e-mail is kept for staff, but cannot be parsed: {reason}")
     problem.status = _STOP[provider]
     if problem.status != status.HTTP_200_OK:
@@ -191,24 +192,33 @@ async def _put_aside(
     return MailAccepted(message_id=hashlib.sha256(body).hexdigest()[:40])
 
 
+async def _keep(
+    state: State, provider: Provider, property_id: str, content_type: str, body: bytes, reason: str
+) -> None:
+    payload = content_type.encode("latin-1", "replace") + _END_OF_TYPE + body
+    await state.quarantine.keep(property_id, f"{ADAPTER}-{provider}", [quarantine.Unreadable(payload, reason)])
+
+
 async def _read_again(provider: Provider, state: State, property_id: str, payload: bytes, at: datetime) -> str | None:
-    """Parses a quarantined mail again. Returns why it still cannot be parsed; None if it is handled."""
+    """Parses a quarantined mail again. Returns why it still cannot be taken in; None if it is handled."""
     content_type, _, body = payload.partition(_END_OF_TYPE)
     try:
         mail = await asyncio.to_thread(_mail, provider, content_type.decode("latin-1"), body)
         inbound = _meaning(state, mail, property_id, at)
     except Unreadable as error:
         return str(error)
-    await _take(state, property_id, inbound)
-    return None
+    return await _take(state, property_id, inbound)
 
 
 READERS: Final = {f"{ADAPTER}-{provider}": functools.partial(_read_again, provider) for provider in get_args(Provider)}
 """The functions that parse quarantined mails again, by the adapter name they are kept under."""
 
 
-async def _take(state: State, property_id: str, inbound: Inbound) -> None:
-    """Makes a mail durable: reports on our messages, or a message with its files."""
+async def _take(state: State, property_id: str, inbound: Inbound) -> str | None:
+    """Makes a mail durable: reports on our messages, or a message with its files.
+
+    Returns why it belongs in quarantine, unless it does not.
+    """
     for report in inbound.reports:
         about = report.about
         delivery_report = DeliveryReport(
@@ -225,13 +235,27 @@ async def _take(state: State, property_id: str, inbound: Inbound) -> None:
                     conversation_id=about.conversation_id, message_id=about.message_id, reason=inbound.kind.value
                 ),
             )
-    if inbound.message is not None:
-        await _receive(state, property_id, inbound, inbound.message)
-
-
-async def _receive(state: State, property_id: str, inbound: Inbound, message: GuestMessage) -> None:
-    address = inbound.contact_address or message.route.sender_id
+    if inbound.message is None:
+        return None
+    address = inbound.contact_address or inbound.message.route.sender_id
     contact_key = inbound.contact_key or state.conversations.contact_key(property_id, ADAPTER, address)
+    if inbound.alone != "start" and not await state.conversations.is_open(contact_key):
+        return await _alone(state, inbound, contact_key, opts_out=inbound.message.opts == "out")
+    await _receive(state, property_id, inbound, inbound.message, contact_key)
+    return None
+
+
+async def _alone(state: State, inbound: Inbound, contact_key: str, *, opts_out: bool) -> str | None:
+    """A mail system's report without an open conversation. Returns why it belongs in quarantine, unless it does not."""
+    if opts_out:
+        await state.contacts.opt_out(contact_key)
+    elif inbound.alone == "keep":
+        return f"{inbound.kind.value} that belongs to no open conversation"
+    logger.info("a mail belongs to no open conversation and starts none: %s", inbound.kind.value)
+    return None
+
+
+async def _receive(state: State, property_id: str, inbound: Inbound, message: GuestMessage, contact_key: str) -> None:
     attachments, refused = await _keep_files(state, property_id, message.id, inbound.files)
     content = "\n\n".join(part for part in (message.content, *refused) if part)
     counted = message.suppressed is None

@@ -64,7 +64,7 @@ async def _keep(state: State, arrived: ArrivedReport) -> None:
     if not await state.reports.record(arrived.property_id, arrived.channel_type, report):
         return
     if report.opted_out:  # the conversation may have ended
-        await state.contacts.opt_out(arrived.property_id, contact_key_of(report.conversation_id))
+        await state.contacts.opt_out(contact_key_of(report.conversation_id))
     failure = DeliveryFailure(
         conversation_id=report.conversation_id,
         message_id=report.message_id,
