@@ -6,6 +6,7 @@ from typing import Final
 
 from activities.channels.email_addresses import plain
 from activities.channels.email_reading import Mail
+from activities.channels.email_text import has_words
 
 
 class Kind(StrEnum):
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     DELIVERED = "delivery receipt"
     BOUNCE = "bounce"
     REACTION = "reaction"
+    CALENDAR = "calendar notice"
     LIST = "mailing list"
     AUTOMATIC = "automatic mail"
 
@@ -49,6 +51,8 @@ _DELAY_WORDS: Final = re.compile(r"delay|verz[öo]ger|retard|demora|could not (y
 _SYSTEMS: Final = re.compile(r"mailer-?daemon|postmaster|mail-?delivery(-?subsystem)?|bounces?|amavis")
 _NOBODY: Final = re.compile(r"(no|do[._-]?not)[._-]?reply.*|nepasrepondre|noresponder")
 _ACTION: Final = re.compile(r"^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
+_SCHEDULING: Final = frozenset({"request", "counter", "declinecounter", "cancel", "add", "refresh"})
+"""Methods of calendars (RFC 5546) besides answers. `publish` is left out: it stands in files that people attach."""
 _NO_COMPLAINT: Final = re.compile(r"^feedback-type:\s*(not-spam|auth-failure|dmarc)", re.IGNORECASE | re.MULTILINE)
 """Feedback that nobody complains in: a mail taken out of the junk folder, or one that failed DKIM or DMARC."""
 
@@ -69,6 +73,8 @@ def kind_of(mail: Mail, our_address: str | None) -> Kind:
         return Kind.AWAY
     if mail.reaction is not None:
         return Kind.REACTION
+    if _is_calendar_notice(mail):
+        return Kind.CALENDAR
     if _is_bounce(mail):
         return Kind.DELAY if _is_delay(mail) else Kind.BOUNCE
     if mail.header("list-id") or mail.header("list-post") or mail.header("list-unsubscribe"):
@@ -116,6 +122,12 @@ def _is_away(mail: Mail) -> bool:
     answers = mail.header("auto-submitted").lower().startswith("auto-replied")
     system = _SYSTEMS.fullmatch(_local(mail.sender[1])) is not None
     return (answers and not system) or _AWAY_SUBJECT.match(mail.header("subject")) is not None
+
+
+def _is_calendar_notice(mail: Mail) -> bool:
+    """Whether a calendar wrote it: an answer to an invitation, or something else about one without words."""
+    method = mail.calendar_method
+    return method == "reply" or (method in _SCHEDULING and not has_words(mail.text, mail.html))
 
 
 def _is_bounce(mail: Mail) -> bool:

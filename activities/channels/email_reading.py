@@ -29,6 +29,8 @@ _GLOBAL: Final = {
 }
 REACTION: Final = "text/vnd.google.email-reaction+json"
 """The part by which Gmail marks a mail as an emoji on another mail."""
+_CALENDARS: Final = ("text/calendar", "application/ics")
+_METHOD: Final = re.compile(rb"^METHOD\s*:\s*([a-z]+)", re.IGNORECASE | re.MULTILINE)
 _SIGNATURES: Final = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 _CALLED_SIGNATURES: Final = ("smime.p7s", "signature.asc")
 
@@ -109,6 +111,13 @@ class Mail:
             return str(told["emoji"])[:EMOJI_LIMIT] if isinstance(told, dict) else ""
         except (RecursionError, *BROKEN):
             return ""
+
+    @cached_property
+    def calendar_method(self) -> str | None:
+        """What a calendar wants with the mail, such as `reply` or `request`; None for other mails."""
+        calendar = next((each.content for each in self.files if each.content_type in _CALENDARS), b"")
+        found = _METHOD.search(calendar)
+        return found[1].decode().lower() if found is not None else None
 
     @cached_property
     def addressees(self) -> list[str]:

@@ -99,6 +99,11 @@ def said_in(subject: str, text: str | None, html: str | None) -> str:
     return f"{subject if _is_form(own) else _told_apart(subject)}\n\n{visible}".strip()
 
 
+def has_words(text: str | None, html: str | None) -> bool:
+    """Whether a mail has anything newly written besides polite forms."""
+    return not _is_form(_own_words(text, html))
+
+
 def _told_apart(subject: str) -> str:
     """Marks the subject as information from the channel and not the guest's words: "Booking 4711" is no question."""
     return f"[Subject: {' '.join(_BRACKETS.sub(' ', subject).split())}]"
