@@ -30,11 +30,12 @@ def part_of(wanted: str, size: int) -> range | None:
     return part or None
 
 
-def answer(content: bytes, wanted: str | None, *, media_type: str, headers: dict[str, str]) -> Response:
+def answer(content: bytes, wanted: str | None, *, content_type: str, headers: dict[str, str]) -> Response:
     """The response with the whole file or, for a Range header, the part asked for."""
-    headers = {**headers, "Accept-Ranges": "bytes"}
+    # As a header, because the library would add a charset to a `media_type` of text.
+    headers = {**headers, "Accept-Ranges": "bytes", "Content-Type": content_type}
     part = part_of(wanted, len(content)) if wanted is not None else None
     if part is None:
-        return Response(content, media_type=media_type, headers=headers)
+        return Response(content, headers=headers)
     headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(content)}"
-    return Response(content[part.start : part.stop], HTTPStatus.PARTIAL_CONTENT, headers, media_type)
+    return Response(content[part.start : part.stop], HTTPStatus.PARTIAL_CONTENT, headers)

@@ -109,4 +109,4 @@ async def _answer(state: State, file: MediaFile, wanted: str | None) -> Response
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, max-age=3600, immutable",
     }
-    return byte_ranges.answer(await state.media.content(file), wanted, media_type=file.content_type, headers=headers)
+    return byte_ranges.answer(await state.media.content(file), wanted, content_type=file.full_type, headers=headers)

@@ -221,7 +221,9 @@ def _files(message: EmailMessage) -> list[tuple[str, bytes, str]]:
             content = part.get_payload(decode=True)
             if not isinstance(content, bytes):
                 content = b"\n".join(bytes(each) for each in part.get_payload() if isinstance(each, EmailMessage))
-            found.append((part.get_filename() or kind.replace("/", "."), content, kind))
+            charset = part.get_content_charset()
+            declared = f"{kind}; charset={charset}" if charset else kind
+            found.append((part.get_filename() or kind.replace("/", "."), content, declared))
     return found
 
 

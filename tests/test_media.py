@@ -16,7 +16,7 @@ import worker
 from activities.channels.port import MediaError
 from activities.media.fetching import MediaFetching
 from activities.media.store import MediaAway, MediaStore, clean_name
-from activities.media.types import MediaRefused, content_type_of
+from activities.media.types import MediaRefused, charset_of, content_type_of
 from api.byte_ranges import part_of
 from contracts.events import SendResult
 from contracts.media import media_id_of
@@ -73,6 +73,25 @@ def test_a_file_is_what_its_content_says(content: bytes, declared: str, kept: st
 def test_what_is_dangerous_or_unknown_is_refused(content: bytes, declared: str) -> None:
     with pytest.raises(MediaRefused):
         content_type_of(content, declared, Media().types)
+
+
+@pytest.mark.parametrize(
+    ("content", "declared", "charset"),
+    [
+        ("Müller".encode(), "text/plain", "utf-8"),
+        ("Müller".encode("cp1252"), "text/plain", None),
+        ("Müller".encode("cp1252"), 'text/plain; Charset="Windows-1252"', "windows-1252"),
+        ("予約".encode("iso-2022-jp"), "text/csv; charset=iso-2022-jp", "iso-2022-jp"),
+        ("Müller".encode(), "text/plain; charset=us-ascii", "utf-8"),
+        (b"Miller", "text/plain; charset=base64", "utf-8"),
+        (b"Miller", "text/plain; charset=x\r\ny", "utf-8"),
+        ("é".encode() * 600_000 + b"\xff", "text/plain", "utf-8"),
+    ],
+)
+def test_the_charset_of_a_text_is_its_senders_if_that_can_be(
+    content: bytes, declared: str, charset: str | None
+) -> None:
+    assert charset_of(content, declared) == charset
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from activities.channels.email_reading import (
     File,
     Mail,
     Unreadable,
+    charset_of,
     default_name,
     quoted,
     read_header,
@@ -70,8 +71,8 @@ def read_form(content_type: str, body: bytes) -> Form:
     def on_file(file: FormFile) -> None:
         file.file_object.seek(0)
         name = decoded_header(decoded(file.file_name or b"", "utf-8"))
-        kind = str(file.content_type or "application/octet-stream").partition(";")[0].strip().lower()
-        files.append(File(name or default_name(kind), kind, file.file_object.read()))
+        kind, charset = _declared(str(file.content_type or "application/octet-stream"))
+        files.append(File(name or default_name(kind), kind, file.file_object.read(), charset))
         file.close()
 
     headers = {"Content-Type": content_type.encode("latin-1", "replace")}
@@ -218,8 +219,9 @@ def postmark_mail(body: bytes) -> Mail:
     present = {name.lower() for name, _ in headers}
     headers += tuple(read_header(each.name, each.value) for each in inbound.headers if each.name.lower() not in present)
     files = tuple(
-        File(decoded_header(each.name), each.content_type.partition(";")[0].strip().lower(), _base64(each.content))
+        File(decoded_header(each.name), kind, _base64(each.content), charset)
         for each in inbound.attachments[:FILES_LIMIT]
+        for kind, charset in [_declared(each.content_type)]
     )
     return _mail(headers, inbound.text_body, inbound.html_body, files, recipients)
 
@@ -279,6 +281,13 @@ def _charsets(text: str | None) -> dict[str, str]:
         if isinstance(charsets, dict)
         else {}
     )
+
+
+def _declared(content_type: str) -> tuple[str, str | None]:
+    """The type and the charset of a `Content-Type`."""
+    header = Message()
+    header["Content-Type"] = content_type
+    return content_type.partition(";")[0].strip().lower(), charset_of(header)
 
 
 def _addresses(text: str) -> list[str]:

@@ -46,6 +46,13 @@ class File:
     name: str
     content_type: str
     content: bytes
+    charset: str | None = None
+    """Of a text, if its sender names it."""
+
+    @property
+    def declared(self) -> str:
+        """The type as its sender declares it."""
+        return f"{self.content_type}; charset={self.charset}" if self.charset else self.content_type
 
     @property
     def is_for_machines(self) -> bool:
@@ -160,13 +167,13 @@ def _read(message: Message, recipients: tuple[str, ...]) -> Mail:
         kind, name = leaf.get_content_type(), _file_name(leaf)
         attached = leaf.get_content_disposition() == "attachment" or name is not None
         if kind in texts and not attached:
-            texts[kind].append(decoded(_content(leaf), _charset(leaf)))
+            texts[kind].append(decoded(_content(leaf), charset_of(leaf)))
             continue
         report = report_kind(kind)
         if report is not None:
             reports.append((report, decoded(_content(leaf), "utf-8")))
         if report not in ("message/delivery-status", "message/disposition-notification", "message/feedback-report"):
-            files.append(File(name or default_name(kind), kind, _content(leaf)))
+            files.append(File(name or default_name(kind), kind, _content(leaf), charset_of(leaf)))
     plain, html = ("\n".join(texts[kind]) if texts[kind] else None for kind in texts)
     return Mail(headers, plain, html, tuple(files), recipients, tuple(reports))
 
@@ -258,7 +265,7 @@ def _flat(message: Message) -> bytes:
         return "\n".join(f"{name}: {value}" for name, value in message.items()).encode("utf-8", "replace")
 
 
-def _charset(part: Message) -> str | None:
+def charset_of(part: Message) -> str | None:
     try:
         return part.get_content_charset()
     except BROKEN:

@@ -11,7 +11,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
-from activities.media.types import content_type_of
+from activities.media.types import charset_of, content_type_of
 from contracts.base import Model
 from contracts.media import MEDIA_PATH, MediaOrder
 from contracts.messages import Attachment
@@ -42,8 +42,16 @@ class MediaFile(Model):
     name: str
     content_type: str
     size: int
+    charset: str | None = "utf-8"
+    """Of a text; None if it is not known. Files of earlier releases do not say, and count as UTF-8."""
     refused: str | None = None
     """Why there is, and will be, no file."""
+
+    @property
+    def full_type(self) -> str:
+        """The type with its charset, as a reader needs it."""
+        is_text = self.content_type.startswith("text/") and self.charset is not None
+        return f"{self.content_type}; charset={self.charset}" if is_text else self.content_type
 
     @property
     def attachment(self) -> Attachment:
@@ -80,6 +88,7 @@ class MediaStore:
             name=clean_name(name),
             content_type=kind,
             size=len(content),
+            charset=charset_of(content, content_type) if kind.startswith("text/") else None,
         )
         await self._write(f"{file.id}/content", content)
         await self._write(f"{file.id}/about.json", file.model_dump_json().encode())

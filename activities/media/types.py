@@ -1,5 +1,6 @@
 """Determines content types: by content first, by the declared type second."""
 
+import codecs
 import re
 from fnmatch import fnmatchcase
 from typing import Final
@@ -20,6 +21,8 @@ _CALLED_AMR: Final = b"#!AMR"
 """Phones' voice notes begin like a script."""
 _SOUND_OR_FILM: Final = re.compile(r"(audio|video)/[a-z0-9.+-]{1,100}")
 _NAMED_TEXT: Final = ("text/plain", "text/csv", "text/calendar", "text/vcard", "message/rfc822")
+_CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([a-z0-9][a-z0-9_.:-]{0,40})", re.IGNORECASE | re.ASCII)
+_SAMPLE: Final = 1_000_000
 SHOWN: Final = ("image/*", "audio/*", "video/*", "application/pdf", "text/plain")
 """Types that browsers may display. All others are only downloaded."""
 
@@ -40,6 +43,22 @@ def content_type_of(content: bytes, declared: str, allowed: list[str]) -> str:
     if not is_among(kind, allowed):
         raise MediaRefused(f"Files of type {kind} are not accepted; accepted are {', '.join(allowed)}")
     return kind
+
+
+def charset_of(content: bytes, declared: str) -> str | None:
+    """The charset of a text: the one that its sender declares, or else UTF-8. None if it can be read by neither."""
+    named = _CHARSET.search(declared)
+    candidates = ([named[1].lower()] if named is not None else []) + ["utf-8"]
+    return next((each for each in candidates if _is_readable(content[:_SAMPLE], each)), None)
+
+
+def _is_readable(content: bytes, charset: str) -> bool:
+    try:
+        "".encode(charset)  # refuses codecs that are not of text
+        codecs.getincrementaldecoder(charset)().decode(content)  # a sample may end within a character
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def is_among(content_type: str, patterns: list[str] | tuple[str, ...]) -> bool:

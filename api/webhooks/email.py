@@ -285,7 +285,7 @@ async def _keep_files(
             break
         try:
             stored = await state.media.put(
-                property_id, file.content, name=file.name, content_type=file.content_type, media_id=media_id
+                property_id, file.content, name=file.name, content_type=file.declared, media_id=media_id
             )
         except (MediaRefused, TooLarge) as error:
             refused.append(f"[{file.name}: {error.title.lower()}]")
