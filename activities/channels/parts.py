@@ -35,10 +35,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider refused, with its error code and, if it asks for one, a delay in seconds."""
+    """The provider refused, with its error code and, if it asks for one, a delay in seconds.
+
+    `told`: its own words, for a code that we do not know.
+    """
 
     code: int
     retry_after: float | None = None
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class PartsSender(Generic[Part]):
 
     def _result(self, message: OutboundMessage, answer: Refused | Unanswered, some_left: bool) -> SendResult:
         if isinstance(answer, Refused):
-            result = self._errors.result(message.message_id, answer.code, answer.retry_after)
+            result = self._errors.result(message.message_id, answer.code, answer.retry_after, answer.told)
         else:
             result = SendResult(message_id=message.message_id, result="retry", reason=answer.reason)
             if answer.ambiguous:
@@ -131,8 +135,18 @@ async def answered(provider: str, request: Awaitable[httpx.Response]) -> httpx.R
         return Unanswered(f"{provider} did not answer ({type(error).__name__})", ambiguous=True)
 
 
-def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> Refused | Unanswered:
-    """What an error response means: by the provider's code if we know it, otherwise by the status."""
+def refusal(
+    errors: ErrorTable,
+    response: httpx.Response,
+    code: int | None,
+    *,
+    transient: bool = False,
+    told: str | None = None,
+) -> Refused | Unanswered:
+    """What an error response means: by the provider's code if we know it, otherwise by the status.
+
+    `transient`: the provider says that the same request may succeed later; `told`: what else it says.
+    """
     wait, status = retry_after_seconds(response.headers.get("retry-after")), response.status_code
     if code in errors.meanings:
         return Refused(code, wait)
@@ -141,7 +155,9 @@ def refusal(errors: ErrorTable, response: httpx.Response, code: int | None) -> R
     if response.is_server_error:
         # Without a provider's code it comes from a proxy in between, which may have passed the request on.
         return Unanswered(f"{errors.provider} answered {status}", ambiguous=code is None)
-    return Refused(code or status)
+    if transient:
+        return Unanswered(errors.reason(code or status, told), ambiguous=False)
+    return Refused(code or status, told=told)
 
 
 def may_heal(response: httpx.Response) -> bool:

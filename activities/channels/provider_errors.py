@@ -35,19 +35,22 @@ class ErrorTable:
         rows = yaml.safe_load(Path(__file__).with_name(file).read_text())
         return cls(provider, {int(code): Meaning(**row) for code, row in rows.items()})
 
-    def reason(self, code: int | None) -> str:
-        """Why a message was not delivered, for staff: the code and what it means."""
+    def reason(self, code: int | None, told: str | None = None) -> str:
+        """Why a message was not delivered, for staff: the code and what it means, as `told` if we do not know it."""
         if code is None:
             return f"{self.provider} did not deliver it and did not say why"
         known = self.meanings.get(code)
-        return f"{self.provider} error {code}: {known.means}" if known else f"{self.provider} error {code}"
+        means = known.means if known else told
+        return f"{self.provider} error {code}: {means}" if means else f"{self.provider} error {code}"
 
     def opted_out(self, code: int | None) -> bool:
         """Whether a code means that the guest wants no messages."""
         known = self.meanings.get(code) if code is not None else None
         return known is not None and known.opted_out
 
-    def result(self, message_id: str, code: int, retry_after: float | None = None) -> SendResult:
+    def result(
+        self, message_id: str, code: int, retry_after: float | None = None, told: str | None = None
+    ) -> SendResult:
         """The result of an attempt refused with a code. Unknown codes go to staff."""
         known = self.meanings.get(code, Meaning("staff", ""))
         result = _RESULTS[known.verdict]
@@ -55,7 +58,7 @@ class ErrorTable:
         return SendResult(
             message_id=message_id,
             result=result,
-            reason=self.reason(code),
+            reason=self.reason(code, told),
             retry_after=wait,
             opted_out=known.opted_out,
         )

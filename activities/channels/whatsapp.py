@@ -66,6 +66,8 @@ STATES: Final = {
 }
 PASSED_OVER: Final = frozenset({"deleted", "warning"})
 """Statuses that do not tell how far a message got."""
+TOLD_LIMIT: Final = 200
+_LONG_NUMBER: Final = re.compile(r"\+?\d(?:[ ().-]*\d){6,}")
 _MILLISECONDS_FROM: Final = 100_000_000_000
 _MESSAGE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -99,6 +101,16 @@ class Batch:
     received: list[Received] = field(default_factory=list)
     reported: list[Reported] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+
+
+def told_of(error: JsonValue) -> str | None:
+    """Meta's own words for an error, without long numbers, which could be a guest's."""
+    if not isinstance(error, dict):
+        return None
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, dict) else None
+    words = next((each for each in (details, error.get("message"), error.get("title")) if each), None)
+    return " ".join(_LONG_NUMBER.sub("…", words).split())[:TOLD_LIMIT] or None if isinstance(words, str) else None
 
 
 def verify(body: bytes, app_secret: str, signature: str | None) -> None:
@@ -166,6 +178,13 @@ class _Message(Wire):
 
 class _Error(Wire):
     code: int | None = None
+    title: JsonValue = None
+    message: JsonValue = None
+    error_data: JsonValue = None
+
+    @property
+    def reason(self) -> str:
+        return ERRORS.reason(self.code, told_of(self.model_dump()))
 
 
 class _Status(Wire):
@@ -238,7 +257,7 @@ def _read_item(
             if report is not None:
                 batch.reported.append(Reported(of.phone_number_id, of.alone, report))
         case _:
-            raise NotUnderstood(f"WhatsApp reports an error: {ERRORS.reason(_Error.model_validate(item).code)}")
+            raise NotUnderstood(f"WhatsApp reports an error: {_Error.model_validate(item).reason}")
 
 
 def _guest_message(item: JsonValue, value: dict[str, JsonValue], number: str, received_at: datetime) -> GuestMessage:
@@ -300,7 +319,7 @@ def _report(status: _Status) -> DeliveryReport | None:
         raise NotUnderstood(f"the status {status.status!a} is not known")
     state, reason = STATES[status.status], None
     if state is DeliveryState.FAILED:
-        reason = ERRORS.reason(status.errors[0].code if status.errors else None)
+        reason = (status.errors[0] if status.errors else _Error()).reason
     return referred(status.biz_opaque_callback_data, state, reason=reason, provider_id=status.id, at=status.timestamp)
 
 

@@ -24,7 +24,7 @@ from activities.channels.parts import (
     refusal,
 )
 from activities.channels.port import MediaError
-from activities.channels.whatsapp import ERRORS
+from activities.channels.whatsapp import ERRORS, told_of
 from activities.channels.whatsapp_content import MEDIA_URL
 from activities.media.links import MediaLinks
 from activities.tls import trusted
@@ -105,7 +105,9 @@ class WhatsApp:
             return response
         if response.is_success:
             return Taken(_message_id(response))
-        return refusal(ERRORS, response, _error_code(response))
+        error = _error(response)
+        transient = error.get("is_transient") is True
+        return refusal(ERRORS, response, _error_code(response), transient=transient, told=told_of(error))
 
     async def _show_read(self, channel: WhatsAppChannel, message_id: str | None, *, typing: bool) -> None:
         """Marks a message as read. Best effort: a failing mark must not delay a message."""
@@ -173,10 +175,19 @@ def _message_id(response: httpx.Response) -> str | None:
         return None
 
 
-def _error_code(response: httpx.Response) -> int | None:
+def _error(response: httpx.Response) -> dict[str, JsonValue]:
     try:
-        return int(response.json()["error"]["code"])
+        error = response.json()["error"]
     except (ValueError, LookupError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _error_code(response: httpx.Response) -> int | None:
+    code = _error(response).get("code")
+    try:
+        return int(code) if isinstance(code, int | str) else None
+    except ValueError:
         return None
 
 
@@ -193,7 +204,9 @@ def _heals(response: httpx.Response) -> bool:
     """Whether a request may succeed later. Codes come first, since Meta answers 400 to too many requests as well."""
     code = _error_code(response)
     known = ERRORS.meanings.get(code) if code is not None else None
-    return known.verdict != "permanent" if known is not None else may_heal(response)
+    if known is not None:
+        return known.verdict != "permanent"
+    return may_heal(response) or _error(response).get("is_transient") is True
 
 
 def _failed(message: OutboundMessage, reason: str) -> SendResult:

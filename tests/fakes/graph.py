@@ -45,6 +45,8 @@ class FakeGraph:
         self.media_codes: list[tuple[int, int]] = []
         """Errors that the next requests for files get: code and status."""
         self.refuse: dict[str, list[int]] = {}
+        self.errors: dict[int, dict[str, Any]] = {}
+        """What errors hold besides the usual, by their codes."""
         self.faults = Faults()
         self.base = ""
         self.webhook = "https://gateway.hotel.test/webhooks/whatsapp/seaview"
@@ -80,7 +82,8 @@ class FakeGraph:
         codes = self.refuse.get(payload.get("text", {}).get("body", ""))
         if codes:
             code = codes.pop(0)
-            return JSONResponse(_error(code, "refused"), status_code=429 if code == 429 else 400)
+            refused = _error(code, "refused")["error"] | self.errors.get(code, {})
+            return JSONResponse({"error": refused}, status_code=429 if code == 429 else 400)
         message = Taken(f"wamid.{uuid.uuid4().hex}", payload)
         self.taken.append(message)
         contact = {"input": payload.get("to") or payload["recipient"]}
@@ -102,7 +105,8 @@ class FakeGraph:
             )
         if self.media_codes:
             code, status = self.media_codes.pop(0)
-            return JSONResponse(_error(code, "refused"), status_code=status)
+            refused = _error(code, "refused")["error"] | self.errors.get(code, {})
+            return JSONResponse({"error": refused}, status_code=status)
         if node in self.media:
             return JSONResponse({"id": node, "url": f"{self.base}/file/{node}", "mime_type": "image/jpeg"})
         return JSONResponse(_error(100, "Unsupported get request"), status_code=404)
