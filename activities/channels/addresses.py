@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from activities.channels import email, twilio, whatsapp
-from activities.channels.email_addresses import can_be_written_to
+from activities.channels.email_addresses import can_be_written_to, settled
 from contracts.problems import Invalid
 
 _BETWEEN: Final = str.maketrans("", "", " -.()/\u00a0")
@@ -16,7 +16,7 @@ _USER_ID: Final = re.compile(r"[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
 def address(adapter: str, recipient_id: str) -> str:
     """A recipient in the form of the adapter's network. Raises Invalid if it is not an address there."""
     if adapter == email.ADAPTER:
-        return _mail_address(recipient_id.strip().lower())
+        return _mail_address(recipient_id)
     if adapter not in (whatsapp.ADAPTER, twilio.ADAPTER) or _is_settled(adapter, recipient_id):
         return recipient_id
     number = _NUMBER.fullmatch(recipient_id.translate(_BETWEEN))
@@ -26,10 +26,10 @@ def address(adapter: str, recipient_id: str) -> str:
 
 
 def _mail_address(written: str) -> str:
-    """In lower case, like the senders of incoming mail: no mail system today distinguishes Ana@ from ana@."""
-    if not can_be_written_to(written):
+    known_as = settled(written)
+    if not can_be_written_to(known_as):
         raise Invalid("recipientId: must be an e-mail address", field="recipientId")
-    return written
+    return known_as
 
 
 def _is_settled(adapter: str, recipient_id: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from activities.channels.email_addresses import Marks, OurMessage
+from activities.channels.email_addresses import Marks, OurMessage, settled
 from activities.channels.email_kinds import Kind, is_machine_readable, kind_of
 from activities.channels.email_reading import File, Mail, listed
 from activities.channels.email_text import said_in, whole_text
@@ -136,7 +136,7 @@ def _complainer(mail: Mail) -> str | None:
     for _, text in mail.reports:
         for _, address in listed(_RECIPIENT.findall(text)):
             if "@" in address:
-                return address.strip().lower()
+                return settled(address)
     return None
 
 

@@ -14,6 +14,8 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_FORM
 from typing import Final
 
+import idna
+
 _CONVERSATION: Final = r"[a-z2-7]{26}-[0-9a-f]{8}"
 _TOKEN: Final = re.compile(r"(?P<contact>[a-z2-7]{26})(?P<run>[0-9a-f]{8})(?P<mark>[a-z2-7]{10})")
 _MESSAGE_ID: Final = re.compile(
@@ -77,6 +79,20 @@ class Marks:
         return base64.b32encode(hmac.new(self._secret, message, hashlib.sha256).digest()).decode().lower()
 
 
+def settled(address: str) -> str:
+    """The form by which an address is known: in lower case, since no mail system today distinguishes Ana@ from ana@."""
+    return with_ascii_domain(address.strip().lower())
+
+
+def with_ascii_domain(address: str) -> str:
+    """An address with its domain in ASCII (IDNA), as every mail server knows it. What is no domain stays as it is."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        return address
+
+
 def is_address(address: str) -> bool:
     """Whether this has the form of an address. The standard library may still fail to parse it."""
     local, at, domain = address.strip().rpartition("@")
@@ -94,7 +110,7 @@ def can_be_written_to(address: str) -> bool:
 
 def mail_address(name: str, address: str) -> Address:
     """An address for a header. Raises ValueError if it is none."""
-    local, _, domain = address.rpartition("@")
+    local, _, domain = with_ascii_domain(address).rpartition("@")
     if not local or not domain:
         raise ValueError("an address must have a name, an @ and a domain")
     try:
@@ -111,7 +127,7 @@ def one_line(text: str) -> str:
 
 def plain(address: str) -> str:
     """An address without its `+` suffix."""
-    local, _, domain = address.strip().lower().rpartition("@")
+    local, _, domain = settled(address).rpartition("@")
     return f"{local.partition('+')[0]}@{domain}"
 
 

@@ -12,7 +12,7 @@ from email.utils import getaddresses
 from functools import cached_property
 from typing import Final
 
-from activities.channels.email_addresses import can_be_written_to, is_address, plain
+from activities.channels.email_addresses import can_be_written_to, is_address, plain, settled
 from activities.channels.email_charsets import BROKEN, HEADER_LIMIT, decoded, decoded_header
 from activities.channels.messages import text_only
 
@@ -82,9 +82,9 @@ class Mail:
         return [value for key, value in self.headers if key.lower() == name]
 
     def addresses(self, *names: str) -> list[tuple[str, str]]:
-        """The names and lower-case addresses in headers."""
+        """The names and addresses in headers."""
         values = [value for name in names for value in self.all(name)]
-        return [(name.strip(), address.strip().lower()) for name, address in listed(values) if is_address(address)]
+        return [(name.strip(), settled(address)) for name, address in listed(values) if is_address(address)]
 
     def correspondents(self, *names: str) -> Iterator[tuple[str, str]]:
         """Those of the addresses that can be written to."""
@@ -130,7 +130,7 @@ class Mail:
     def addressees(self) -> list[str]:
         """All known recipients."""
         named = self.addresses("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-forwarded-to")
-        return [each.strip().lower() for each in self.recipients] + [address for _, address in named]
+        return [settled(each) for each in self.recipients] + [address for _, address in named]
 
     @cached_property
     def fingerprint(self) -> str:

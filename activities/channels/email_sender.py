@@ -18,7 +18,7 @@ from typing import Final
 
 import aiosmtplib
 
-from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line
+from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line, with_ascii_domain
 from activities.channels.email_text import REPLY_PREFIX
 from activities.media.store import MediaAway, MediaGone, MediaStore
 from contracts.events import SendResult, SendResultKind
@@ -63,7 +63,7 @@ class EmailSender:
             names = ", ".join(f"channels.email.{name}" for name in missing) or "security.identitySecret"
             return _result(message, "failed", f"{names}: not set")
         # Contexts of conversations from older releases may name the reply address here.
-        recipient = message.context.get("replyTo") or message.recipient_id
+        recipient = with_ascii_domain(message.context.get("replyTo") or message.recipient_id)
         try:
             mail = await self._compose(property_id, channel, message, recipient, self._marks)
         except MediaAway as error:
@@ -81,19 +81,19 @@ class EmailSender:
     async def _compose(
         self, property_id: str, channel: EmailChannel, message: OutboundMessage, recipient: str, marks: Marks
     ) -> EmailMessage:
-        assert channel.from_address is not None
-        ascii_only = (recipient + channel.from_address).isascii()
+        our_address = _our_address(channel)
+        ascii_only = (recipient + our_address).isascii()
         mail = EmailMessage(SMTP_FORM if ascii_only else SMTP_FORM.clone(utf8=True))
         hotel = self._settings.properties.get(property_id)
         name = channel.from_name or (hotel.name if hotel is not None else "")
-        reply_to = marks.reply_address(property_id, channel.from_address, message.conversation_id)
+        reply_to = marks.reply_address(property_id, our_address, message.conversation_id)
         our = OurMessage(message.conversation_id, message.message_id)
-        mail["From"] = mail_address(name, channel.from_address)
+        mail["From"] = mail_address(name, our_address)
         mail["Reply-To"] = mail_address(name, reply_to)
         mail["To"] = mail_address("", recipient)
         mail["Subject"] = _subject(message.context.get("subject", ""), name)
         mail["Date"] = format_datetime(datetime.now(UTC))
-        mail["Message-ID"] = marks.message_id(property_id, our, channel.from_address.rpartition("@")[2])
+        mail["Message-ID"] = marks.message_id(property_id, our, our_address.rpartition("@")[2])
         if (answered := message.context.get("messageId", "")) != "":
             mail["In-Reply-To"] = answered
             known = message.context.get("references", "").split()
@@ -132,11 +132,11 @@ class EmailSender:
 
 async def hand_over(channel: EmailChannel, recipient: str, mail: EmailMessage) -> SendResult:
     """Hands a mail to the property's mail server, once. The result's `message_id` is its Message-ID."""
-    given = False
+    given, recipient = False, with_ascii_domain(recipient)
     try:
         raw = mail.as_bytes()
         async with _connected(channel) as server:
-            await server.mail(channel.from_address or "", options=_options(recipient, channel))
+            await server.mail(_our_address(channel), options=_options(recipient, channel))
             await server.rcpt(recipient, encoding="utf-8")
             given = True
             await server.data(raw)
@@ -159,7 +159,7 @@ async def why_no_mail_leaves(channel: EmailChannel) -> str | None:
     """Why the mail server refuses us or our address, found without sending; None if it accepts them."""
     try:
         async with _connected(channel) as server:
-            await server.mail(channel.from_address or "", options=_options("", channel))
+            await server.mail(_our_address(channel), options=_options("", channel))
     except SettingsError as error:
         return str(error)
     except aiosmtplib.SMTPAuthenticationError as error:
@@ -208,7 +208,7 @@ def _server(channel: EmailChannel) -> aiosmtplib.SMTP:
         port=channel.smtp_port,
         username=channel.smtp_user,
         password=channel.smtp_password.get_secret_value() if channel.smtp_password is not None else None,
-        local_hostname=(channel.from_address or "").rpartition("@")[2] or None,
+        local_hostname=_our_address(channel).rpartition("@")[2] or None,
         timeout=TIMEOUT_SECONDS,
         use_tls=implicit,
         start_tls=False if implicit else start[channel.smtp_tls],
@@ -217,7 +217,11 @@ def _server(channel: EmailChannel) -> aiosmtplib.SMTP:
 
 def _options(recipient: str, channel: EmailChannel) -> list[str]:
     """SMTP options: non-ASCII characters before the @ need a server that supports SMTPUTF8."""
-    return [] if (recipient + (channel.from_address or "")).isascii() else ["SMTPUTF8"]
+    return [] if (recipient + _our_address(channel)).isascii() else ["SMTPUTF8"]
+
+
+def _our_address(channel: EmailChannel) -> str:
+    return with_ascii_domain(channel.from_address or "")
 
 
 def _refused(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from activities.channels.email_addresses import mail_address
+from activities.channels.email_addresses import mail_address, with_ascii_domain
 from activities.channels.email_sender import hand_over, html_of
 from activities.polling import poll_until
 from activities.storage.mail_outbox import MailOutbox, NotificationMail, Sent
@@ -81,7 +81,7 @@ class NotificationMails:
         composed["To"] = mail_address(mail.name, mail.address)
         composed["Subject"] = f"{name}: {_SUBJECTS.get(mail.kind, 'news')}"
         composed["Date"] = format_datetime(datetime.now(UTC))
-        domain = from_address.rpartition("@")[2]
+        domain = with_ascii_domain(from_address).rpartition("@")[2]
         composed["Message-ID"] = f"<note.{quote(mail.notification_id, safe='')}.{mail.staff_id}@{domain}>"
         composed["Auto-Submitted"] = "auto-generated"
         text = "\n\n".join(part for part in (mail.text, self._link(mail), _WHY) if part)

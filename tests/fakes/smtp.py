@@ -24,6 +24,7 @@ class FakeSmtp:
         self.answer_data: Callable[[EmailMessage], str] = lambda mail: TAKEN
         self.drops = 0
         """How many of the next mails are taken without a word, the connection cut."""
+        self.speaks_utf8 = True
         self._login = login
         self._tls = tls
 
@@ -32,7 +33,7 @@ class FakeSmtp:
             self,
             hostname="mx.fake.test",
             ident="fake",
-            enable_SMTPUTF8=True,
+            enable_SMTPUTF8=self.speaks_utf8,
             loop=asyncio.get_running_loop(),
             tls_context=self._tls,
             require_starttls=self._tls is not None,
