@@ -24,8 +24,8 @@ from contracts.spool import Waiting, WaitingFailure, WaitingMessage
 from workflows.client import Conversations
 from workflows.media_client import MediaOrders
 
-FETCHED: Final = frozenset({"whatsapp", "twilio"})
-"""Adapters whose files stay with the provider until we download them."""
+FETCHED: Final = frozenset({"whatsapp", "twilio", "email"})
+"""Adapters whose files, or some of them, stay with the provider until we download them."""
 FIRST_TRY_SECONDS: Final = 4.0
 """How long a webhook waits for Temporal before it goes to the spool. Networks wait 10 to 15 s; Twilio tries once."""
 HAND_OVER_SECONDS: Final = 15.0

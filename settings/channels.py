@@ -44,6 +44,9 @@ class EmailChannel(Section):
     """How many mails of one conversation are answered per hour. More than that are taken for a mail loop."""
     secret: SecretStr | None = None
     mailgun_signing_key: SecretStr | None = None
+    mailgun_api_key: SecretStr | None = None
+    """For files that Mailgun keeps: those of a route with `store()`."""
+    mailgun_api_base: str = "https://api.mailgun.net"
     postmark_secret: SecretStr | None = None
     sendgrid_secret: SecretStr | None = None
 

@@ -6,7 +6,7 @@ from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from contracts.clear_text import ClearText
-from contracts.media import MEDIA_PATH, MediaOrder, media_id_of
+from contracts.media import MEDIA_PATH, MediaOrder, media_id_of, own_media_id
 from contracts.messages import Attachment, GuestMessage
 from contracts.names import TaskQueue, media_workflow_id
 from workflows.calls import reaching_temporal
@@ -24,13 +24,16 @@ class MediaOrders:
     async def take_over(self, property_id: str, message: GuestMessage) -> GuestMessage:
         """Starts fetching the files of a message, and returns it with links to our copies. Durable once this returns.
 
-        For channels whose files stay with the provider. Slow or failing downloads do not delay the message.
+        For channels whose files stay with the provider. Slow or failing downloads do not delay the message. Files that
+        we have already stay as they are.
         """
         ours = [await self._order(property_id, message, number) for number in range(len(message.attachments))]
         return message.model_copy(update={"attachments": ours})
 
     async def _order(self, property_id: str, message: GuestMessage, number: int) -> Attachment:
         theirs = message.attachments[number]
+        if own_media_id(theirs.url) is not None:
+            return theirs
         media_id = media_id_of(property_id, message.route.adapter, message.id, str(number))
         order = MediaOrder(media_id=media_id, property_id=property_id, adapter=message.route.adapter, attachment=theirs)
         starting = self._client.start_workflow(

@@ -15,7 +15,7 @@ from email.parser import HeaderParser
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_pascal
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
@@ -46,6 +46,8 @@ FRESH: Final = timedelta(hours=24)
 SECRET_HEADER: Final = "X-Gateway-Secret"  # noqa: S105 - the name of a header
 FILES_LIMIT: Final = 100
 FIELDS_LIMIT: Final = 1_000
+_ATTACHED: Final = re.compile(r"attachment-?\d+", re.ASCII)
+"""The fields in which Mailgun and SendGrid bring files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,11 @@ def read_form(content_type: str, body: bytes) -> Form:
     files: list[File] = []
 
     def on_field(field: FormField) -> None:
-        fields[decoded(field.field_name or b"", "utf-8")] = field.value or b""
+        name, value = decoded(field.field_name or b"", "utf-8"), field.value or b""
+        fields[name] = value
+        if _ATTACHED.fullmatch(name):  # a file without a name, which to the form is no file
+            kind, charset = _declared(field.content_type or "application/octet-stream")
+            files.append(File(default_name(kind), kind, value, charset))
 
     def on_file(file: FormFile) -> None:
         file.file_object.seek(0)
@@ -124,7 +130,7 @@ def _basic_password(authorization: str | None) -> str | None:
 
 
 def mailgun_mail(form: Form) -> Mail:
-    """A mail forwarded by a Mailgun route, parsed or as `body-mime`. Raises Unreadable."""
+    """A mail that a Mailgun route forwards, parsed or as `body-mime`, or notifies us of. Raises Unreadable."""
     recipients = tuple(_addresses(form.text("recipient") or ""))
     if (mime := form.fields.get("body-mime")) is not None:
         return read_mail(mime, recipients)
@@ -134,7 +140,37 @@ def mailgun_mail(form: Form) -> Mail:
     present = {name.lower() for name, _ in headers}
     extra = (("From", form.text("from") or form.text("sender")), ("Subject", form.text("subject")))
     headers += tuple(read_header(name, text) for name, text in extra if text and name.lower() not in present)
-    return _mail(headers, form.text("body-plain"), form.text("body-html"), form.files, recipients)
+    files = form.files + _stored_files(form.fields.get("attachments"))
+    return _mail(headers, form.text("body-plain"), form.text("body-html"), files, recipients)
+
+
+class _StoredFile(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    url: str = Field(pattern="^https?://", max_length=2048)
+    name: str = ""
+    content_type: Annotated[str, Field(alias="content-type")] = "application/octet-stream"
+    size: Annotated[int, Field(ge=0)] = 0
+
+    _pass_over_nulls = model_validator(mode="before")(without_none)
+
+
+_STORED_FILES: Final = TypeAdapter(list[_StoredFile])
+
+
+def _stored_files(told: bytes | None) -> tuple[File, ...]:
+    """The files that Mailgun has kept, of which `store(notify=…)` only tells where they are. Raises Unreadable."""
+    if not told:
+        return ()
+    try:
+        stored = _STORED_FILES.validate_json(told)
+    except ValidationError:
+        raise Unreadable("attachments: must be a list of files, each with its url") from None
+    return tuple(
+        File(decoded_header(each.name) or default_name(kind), kind, b"", charset, each.url, each.size)
+        for each in stored[:FILES_LIMIT]
+        for kind, charset in [_declared(each.content_type)]
+    )
 
 
 def sendgrid_mail(form: Form) -> Mail:

@@ -41,13 +41,16 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An attached file."""
+    """An attached file, or one that its provider has kept at `url`; then its content is empty here."""
 
     name: str
     content_type: str
     content: bytes
     charset: str | None = None
     """Of a text, if its sender names it."""
+    url: str | None = None
+    size: int = 0
+    """In bytes, of a file at `url`."""
 
     @property
     def declared(self) -> str:
@@ -144,7 +147,7 @@ class Mail:
         for text in (self.text, self.html):
             digest.update(f"{text or ''}\x1f".encode())
         for file in self.files:
-            digest.update(file.content)
+            digest.update(file.content if file.url is None else file.url.encode())
         return digest.hexdigest()[:40]
 
 

@@ -20,6 +20,7 @@ import aiosmtplib
 
 from activities.channels.email_addresses import Marks, OurMessage, mail_address, one_line, with_ascii_domain
 from activities.channels.email_text import REPLY_PREFIX
+from activities.channels.mailgun_files import MailgunFiles
 from activities.media.store import MediaAway, MediaGone, MediaStore
 from contracts.events import SendResult, SendResultKind
 from contracts.media import own_media_id
@@ -49,6 +50,7 @@ class EmailSender:
     def __init__(self, settings: Settings, media: MediaStore) -> None:
         self._settings = settings
         self._media = media
+        self._kept_by_mailgun = MailgunFiles(settings)
         secret = settings.security.identity_secret
         self._marks = Marks(secret.get_secret_value()) if secret is not None else None
 
@@ -75,8 +77,12 @@ class EmailSender:
         outcome = await hand_over(channel, recipient, mail)
         return outcome.model_copy(update={"message_id": message.message_id})
 
+    def fetch_media(self, property_id: str, attachment: Attachment) -> AsyncIterator[bytes]:
+        """The content of a file that is not in the mail itself. Raises MediaError."""
+        return self._kept_by_mailgun.fetch(property_id, attachment)
+
     async def close(self) -> None:
-        return None
+        await self._kept_by_mailgun.close()
 
     async def _compose(
         self, property_id: str, channel: EmailChannel, message: OutboundMessage, recipient: str, marks: Marks

@@ -23,6 +23,7 @@ from activities.channels.email_providers import (
     verify_secret,
 )
 from activities.channels.email_reading import File, Mail, Unreadable, read_mail
+from activities.media.store import clean_name
 from activities.media.types import MediaRefused
 from api.deps import GatewayState
 from api.openapi import problems
@@ -43,6 +44,7 @@ PREFIX: Final = "/webhooks/email/"
 BODY_LIMIT: Final = 40_000_000
 """The largest mail, in bytes as a provider encodes it with its attachments. Every provider's own limit is lower."""
 FILES_LIMIT: Final = 20
+CONTENT_TYPE_LIMIT: Final = 256
 _END_OF_TYPE: Final = b"\r\n\r\n"
 """Separates the content type from the body of a request kept in quarantine."""
 LOOP: Final = "too many e-mails in an hour, as in a loop of automatic replies"
@@ -275,14 +277,30 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
 async def _keep_files(
     state: State, property_id: str, message_id: str, files: tuple[File, ...]
 ) -> tuple[list[Attachment], list[str]]:
-    """Stores the files. Returns them by reference, and a line for each that is not kept. Raises MediaAway."""
+    """Stores the files. Returns them by reference, and a line for each that is not kept. Raises MediaAway.
+
+    Files that Mailgun keeps are fetched later, apart from the message, if there is a key to them.
+    """
     kept: list[Attachment] = []
     refused: list[str] = []
     for number, file in enumerate(files):
-        media_id = media_id_of(property_id, message_id, str(number), hashlib.sha256(file.content).hexdigest())
         if number >= FILES_LIMIT:
             refused.append(f"[{len(files) - FILES_LIMIT} more files: not kept]")
             break
+        if file.url is not None:
+            left = Attachment(
+                id=str(number),
+                name=clean_name(file.name),
+                content_type=file.declared[:CONTENT_TYPE_LIMIT],
+                size=file.size,
+                url=file.url,
+            )
+            if state.settings.channels_of(property_id).email.mailgun_api_key is None:
+                refused.append(f"[{left.name}: left at Mailgun]")
+            else:
+                kept.append(left)
+            continue
+        media_id = media_id_of(property_id, message_id, str(number), hashlib.sha256(file.content).hexdigest())
         try:
             stored = await state.media.put(
                 property_id, file.content, name=file.name, content_type=file.declared, media_id=media_id
