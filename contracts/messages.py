@@ -1,9 +1,9 @@
 """Messages as they come in, as clients see them, and as they go out by a channel."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from contracts.base import A_NUMBER, Model, Moment, Timestamp
 
@@ -73,12 +73,40 @@ class AIInfo(Model):
     model: str | None = None
 
 
+ParameterText = Annotated[str, StringConstraints(max_length=1024)]
+ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ButtonIndex = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+_BOTH: Final[dict[str, JsonValue]] = {
+    "required": ["parameters", "namedParameters"],
+    "properties": {"parameters": {"minItems": 1}, "namedParameters": {"minProperties": 1}},
+}
+
+
 class Template(Model):
-    """A message template that the channel's provider has approved. `parameters` fill its placeholders in order."""
+    """A message template that the channel's provider has approved. The message's file, if any, is its header.
+
+    `parameters` fill its placeholders in order, or `namedParameters` by name. `buttonLinks` complete the links of
+    buttons, by the number of the button from 0.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"not": _BOTH})
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     language: Annotated[str, StringConstraints(min_length=2, max_length=16)] = "en"
-    parameters: Annotated[list[Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=50)] = []
+    parameters: Annotated[list[ParameterText], Field(max_length=50)] = []
+    named_parameters: Annotated[dict[ParameterName, ParameterText], Field(max_length=50)] = {}
+    button_links: dict[ButtonIndex, ParameterText] = {}
+
+    @model_validator(mode="after")
+    def _in_order_or_by_name(self) -> "Template":
+        if self.parameters and self.named_parameters:
+            raise ValueError("must have either parameters or namedParameters")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        """All that fills it."""
+        return [*self.parameters, *self.named_parameters.values(), *self.button_links.values()]
 
 
 class Message(Model):

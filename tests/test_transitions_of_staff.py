@@ -275,6 +275,9 @@ def test_a_template_is_kept_while_its_message_is_in_the_window() -> None:
     [
         pytest.param("Your room is ready", None, "Your room is ready", id="words"),
         pytest.param("", Template(name="ready", parameters=["214"]), "[ready] · 214", id="a template"),
+        pytest.param(
+            "", Template(name="ready", named_parameters={"room": "214"}), "[ready] · 214", id="a template by name"
+        ),
     ],
 )
 def test_staff_write_first(content: str, template: Template | None, shown: str) -> None:

@@ -57,6 +57,8 @@ def test_a_message_is_as_many_requests_as_it_takes() -> None:
     (template,) = _requests(template=Template(name="HX1", parameters=["Ana", "14:00"]))
     assert template["ContentSid"] == ["HX1"]
     assert template["ContentVariables"] == ['{"1": "Ana", "2": "14:00"}']
+    (named,) = _requests(template=Template(name="HX1", named_parameters={"guest": "Ana"}))
+    assert named["ContentVariables"] == ['{"guest": "Ana"}']
     (rich,) = _requests("Hi", channel_id="rcs:hotel", recipient_id="rcs:+351900000000")
     assert (rich["From"], rich["To"]) == (["rcs:hotel"], ["rcs:+351900000000"])
     (opening,) = _requests("Hi", channel_id="front desk")

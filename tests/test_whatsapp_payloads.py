@@ -34,6 +34,26 @@ def test_a_template_carries_its_parameters_in_their_order() -> None:
     assert bare["template"] == {"name": "hello", "language": {"code": "en"}, "components": []}
 
 
+def test_a_template_is_filled_by_name_and_has_its_file_and_its_links() -> None:
+    template = Template(
+        name="booking", named_parameters={"guest": "Ana", "room": "214"}, button_links={"0": "4711", "2": "wifi"}
+    )
+    (sent,) = payloads(_outbound(template=template, attachments=[_file("application/pdf", "booking.pdf")]))
+    document = {"link": "https://hotel.test/booking.pdf", "filename": "booking.pdf"}
+    assert json.loads(json.dumps(sent["template"]))["components"] == [
+        {"type": "header", "parameters": [{"type": "document", "document": document}]},
+        {
+            "type": "body",
+            "parameters": [
+                {"type": "text", "parameter_name": "guest", "text": "Ana"},
+                {"type": "text", "parameter_name": "room", "text": "214"},
+            ],
+        },
+        {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "4711"}]},
+        {"type": "button", "sub_type": "url", "index": "2", "parameters": [{"type": "text", "text": "wifi"}]},
+    ]
+
+
 def test_files_go_as_what_they_are_and_a_short_text_with_the_only_one() -> None:
     (photo,) = payloads(_outbound("Your table", attachments=[_file("image/jpeg")]))
     assert (photo["type"], photo["image"]) == ("image", {"link": "https://hotel.test/a", "caption": "Your table"})

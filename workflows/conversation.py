@@ -386,7 +386,7 @@ def _characters(record: Record) -> int:
     messages += [event.message for event in record.outbox if event.message is not None]
     messages += [send.message for send in record.sends]
     templates = [*record.templates.values(), *(send.template for send in record.sends if send.template is not None)]
-    return sum(each.characters for each in messages) + sum(len("".join(each.parameters)) for each in templates)
+    return sum(each.characters for each in messages) + sum(len("".join(each.texts)) for each in templates)
 
 
 def _as_application_error(refusal: GatewayError) -> ApplicationError:

@@ -153,7 +153,8 @@ def requests_of(message: OutboundMessage, channel: TwilioChannel) -> list[Part]:
     to, sender = message.recipient_id, _sender(message, channel)
     addressed = (("To", to), ("MessagingServiceSid" if sender.startswith(_SERVICE) else "From", sender))
     if message.template is not None:
-        variables = json.dumps({str(number): each for number, each in enumerate(message.template.parameters, 1)})
+        numbered = {str(number): each for number, each in enumerate(message.template.parameters, 1)}
+        variables = json.dumps(numbered | message.template.named_parameters)
         content = (("ContentSid", message.template.name), ("ContentVariables", variables))
         return [Part((*addressed, *content), None, to)]
     return [
@@ -190,6 +191,8 @@ def _unready(channel: TwilioChannel, message: OutboundMessage) -> str | None:
         return "channels.twilio.fromNumber is not set"
     if message.template is not None and not message.template.name.startswith(_CONTENT):
         return "a Twilio template must be named by its Content SID, which begins with HX"
+    if message.template is not None and (message.attachments or message.template.button_links):
+        return "a Twilio template takes files and links of buttons as parameters"
     private = next((file for file in message.attachments if not file.url.startswith(("https://", "http://"))), None)
     return NO_WAY_TO_FETCH if private else None
 

@@ -57,6 +57,8 @@ class WhatsApp:
         channel = self._settings.channels_of(property_id).whatsapp
         if channel.access_token is None or channel.phone_number_id is None:
             return _failed(message, "channels.whatsapp.accessToken and phoneNumberId are not set")
+        if message.template is not None and not _fits_header(message.attachments):
+            return _failed(message, "a template takes one file at most: a picture, a film or a document")
         message = message.model_copy(update={"attachments": self._links.signed(message.attachments)})
         private = next((file for file in message.attachments if not _is_public(file)), None)
         if private is not None:
@@ -120,10 +122,13 @@ class WhatsApp:
 
 
 def payloads(message: OutboundMessage) -> list[Payload]:
-    """The requests for a message: a template, or files and text. A short text becomes the caption of a single file."""
+    """The requests for a message: a template with its file, or files and text.
+
+    A short text becomes the caption of a single file.
+    """
     to = _recipient(message.recipient_id)
     if message.template is not None:
-        return [{**to, "type": "template", "template": _template(message.template)}]
+        return [{**to, "type": "template", "template": _template(message.template, message.attachments)}]
     files, text = message.attachments, message.content.strip()
     caption = text if len(files) == 1 and len(text) <= CAPTION_LIMIT and _kind(files[0]) != "audio" else ""
     parts: list[Payload] = [{**to, "type": _kind(file), _kind(file): _file(file, caption)} for file in files]
@@ -139,9 +144,16 @@ def _recipient(recipient_id: str) -> Payload:
     return {"recipient_type": "individual", **({"to": number} if is_number else {"recipient": recipient_id})}
 
 
-def _template(template: Template) -> Payload:
-    parameters: list[JsonValue] = [{"type": "text", "text": each} for each in template.parameters]
-    components: list[JsonValue] = [{"type": "body", "parameters": parameters}] if parameters else []
+def _template(template: Template, files: list[Attachment]) -> Payload:
+    header: list[JsonValue] = [{"type": _kind(file), _kind(file): _file(file, "")} for file in files]
+    body: list[JsonValue] = [{"type": "text", "text": each} for each in template.parameters]
+    body += [{"type": "text", "parameter_name": name, "text": each} for name, each in template.named_parameters.items()]
+    components: list[JsonValue] = [
+        {"type": kind, "parameters": filled} for kind, filled in (("header", header), ("body", body)) if filled
+    ]
+    for index, link in template.button_links.items():
+        rest: list[JsonValue] = [{"type": "text", "text": link}]
+        components.append({"type": "button", "sub_type": "url", "index": index, "parameters": rest})
     return {"name": template.name, "language": {"code": template.language}, "components": components}
 
 
@@ -157,6 +169,10 @@ def _file(file: Attachment, caption: str) -> Payload:
     if _kind(file) == "document":
         described["filename"] = file.name
     return described
+
+
+def _fits_header(files: list[Attachment]) -> bool:
+    return len(files) <= 1 and all(_kind(file) != "audio" for file in files)
 
 
 def _is_public(file: Attachment) -> bool:

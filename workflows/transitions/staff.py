@@ -241,7 +241,7 @@ def _take_over(record: Record, command: Command, reason: str, now: datetime) -> 
 
 def _shown(template: Template | None) -> str:
     """The text shown for a template that has no content."""
-    return "" if template is None else " · ".join([f"[{template.name}]", *template.parameters])
+    return "" if template is None else " · ".join([f"[{template.name}]", *template.texts])
 
 
 def _keep_template(record: Record, message: Message, template: Template | None) -> None:
@@ -250,7 +250,7 @@ def _keep_template(record: Record, message: Message, template: Template | None) 
     No network accepts one longer than what is kept of a message.
     """
     kept = dict(record.templates)
-    if template is not None and len("".join(template.parameters)) <= CONTENT_LIMIT:
+    if template is not None and len("".join(template.texts)) <= CONTENT_LIMIT:
         kept[message.id] = template
     shown = {each.id for each in record.window}
     record.templates = {message_id: each for message_id, each in kept.items() if message_id in shown}
