@@ -178,3 +178,24 @@ async def test_a_complaint_without_an_open_conversation_opts_the_guest_out(
     assert problem(await agent.http.post("/api/v1/conversations", json=opening)) == (409, "opted_out")
     asked = await bring(api, hotel, mail_from(ANA))
     assert (await ana.outcome(asked.json()["messageId"])).outcome == "suppressed"
+
+
+async def test_an_automatic_reply_from_elsewhere_does_not_become_the_way_back(
+    smtp: FakeSmtp, api: Api, stack: Stack, working: None, ana: Guest, hotel: str
+) -> None:
+    agent = await api.person(hotel)
+    await _answered(smtp, api, hotel)
+    [answer] = smtp.received.values()
+    began = await ana.conversation()
+    await _ended(stack, ana)
+    await stack.stored(await ana.conversation())
+    robot = mail_from(
+        "tickets@company.test", "We have your mail", To=str(answer["Reply-To"]), Auto_Submitted="auto-replied"
+    )
+    await bring(api, hotel, robot)
+    begun = await ana.reaches(lambda each: each.conversation_id != began.conversation_id, "a new conversation")
+    await _outcomes(ana, 1)
+    path = f"/api/v1/conversations/{begun.conversation_id}/messages"
+    assert (await agent.http.post(path, json={"content": "Any news?"})).status_code == 201
+    await _answers(smtp, 2)
+    assert smtp.recipients == [ANA, ANA]

@@ -34,9 +34,9 @@ from contracts.base import Model
 from contracts.commands import DeliveryFailure
 from contracts.delivery import DeliveryReport
 from contracts.media import media_id_of
-from contracts.messages import Attachment, DeliveryState, GuestMessage
+from contracts.messages import Attachment, DeliveryState, GuestMessage, Route
 from contracts.metrics import MESSAGES_INBOUND
-from contracts.problems import BadSignature, GatewayError, NotFound, TooLarge, Unavailable
+from contracts.problems import BadSignature, GatewayError, NotFound, StorageAway, TooLarge, Unavailable
 from settings import EmailChannel
 
 router = public_router(SIGNED, path="/webhooks/email", tag="webhooks")
@@ -261,9 +261,13 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
     attachments, refused = await _keep_files(state, property_id, message.id, inbound.files)
     content = "\n\n".join(part for part in (message.content, *refused) if part)
     counted = message.suppressed is None
+    route = (
+        message.route if counted or inbound.contact_key is None else await _way_back(state, contact_key, message.route)
+    )
     looping = counted and (await state.mails[property_id].look(contact_key)).exceeded
     message = message.model_copy(
         update={
+            "route": route,
             "content": content,
             "attachments": attachments,
             "suppressed": LOOP if looping else message.suppressed,
@@ -272,6 +276,15 @@ async def _receive(state: State, property_id: str, inbound: Inbound, message: Gu
     await state.reception.receive(property_id, ADAPTER, message, contact_key=contact_key)
     if counted and not looping:
         await state.mails[property_id].take(contact_key)
+
+
+async def _way_back(state: State, contact_key: str, route: Route) -> Route:
+    """The guest's own route, if it is known: automatic mail may come from another address, and start a conversation."""
+    try:
+        known = await state.contacts.find(contact_key)
+    except StorageAway:
+        return route
+    return known.route if known is not None and known.route is not None and known.route.adapter == ADAPTER else route
 
 
 async def _keep_files(
