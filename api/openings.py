@@ -18,9 +18,10 @@ from api.sending import NOTHING_TO_SAY, ClientMessageId, check_files
 from api.state import State
 from contracts.commands import Opening
 from contracts.conversations import Conversation
-from contracts.messages import ChannelType, GivenAttachment, Route, Template
-from contracts.names import CONTENT_LIMIT
+from contracts.messages import ChannelType, GivenAttachment, GivenTemplate, Route
+from contracts.names import CONTENT_LIMIT, TEMPLATE_ADAPTERS
 from contracts.problems import (
+    NO_TEMPLATES,
     AlreadyOpen,
     Invalid,
     OptedOut,
@@ -52,7 +53,7 @@ class NewConversation(contracts.base.Body):
     guest_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
     recipient_id: Annotated[str | None, Field(min_length=1, max_length=256)] = None
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
-    template: Template | None = None
+    template: GivenTemplate | None = None
     attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
     client_message_id: ClientMessageId = None
 
@@ -101,6 +102,8 @@ async def open_conversation(
     route = _route(state.settings, body, contact)
     if contact.opted_out if contact is not None else await _opted_out(state, body):
         raise OptedOut("The guest has opted out of this channel; only they can opt in again")
+    if body.template is not None and not body.content.strip() and route.adapter not in TEMPLATE_ADAPTERS:
+        raise Invalid(NO_TEMPLATES, field="template")
     if route.adapter in NEEDS_TEMPLATE and route.free_text_until is None and body.template is None:
         raise WindowClosed("The guest has not written on this channel yet; send a template")
     what = f"{body.property_id} {body.channel_type} {body.guest_id} {body.recipient_id} opening"

@@ -18,7 +18,7 @@ from contracts.base import A_NUMBER
 from contracts.commands import Redeliver, Reply
 from contracts.events import Notification
 from contracts.media import own_media_id
-from contracts.messages import Author, Delivery, DeliveryState, GivenAttachment, Message, Template
+from contracts.messages import Author, Delivery, DeliveryState, GivenAttachment, GivenTemplate, Message
 from contracts.names import CONTENT_LIMIT, LARGEST_SEQ
 from contracts.problems import (
     GatewayError,
@@ -65,7 +65,7 @@ class NewMessage(contracts.base.Body):
     content: Annotated[str, Field(max_length=CONTENT_LIMIT)] = ""
     attachments: Annotated[list[GivenAttachment], Field(max_length=20)] = []
     template: Annotated[
-        Template | None, Field(description="A template, which channels accept outside their free-text window.")
+        GivenTemplate | None, Field(description="A template, which channels accept outside their free-text window.")
     ] = None
     draft_id: Annotated[
         str | None, Field(max_length=256, description="The draft to send, as it is or with your `content`.")

@@ -10,7 +10,7 @@ from contracts.base import A_DURATION, Body, Model, NotBlank, Timestamp
 from contracts.commands import Actor
 from contracts.conversations import Conversation, ConversationState
 from contracts.events import Audience
-from contracts.messages import Author, ChannelType, Template
+from contracts.messages import Author, ChannelType, GivenTemplate
 from contracts.names import CONTENT_LIMIT
 from contracts.property_events import EventPattern, PropertyEvent
 from contracts.rules import YEAR, Priority
@@ -96,7 +96,7 @@ class SendMessage(Body):
 
     type: Literal["send_message"]
     content: Annotated[str, StringConstraints(strip_whitespace=True, max_length=CONTENT_LIMIT)] = ""
-    template: Template | None = None
+    template: GivenTemplate | None = None
 
 
 def _type_of(action: object) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
-from contracts.base import A_NUMBER, Model, Moment, Timestamp
+from contracts.base import A_NUMBER, Body, Model, Moment, Timestamp
 
 ChannelType = Literal["whatsapp", "sms", "email", "webchat"]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
@@ -107,6 +107,10 @@ class Template(Model):
     def texts(self) -> list[str]:
         """All that fills it."""
         return [*self.parameters, *self.named_parameters.values(), *self.button_links.values()]
+
+
+class GivenTemplate(Template, Body):
+    """A template given by a client. Unknown keys are refused: a misspelt one would leave gaps in the message."""
 
 
 class Message(Model):

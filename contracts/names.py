@@ -36,6 +36,9 @@ CONTENT_LIMIT = 4096
 GUEST_CONTENT_LIMIT = 16_000
 """How many characters of a guest message are kept: a conversation carries many, and Temporal's limit is 2 MB."""
 
+TEMPLATE_ADAPTERS = frozenset({"whatsapp", "twilio"})
+"""Adapters whose providers know templates. On others a template has no words."""
+
 
 def workflow_id(contact_key: str) -> str:
     """The workflow id of a contact, by which Temporal itself allows only one open conversation."""

@@ -1,5 +1,7 @@
 """Errors with a stable code and an HTTP status (RFC 9457), raised anywhere and reported the same way everywhere."""
 
+from typing import Final
+
 from pydantic import ConfigDict, JsonValue
 
 from contracts.base import Model
@@ -39,6 +41,10 @@ class GatewayError(Exception):
 
 class Invalid(GatewayError):
     status, code, title = 422, "invalid", "The request is not valid"
+
+
+NO_TEMPLATES: Final = "template: the guest's channel has no templates; send content"
+"""The detail of Invalid for a template, without content, on a channel whose provider knows none."""
 
 
 class Malformed(GatewayError):

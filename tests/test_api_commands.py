@@ -113,6 +113,7 @@ async def test_the_same_key_is_the_same_command(talk: str, agent: Person) -> Non
         ({"content": "x", "attachments": [{"id": "1"}]}, "attachments.0.name"),
         ({"attachments": [{"id": "1", "name": "a", "contentType": "b", "url": "x" * 2049}]}, "attachments.0.url"),
         ({"template": {"name": "welcome", "parameters": ["x" * 1025]}}, "template.parameters.0"),
+        ({"template": {"name": "welcome", "named_parameter": {"guest": "Ana"}}}, "template.named_parameter"),
         ({"content": "x", "colour": "red"}, "colour"),
         ([], "body"),
     ],

@@ -233,6 +233,24 @@ def test_refusal_of_channel(opted_out: bool, until: datetime | None, template: b
         assert refusal.detail == CHANNEL_WORDS[expected]
 
 
+@pytest.mark.parametrize("adapter", ["whatsapp", "twilio", "email", "webchat", "messages"])
+@pytest.mark.parametrize("said", ["content", "a draft", "nothing", "blanks"])
+def test_a_template_without_words_needs_a_channel_that_knows_it(adapter: str, said: str) -> None:
+    record = a_record(ACTIVE, adapter=adapter)
+    reply = a_reply(content={"content": "Your room is ready", "blanks": " \n"}.get(said, ""))
+    reply.template = Template(name="ready")
+    if said == "a draft":
+        record.keep_draft(Draft(id="d-1", content="At seven.", ai=AIInfo(confidence=0.5, intent="x")), NOW)
+        reply.draft_id = "d-1"
+    refusal = policy.refusal_of_words(record, reply, NOW)
+    if adapter in ("whatsapp", "twilio") or said in ("content", "a draft"):
+        assert refusal is None
+    else:
+        assert isinstance(refusal, Invalid)
+        assert refusal.detail == "template: the guest's channel has no templates; send content"
+        assert refusal.field == "template"
+
+
 def _lost(author: Author, state: DeliveryState, *, private: bool = False, own: bool = True) -> Record:
     record = a_record(ESCALATED, conversation_id=CONVERSATION_ID if own else "contact-00000000")
     record.add_message("m-1", author, "Hello", NOW, delivery=state, private=private)

@@ -7,6 +7,7 @@ import pytest
 from tests.api import Api, problem
 from tests.fakes.ai import FakeAI
 from tests.fakes.graph import FakeGraph
+from tests.fakes.smtp import FakeSmtp
 from tests.fakes.twilio import FakeTwilio
 from tests.support import Stack, eventually
 from tests.whatsapp import delivered, number, reply_of
@@ -99,3 +100,17 @@ async def test_twilio_s_templates_have_all_in_their_parameters(
     row = await delivered(stack, await reply_of(writer), "failed")
     assert row["delivery_reason"] == "a Twilio template takes files and links of buttons as parameters"
     assert twilio.attempts == []
+
+
+async def test_a_channel_without_templates_takes_none_without_content(
+    api: Api, working: None, smtp: FakeSmtp, hotel: str
+) -> None:
+    agent = await api.person(hotel)
+    opening = {"propertyId": hotel, "channelType": "email", "recipientId": "ana@example.com", "template": WELCOME}
+    refused = await agent.http.post("/api/v1/conversations", json=opening)
+    assert (problem(refused), refused.json()["field"]) == ((422, "invalid"), "template")
+    opened = await agent.http.post("/api/v1/conversations", json=opening | {"content": "Your room is ready."})
+    assert opened.status_code == 201, opened.text
+    talk = f"/api/v1/conversations/{opened.json()['conversationId']}/messages"
+    unsent = await agent.http.post(talk, json={"template": WELCOME})
+    assert (problem(unsent), unsent.json()["field"]) == ((422, "invalid"), "template")

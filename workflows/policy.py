@@ -13,7 +13,9 @@ from contracts.conversations import ConversationState
 from contracts.events import NotificationKind, SendResult
 from contracts.guests import Autonomy, GuestProfile
 from contracts.messages import Author, DeliveryState, Message
+from contracts.names import TEMPLATE_ADAPTERS
 from contracts.problems import (
+    NO_TEMPLATES,
     GatewayError,
     HeldByOther,
     Invalid,
@@ -102,6 +104,9 @@ def refusal_of_words(record: Record, command: Reply, now: datetime) -> GatewayEr
     draft = record.conversation.draft
     if command.draft_id is not None and (draft is None or draft.id != command.draft_id):
         return WrongState("the draft has been used or replaced; send its text as content", draftId=None)
+    wordless = command.template is not None and not command.content.strip() and command.draft_id is None
+    if wordless and record.route.adapter not in TEMPLATE_ADAPTERS:
+        return Invalid(NO_TEMPLATES, field="template")
     return refusal_of_channel(record, with_template=command.template is not None, now=now)
 
 
