@@ -86,6 +86,21 @@ async def test_a_message_sent_again_is_acknowledged_again_and_handled_once(
     assert visitor.contents().count("Towels, please") == 1
 
 
+async def test_nobody_writes_an_answer_to_what_is_sent_again_after_it_was_answered(
+    working: None, api: Api, hotel: str, visitor: Client
+) -> None:
+    frame_id = str(uuid.uuid4())
+    await visitor.send("send_message", {"content": "Towels, please"}, frame_id)
+    await visitor.message("Answer to Towels, please")
+    async with guest(api.url, hotel, _token(visitor), after=visitor.cursor) as again:
+        await again.send("send_message", {"content": "Towels, please"}, frame_id)
+        await again.until(of_type("ack"))
+        assert (await again.ask("typing"))["type"] == "ack"  # whatever the message brought came before this
+        assert not [frame for frame in again.frames if frame["type"] == "typing"]
+        await again.send("send_message", {"content": "And soap"}, str(uuid.uuid4()))
+        assert (await again.until(of_type("typing")))["payload"] == {"author": "ai", "typing": True}
+
+
 async def test_without_temporal_and_storage_a_message_is_refused_for_now(settings: Settings, hotel: str) -> None:
     settings.temporal.address = f"127.0.0.1:{free_port()}"
     settings.database.url = "postgresql://nobody@127.0.0.1:1/nothing"

@@ -6,7 +6,7 @@ from sqlalchemy import Row, Select, and_, func, literal_column, or_, select
 from sqlmodel import col
 
 from activities.storage.database import Database
-from activities.storage.tables import ContactRow, ConversationRow, LogHeadRow, LogRow, MessageRow
+from activities.storage.tables import ContactRow, ConversationRow, LogHeadRow, LogRow, MessageRow, OutcomeRow
 from contracts.conversations import Conversation
 from contracts.events import LogEntry, Notification
 from contracts.messages import Delivery, Message
@@ -99,6 +99,16 @@ class Log:
         async with self._database.begin() as connection:
             snapshot = (await connection.execute(newest)).scalar_one_or_none()
         return Conversation.model_validate(snapshot) if snapshot is not None else None
+
+    async def is_settled(self, contact_key: str, message_id: str) -> bool:
+        """Whether it is recorded what became of a contact's message."""
+        statement = (
+            select(col(OutcomeRow.message_id))
+            .join(ConversationRow, col(ConversationRow.id) == col(OutcomeRow.conversation_id))
+            .where(col(ConversationRow.contact_key) == contact_key, col(OutcomeRow.message_id) == message_id)
+        )
+        async with self._database.begin() as connection:
+            return (await connection.execute(statement.limit(1))).one_or_none() is not None
 
 
 def _entries(property_id: str) -> Select[*tuple[Any, ...]]:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from api.live.connection import Connection, Ended
 from api.live.cursors import decode
@@ -21,6 +22,9 @@ from contracts.messages import Attachment, Author, Delivery, DeliveryState, Gues
 from contracts.metrics import MESSAGES_INBOUND
 from contracts.names import CONTENT_LIMIT
 from contracts.problems import Forbidden, GatewayError, Invalid, StorageAway, TooManyRequests, Unauthenticated
+
+LOOK_UP_SECONDS: Final = 1.0
+"""How long a guest's next frame waits at most for what is only about showing that the AI is writing."""
 
 
 async def serve_guest(connection: Connection, state: State, property_id: str, caller: str) -> "GuestSocket":
@@ -195,8 +199,17 @@ class GuestSocket:
         reached = await self._state.reception.receive(self._property_id, "webchat", message)
         MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
         self._acknowledge(frame, message_id)
-        if reached and answers == self._answers and not self._with_staff:
+        sent_again = await self._is_settled(message_id)
+        if reached and not sent_again and answers == self._answers and not self._with_staff:
             self._show_thinking()
+
+    async def _is_settled(self, message_id: str) -> bool:
+        """Whether a message was sent again after it had been answered. Without storage, it counts as new."""
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                return await self._state.hub.log.is_settled(self._contact_key, message_id)
+        except (StorageAway, TimeoutError):
+            return False
 
     def _show_thinking(self) -> None:
         """Shows the guest that the AI is writing, at most for as long as an answer can take."""
