@@ -1,4 +1,4 @@
-// What both pages share: helpers for elements, and a connection that reconnects by itself.
+// What all pages share: helpers for elements, and a connection that reconnects by itself.
 const element = (id) => document.getElementById(id);
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const [times, days] = [{}, { dateStyle: "medium" }].map((day) => new Intl.DateTimeFormat([], { ...day, timeStyle: "short" })); // made once, because that is slow
@@ -29,7 +29,7 @@ function checkLength() { // reports a text that is too long; `maxlength` would c
   const over = [...element("content").value].length - 4096;
   element("content").setCustomValidity(over > 0 ? `Too long by ${over} characters. Please split it.` : "");
 }
-element("content").addEventListener("input", checkLength);
+element("content")?.addEventListener("input", checkLength);
 
 let typingTimer;
 function showTyping(text = "", seconds = 0) {

@@ -2,47 +2,14 @@
 const conversations = new Map(); // by id, the newest known version
 const messages = new Map(); // of the open conversation, by id
 const entries = new Map(), items = new Map(); // list elements by conversation id, and by message id
-const begun = new Map(), colleagues = new Map(); // unsent replies by conversation id, and names by staff id
+const begun = new Map(), uploading = new Set(); // unsent replies by conversation id, and where a file is on its way
 const cursors = {}; // by property, how far this page has read the live stream
 const commands = document.querySelectorAll("[data-command]");
-const greet = () => connection.send("auth", { token });
-const connection = new Connection("/ws", { opened: greet, received: (frame) => receive(frame).catch(complain), ended: lost });
-let token = sessionStorage.getItem("token"), me, openId, typedAt = 0, replyId, hits, older, asked; // `hits` are a search's ids, `older` is the next page's cursor, `asked` a search's timer
+let openId, typedAt = 0, replyId, files = [], hits, older, asked; // `files` go with the reply, `hits` are a search's ids, `older` is the next page's cursor, `asked` a search's timer
 
-const tell = (text) => { element("alert").textContent = text; };
-const trying = (action) => { tell(""); return Promise.resolve().then(action).catch(complain); };
-const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => colleagues.get(id) ?? id)); // shows names instead of ids, as in "… holds it"
-
-async function api(method, path, body, key) {
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
-  const answer = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
-  if (answer.ok && path.startsWith("/media/")) return answer.blob();
-  const content = await answer.json().catch(() => null);
-  if (answer.ok) return content;
-  if (answer.status === 401 && path !== "/auth/login") signOut();
-  throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
-}
-
-async function signIn() {
-  token = (await api("POST", "/auth/login", { email: element("email").value, password: element("password").value })).accessToken;
-  sessionStorage.setItem("token", token);
-  element("password").value = "";
-  connection.open();
-}
-
-function signOut() { // keeps the open conversation and unsent replies, for when a session ends in the middle of work
-  sessionStorage.removeItem("token");
-  token = undefined, connection.close();
+function left() { // keeps the open conversation and unsent replies
   conversations.clear(), element("list").replaceChildren();
-  for (const id of ["desk", "one", "sign-out"]) element(id).hidden = true;
-  element("login").hidden = false, element("status").textContent = "";
-}
-
-function lost({ code }) {
-  const over = code === 4401;
-  if (token && over) signOut(), tell("Your session has ended. Sign in again.");
-  else if (token) element("status").textContent = "Not connected. Trying again…";
-  return token && !over;
+  element("one").hidden = true;
 }
 
 async function receive({ type, payload, id, cursor }) {
@@ -66,22 +33,16 @@ async function receive({ type, payload, id, cursor }) {
   } else if (type === "typing" && payload.conversationId === openId) {
     const name = payload.authorName ?? (payload.author === "guest" ? "The guest" : "The butler");
     showTyping(payload.typing ? `${name} is writing…` : "", 6);
-  } else if (type === "notification" || type === "error") {
-    const about = conversations.get(payload.notification?.conversationId);
-    tell([about && nameOf(about), payload.notification?.text ?? payload.detail].filter(Boolean).join(": "));
-  }
+  } else if (type === "notification") tell(textOf(payload.notification)), notify(payload.notification);
+  else if (type === "error") tell(payload.detail);
 }
 
 async function begin(staff) {
-  if (me && me.id !== staff.id) openId = undefined, begun.clear(), element("reply").reset();
-  me = staff, connection.welcomed();
-  element("login").hidden = true;
-  element("desk").hidden = element("sign-out").hidden = false;
+  if (!me) recall(staff);
+  if (welcome(staff)) openId = undefined, begun.clear(), take({}), history.replaceState(null, "", "/staff");
   for (const propertyId of staff.properties) connection.send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
-  colleagues.clear();
-  for (const { id, name } of (await api("GET", "/staff?limit=200&disabled=false")).items) colleagues.set(id, name);
-  const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Unassign", "unassign"], ...[...colleagues].map(([id, name]) => [`Assign to ${name}`, `assign ${id}`])];
-  element("what").replaceChildren(...orders.map(([text, value]) => new Option(text, value)));
+  await Promise.all([refreshNotices(), meet()]);
+  if (conversations.has(openId)) showFacts(conversations.get(openId));
 }
 
 async function refresh(cursor) {
@@ -92,7 +53,7 @@ async function refresh(cursor) {
   page.items.forEach(store);
   hits = q && new Set([...(cursor ? hits : []), ...page.items.map((each) => each.conversationId)]);
   older = page.nextCursor, element("older").hidden = !older;
-  showList();
+  showList(), showNotices();
   const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // links in mails to staff have it
   if (linked && !q && !cursor) await open(linked);
 }
@@ -114,7 +75,7 @@ function entry(each) {
   const { content, attachments = [] } = each.lastMessage ?? {}, said = content || attachments.map((file) => file.name).join(", ");
   const [texts, current] = [[nameOf(each), said, facts.filter(Boolean).join(" · ")], each.conversationId === openId];
   return shownAs(entries, each.conversationId, [texts, current], () => {
-    const shown = button("", () => trying(() => open(each.conversationId).then(() => element("title").focus())));
+    const shown = button("", () => trying(() => visit(each.conversationId)));
     shown.append(line("strong", texts[0]), line("span", texts[1]), line("small", texts[2]));
     shown.dataset.id = each.conversationId;
     if (current) shown.setAttribute("aria-current", "true");
@@ -138,14 +99,16 @@ async function download(file) {
 const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
 const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.conversationId.slice(0, 6)}`;
 
+const visit = (id) => open(id).then(() => { element("title").focus(), element("one").scrollIntoView(); }); // on telephones, it is below the list
+
 async function open(id) {
   const other = openId !== id;
   if (other) { // shows nothing until all is loaded, so that no reply goes to the wrong guest
     element("one").hidden = true;
     messages.clear(), items.clear(), showTyping();
-    begun.set(openId, { content: element("content").value, note: element("private").checked, replyId });
-    ({ content: element("content").value = "", note: element("private").checked = false, replyId } = begun.get(id) ?? {});
-    checkLength();
+    begun.set(openId, written());
+    take(begun.get(id) ?? {});
+    history.replaceState(null, "", `?conversation=${encodeURIComponent(id)}`); // for who comes back, or reloads the page
   }
   openId = id, showList();
   let cursor = "", page;
@@ -157,6 +120,19 @@ async function open(id) {
   const opened = await api("GET", `/conversations/${id}`);
   keep(opened.unread ? await api("POST", `/conversations/${id}/read`) : opened);
   if (openId === id) element("one").hidden = false, showMessages(other);
+  await readNotices([...notices.values()].filter((each) => each.conversationId === id));
+}
+
+const written = () => ({ content: element("content").value, note: element("private").checked, replyId, files });
+
+function take(reply) { // puts what was begun back into the form
+  ({ content: element("content").value = "", note: element("private").checked = false, replyId, files = [] } = reply);
+  checkLength(), showFiles();
+}
+
+function recall({ id }) { // what was begun before the page was left
+  const [whose, replies] = JSON.parse(sessionStorage.getItem("begun") ?? "[]");
+  if (whose === id) for (const [at, reply] of replies) begun.set(at, reply);
 }
 
 async function see() { // marks the conversation as read while somebody looks at it
@@ -192,7 +168,7 @@ function showMessages(toEnd) {
 function showFacts(each) {
   const [over, mine] = [each.state === "resolved", each.assignedTo === me.id];
   const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over, reviewed: !each.needsReview };
-  const held = each.assignedTo ? (mine ? "held by you" : `held by ${colleagues.get(each.assignedTo) ?? "a colleague"}`) : "";
+  const held = each.assignedTo ? (mine ? "held by you" : `held by ${nameOfStaff(each.assignedTo) ?? "a colleague"}`) : "";
   element("title").textContent = nameOf(each);
   element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.snoozedUntil ? `snoozed until ${clock(each.snoozedUntil)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
@@ -200,16 +176,36 @@ function showFacts(each) {
   arrange(element("actions"), (each.pendingActions ?? []).map(question));
   for (const command of commands) command.disabled = off[command.dataset.command];
   element("more").hidden = over || each.state === "new";
+  element("tasks").href = `/staff/tasks?conversation=${encodeURIComponent(each.conversationId)}`;
+  const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Unassign", "unassign"], ...working(each.propertyId).map(({ id, name }) => [`Assign to ${name}`, `assign ${id}`])];
+  const [what, shown] = [element("what"), JSON.stringify(orders)];
+  if (what.shown !== shown) what.shown = shown, what.replaceChildren(...orders.map(([text, value]) => new Option(text, value))); // not under somebody's hands
+}
+
+function showFiles() {
+  const chosen = files.map((file) => button(`Remove ${file.name}`, () => { files = files.filter((each) => each !== file), replyId = undefined, showFiles(), element("attach").focus(); }));
+  element("content").required = !files.length;
+  element("files").replaceChildren(...[...chosen, ...(uploading.has(openId) ? [line("small", "Uploading…")] : [])].map((each) => line("li", "", each)));
+}
+
+async function attach(file, at = openId) {
+  const body = new FormData();
+  body.append("propertyId", conversations.get(at).propertyId), body.append("file", file);
+  uploading.add(at), showFiles();
+  const taken = await api("POST", "/media", body).finally(() => { uploading.delete(at), showFiles(); });
+  if (at === openId) files = [...files, taken], replyId = undefined, showFiles();
+  else begun.set(at, { ...begun.get(at), files: [...(begun.get(at)?.files ?? []), taken], replyId: undefined }); // another was opened meanwhile
 }
 
 async function reply() {
   replyId ??= newId(); // kept after an error, so that resending the same text does not send it twice
   const at = openId;
-  const body = { content: element("content").value, private: element("private").checked, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
+  if (uploading.has(at)) throw new Error("Wait until the file is uploaded.");
+  const body = { content: element("content").value, private: element("private").checked, attachments: files, clientMessageId: replyId, lastSeenSeq: messages.size ? Math.max(...[...messages.values()].map((each) => each.seq)) : undefined };
   const message = await api("POST", `/conversations/${at}/messages`, body);
   if (begun.get(at)?.replyId === body.clientMessageId) begun.delete(at);
   if (at !== openId) return; // the form now holds a reply to another conversation
-  if (replyId === body.clientMessageId) element("reply").reset(), replyId = undefined; // only if nothing was typed meanwhile
+  if (replyId === body.clientMessageId) take({}); // only if nothing was typed meanwhile
   showMessage(messages.get(message.id) ?? message, true); // the live version may be newer than the answer
 }
 
@@ -218,18 +214,18 @@ function orderMore() {
   return order(command, command === "snooze" ? { until: new Date(Date.now() + what * 3600000) } : what && { staffId: what });
 }
 
-for (const [id, action] of Object.entries({ login: signIn, reply, more: orderMore })) submitted(id, () => trying(action));
+for (const [id, action] of Object.entries({ reply, more: orderMore })) submitted(id, () => trying(action));
 const sendAgain = async (id) => showMessage(await api("POST", `/conversations/${openId}/messages/${id}/retry`, undefined, id), true); // once, even if clicked twice
 const order = async (command, body = {}) => keep(await api("POST", `/conversations/${openId}/${command}`, body));
 for (const each of commands) each.addEventListener("click", () => trying(() => order(each.dataset.command)));
 element("filter").addEventListener("change", () => trying(refresh));
 element("older").addEventListener("click", () => trying(() => refresh(older)));
 element("search").addEventListener("input", () => { clearTimeout(asked), asked = setTimeout(trying, 300, refresh); });
-element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));
-element("use").addEventListener("click", () => {
-  element("content").value = element("draft-text").textContent;
-  element("content").dispatchEvent(new Event("input", { bubbles: true }));
-  element("content").focus();
+element("attach").addEventListener("click", () => element("file").click());
+element("file").addEventListener("change", ({ target }, file = target.files[0]) => { trying(() => attach(file)), target.value = ""; });
+element("use").addEventListener("click", (_, field = element("content")) => {
+  field.value = element("draft-text").textContent;
+  field.dispatchEvent(new Event("input", { bubbles: true })), field.focus();
 });
 element("reply").addEventListener("input", () => {
   replyId = undefined; // a changed text is another message
@@ -238,4 +234,8 @@ element("reply").addEventListener("input", () => {
   connection.send("typing", { conversationId: openId, typing: true });
 });
 document.addEventListener("visibilitychange", () => see().catch(complain));
+addEventListener("pagehide", () => {
+  if (me) sessionStorage.setItem("begun", JSON.stringify([me.id, [...begun.set(openId, written())].filter(([id]) => id)]));
+});
+lookUp = (id) => id && { name: conversations.has(id) ? nameOf(conversations.get(id)) : "", open: () => trying(() => visit(id)) };
 if (token) connection.open();

@@ -1,4 +1,4 @@
-"""The two plain pages and the terminal's client."""
+"""The plain pages and the terminal's client."""
 
 import asyncio
 import json
@@ -20,9 +20,11 @@ from tests.fakes.ai import FakeAI
 from tests.fakes.server import serving
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300)}
-SHARED = ("style.css", "shared.js")
-"""What both pages have."""
+PAGES = {"/": ("chat.html", 200), "/staff": ("staff.html", 300), "/staff/tasks": ("tasks.html", 300)}
+SHARED = {
+    "what all pages have": (("style.css", "shared.js"), 100),
+    "what the pages for staff have": (("session.css", "session.js", "notifications.js"), 160),
+}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -34,7 +36,7 @@ async def test_a_page_is_served_with_all_it_names_and_nothing_from_elsewhere(api
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
     assert not re.search(r"<script(?! src)|<style|\son\w+=|style=|https?:", page.text)
-    files = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    files = re.findall(r'(?:src|<link rel="\w+" href)="(/[^"]+)"', page.text)
     assert len(files) >= 2
     for name in files:
         file = await api.http.get(name)
@@ -47,9 +49,15 @@ async def test_a_page_is_served_with_all_it_names_and_nothing_from_elsewhere(api
 async def test_a_page_is_small(api: Api, path: str) -> None:
     name, limit = PAGES[path]
     page = (ROOT / "console" / name).read_text()
-    own = [each for each in re.findall(r'"/static/([^"]+)"', page) if each not in SHARED]
+    shared = [each for names, _ in SHARED.values() for each in names]
+    own = [each for each in re.findall(r'"/static/([^"]+)"', page) if each not in shared]
     assert _lines(name, *own) < limit
-    assert _lines(*SHARED) < 100
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_what_pages_share_is_small(what: str) -> None:
+    names, limit = SHARED[what]
+    assert _lines(*names) < limit
 
 
 def _lines(*names: str) -> int:

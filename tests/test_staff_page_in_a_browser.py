@@ -2,61 +2,23 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from tests.browser import PROGRAM, SOCKETS, Browser, Tab
-from tests.pages import BUBBLES, CHANGES, said
+from tests.browser import PROGRAM, Browser, Tab
+from tests.pages import BUBBLES, CHANGES, LIST, STAFF, look_at_one, notice, of, said
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
-
-REST = """
-sessionStorage.setItem("token", "t");
-window.calls = [], window.keys = [];
-window.found = [1, 2].map((number) => ({
-  conversationId: `conversation-${number}`, guestName: `Guest ${number}`, createdAt: `2026-01-01T10:0${number}:00Z`,
-  state: "escalated", channelType: "webchat", priority: "normal", seq: 1, unread: 0,
-}));
-window.fetch = async (path, { method, body, headers }) => {
-  if (path.startsWith("/api/v1/staff")) return { ok: true, json: async () => ({ items: [{ id: "a", name: "Ana" }] }) };
-  const [, id, part] = path.match(/conversations[/]?([^/?]*)[/]?([^?]*)/);
-  calls.push([method, part, body && JSON.parse(body)]);
-  if (headers["Idempotency-Key"]) keys.push(headers["Idempotency-Key"]);
-  if (window.slow) await new Promise((then) => { window.answer = then; });
-  const one = found.find((each) => each.conversationId === id);
-  const { q = "", cursor } = Object.fromEntries(new URL(path, location).searchParams);
-  const list = { items: found.filter((each) => each.guestName.includes(q)).slice(cursor), nextCursor: window.next };
-  const content = id ? { read: { ...one, unread: 0 }, messages: { items: [] } }[part] ?? one : list;
-  if (method === "POST" && part.startsWith("messages"))
-    return { ok: true, json: async () => ({ ...window.sent, ...(body && { content: JSON.parse(body).content }) }) };
-  return { ok: true, json: async () => content };
-};
-"""
-STAFF = {"id": "s", "name": "Marta", "role": "agent", "email": "marta@hotel.test", "properties": ["seaview"]}
-LIST = "[...document.querySelectorAll('#list button')].map((each) => each.innerText)"
 
 
 @pytest.fixture
 async def desk(browser: Browser, site: str) -> Tab:
-    """The staff page with the newest conversation open."""
-    tab = await browser.open(f"{site}/staff", await browser.profile(), first=SOCKETS + REST)
-    await tab.until("sockets.at(-1)?.sent.length")
-    await tab.tell("session", {"staff": STAFF})
-    await tab.tell("ack", {"propertyId": "seaview"}, id="list")
-    await tab.until(f"{LIST}.length === 2")
-    await tab.run("document.querySelector('#list button').click()")
-    await tab.until("!document.getElementById('one').hidden")
-    return tab
-
-
-def _of(conversation: int, number: int, content: str, author: str = "guest", state: str = "sent", **more: Any) -> Any:
-    return said(number, content, author, state) | {"conversationId": f"conversation-{conversation}"} | more
+    return await look_at_one(browser, site)
 
 
 async def test_what_staff_are_told_stays_until_they_do_something(desk: Tab) -> None:
-    await desk.tell("notification", {"notification": {"text": "A message did not arrive"}, "propertyId": "seaview"})
-    await desk.tell("message", _of(1, 5, "Hello"))
+    await desk.tell("notification", {"notification": notice(1), "propertyId": "seaview"})
+    await desk.tell("message", of(1, 5, "Hello"))
     assert await desk.run("document.getElementById('alert').textContent") == "A message did not arrive"
 
 
@@ -73,28 +35,28 @@ async def test_what_is_written_while_a_reply_is_on_its_way_stays(desk: Tab) -> N
 
 
 async def test_the_list_shows_the_newest_message_when_an_older_one_moves_on(desk: Tab) -> None:
-    await desk.tell("message", _of(1, 5, "Your room is ready", "staff"))
-    await desk.tell("message", _of(1, 6, "Thank you"))
-    await desk.tell("message", _of(1, 5, "Your room is ready", "staff", "read"))
+    await desk.tell("message", of(1, 5, "Your room is ready", "staff"))
+    await desk.tell("message", of(1, 6, "Thank you"))
+    await desk.tell("message", of(1, 5, "Your room is ready", "staff", "read"))
     assert "Thank you" in (await desk.run(LIST))[0]
 
 
 async def test_what_comes_before_somebody_s_eyes_is_read(desk: Tab) -> None:
-    await desk.tell("message", _of(2, 5, "Hello", unread=1))
+    await desk.tell("message", of(2, 5, "Hello", unread=1))
     await desk.until("calls.some(([method, part]) => method === 'POST' && part === 'read')")
     await desk.until(f"!{LIST}[0].includes('unread')")
-    await desk.tell("message", _of(1, 5, "Hello", unread=1))
+    await desk.tell("message", of(1, 5, "Hello", unread=1))
     assert ["1 unread" in each for each in sorted(await desk.run(LIST))] == [True, False]
     assert await desk.run("calls.filter(([, part]) => part === 'read').length") == 1
 
 
 async def test_what_has_not_changed_on_the_staff_page_is_left_alone(desk: Tab) -> None:
-    await desk.tell("message", _of(2, 5, "Hello"))
-    await desk.tell("message", _of(2, 6, "At once", "staff"))
+    await desk.tell("message", of(2, 5, "Hello"))
+    await desk.tell("message", of(2, 6, "At once", "staff"))
     await desk.run("window.before = [...document.querySelectorAll('#messages li, [data-id=conversation-2]')]")
     await desk.run(CHANGES)
-    await desk.tell("message", _of(1, 5, "Another guest"))
-    await desk.tell("message", _of(2, 6, "At once", "staff", "read"))
+    await desk.tell("message", of(1, 5, "Another guest"))
+    await desk.tell("message", of(2, 6, "At once", "staff", "read"))
     assert await desk.run("before.every((each) => each.isConnected)")
     assert await desk.run("Promise.resolve().then(() => changes)") == 1  # "read", and nothing else
 
@@ -114,7 +76,7 @@ async def test_staff_search_among_all_conversations(desk: Tab) -> None:
     await desk.run("document.getElementById('search').focus()")
     await desk.write("Guest 1")
     await desk.until(f"{LIST}.length === 1")
-    await desk.tell("message", _of(2, 5, "Hello"))
+    await desk.tell("message", of(2, 5, "Hello"))
     assert await desk.run(f"{LIST}.map((each) => each.split('\\n')[0])") == ["Guest 1"]
     await desk.run("document.getElementById('search').value = ''")
     await desk.run("document.getElementById('search').dispatchEvent(new Event('input'))")
@@ -133,9 +95,9 @@ async def test_staff_look_further_back(desk: Tab) -> None:
 
 async def test_a_message_that_did_not_arrive_is_sent_again_once(desk: Tab) -> None:
     await desk.run(f"window.sent = {json.dumps(said(7, 'Certainly.', 'staff', 'queued')['message'])}")
-    await desk.tell("message", _of(2, 5, "Certainly.", "staff", "delivered"))
+    await desk.tell("message", of(2, 5, "Certainly.", "staff", "delivered"))
     assert await desk.run("document.querySelectorAll('#messages button').length") == 0
-    await desk.tell("message", _of(2, 5, "Certainly.", "staff", "failed"))
+    await desk.tell("message", of(2, 5, "Certainly.", "staff", "failed"))
     await desk.run("document.querySelector('#messages button').click()")
     await desk.run("document.querySelector('#messages button').click()")
     await desk.until(f"{BUBBLES}.length === 2")
@@ -146,9 +108,9 @@ async def test_a_message_that_did_not_arrive_is_sent_again_once(desk: Tab) -> No
 
 async def test_staff_who_read_further_up_stay_there(desk: Tab) -> None:
     for number in range(60):
-        await desk.tell("message", _of(2, number, f"Message {number}"))
+        await desk.tell("message", of(2, number, f"Message {number}"))
     await desk.run("document.getElementById('messages').scrollTop = 10")
-    await desk.tell("message", _of(2, 61, "News"))
+    await desk.tell("message", of(2, 61, "News"))
     assert await desk.run("document.getElementById('messages').scrollTop") == 10
 
 
@@ -163,7 +125,7 @@ async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
     await desk.run("document.getElementById('content').value = 'Certainly.'")
     await desk.run("document.getElementById('reply').requestSubmit()")
     await desk.until("!!window.answer")
-    await desk.tell("message", _of(2, 7, "Certainly.", "staff", "delivered"))
+    await desk.tell("message", of(2, 7, "Certainly.", "staff", "delivered"))
     await desk.run("answer()")
     await desk.until("!document.getElementById('content').value")
     assert "delivered" in (await desk.run(BUBBLES))[0]
@@ -173,7 +135,7 @@ async def test_what_the_ai_asks_is_not_drawn_anew_under_the_pointer(desk: Tab) -
     asked = {"id": "a1", "type": "create_task", "params": {"title": "Towels"}}
     await desk.run(f"keep({{ ...found[1], pendingActions: [{json.dumps(asked)}] }})")
     await desk.run("window.approve = document.querySelector('#actions button'), approve.focus()")
-    await desk.tell("message", _of(2, 5, "And soap, please"))
+    await desk.tell("message", of(2, 5, "And soap, please"))
     assert await desk.run("document.activeElement === approve")
     await desk.run("approve.click()")
     await desk.until("calls.some(([, part, body]) => part === 'actions/a1' && body.approve)")
@@ -182,7 +144,9 @@ async def test_what_the_ai_asks_is_not_drawn_anew_under_the_pointer(desk: Tab) -
 async def test_staff_read_a_name_where_somebody_else_holds_the_conversation(desk: Tab) -> None:
     holder = "d78c10f8-6210-59ef-8a51-b824851b1d21"
     await desk.until("colleagues.size")
-    await desk.run(f"colleagues.set({holder!r}, 'Ana'), complain(new Error('{holder} holds the conversation'))")
+    await desk.run(
+        f"colleagues.set({holder!r}, {{ name: 'Ana' }}), complain(new Error('{holder} holds the conversation'))"
+    )
     assert await desk.run("document.getElementById('alert').textContent") == "Ana holds the conversation"
 
 
@@ -252,8 +216,64 @@ async def test_staff_snooze_and_assign(desk: Tab) -> None:
 
 
 async def test_staff_read_whom_a_notification_is_about_and_that_somebody_waits(desk: Tab) -> None:
-    notification = {"text": "A message did not arrive", "conversationId": "conversation-1"}
-    await desk.tell("notification", {"notification": notification, "propertyId": "seaview"})
+    await desk.tell("notification", {"notification": notice(1, "conversation-1"), "propertyId": "seaview"})
     assert await desk.run("document.getElementById('alert').textContent") == "Guest 1: A message did not arrive"
-    await desk.tell("message", _of(1, 5, "Hello", unread=1))
+    await desk.tell("message", of(1, 5, "Hello", unread=1))
     assert await desk.run("document.title") == "1 · Staff console"
+
+
+FILES = "[...document.querySelectorAll('#files li')].map((each) => each.innerText)"
+
+
+async def _choose(tab: Tab, name: str) -> None:
+    await tab.run(
+        f"const chosen = new DataTransfer(); chosen.items.add(new File(['map'], {name!r}, {{ type: 'text/plain' }}));"
+        "const field = document.getElementById('file'); field.files = chosen.files;"
+        "field.dispatchEvent(new Event('change'))"
+    )
+
+
+async def test_staff_send_a_file_without_a_word(desk: Tab) -> None:
+    await desk.run(f"window.sent = {json.dumps(said(7, '', 'staff')['message'])}")
+    await _choose(desk, "map.txt")
+    await desk.until(f"{FILES}[0] === 'Remove map.txt'")
+    assert await desk.run("calls.find(([, part]) => part === 'media')[2]") == {
+        "propertyId": "seaview",
+        "file": "map.txt",
+    }
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until(f"{BUBBLES}.length")
+    sent = await desk.run("calls.find(([method, part]) => method === 'POST' && part === 'messages')[2]")
+    assert (sent["content"], [each["id"] for each in sent["attachments"]]) == ("", ["f1"])
+    assert await desk.run(FILES) == []
+
+
+async def test_a_reply_waits_for_its_file_which_stays_with_its_guest(desk: Tab) -> None:
+    await desk.run("window.slow = true")
+    await _choose(desk, "map.txt")
+    await desk.until("!!window.answer")
+    await desk.run("window.arrive = answer, window.slow = false")
+    await _begin(desk, "Here is the map.")
+    await desk.run("document.getElementById('reply').requestSubmit()")
+    await desk.until("document.getElementById('alert').textContent === 'Wait until the file is uploaded.'")
+    await _look_at(desk, 1)
+    await desk.run("arrive()")
+    await desk.until("begun.get('conversation-2').files.length")
+    assert await desk.run(FILES) == []
+    await _look_at(desk, 2)
+    assert await desk.run(FILES) == ["Remove map.txt"]
+    await desk.run("document.querySelector('#files button').click()")
+    assert await desk.run(FILES) == []
+    assert await desk.run(WRITTEN) == ["Here is the map.", False]
+
+
+async def test_a_conversation_is_offered_to_those_who_work_at_its_hotel(desk: Tab) -> None:
+    names = (
+        "[...document.getElementById('what').options].map((each) => each.text).filter((each) => each.includes('to '))"
+    )
+    await desk.until("document.getElementById('what').options.length > 3")
+    assert await desk.run(names) == ["Assign to Ana"]
+    await desk.run("keep({ ...found[1], propertyId: 'elsewhere', seq: 2 })")
+    assert await desk.run(names) == ["Assign to Bo"]
+    await desk.run("keep({ ...found[1], propertyId: 'elsewhere', seq: 3, assignedTo: 'c' })")
+    assert "held by Cleo" in await desk.run("document.getElementById('facts').textContent")

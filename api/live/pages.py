@@ -1,4 +1,4 @@
-"""The two static pages: the guest chat at `/` and the staff page at `/staff`."""
+"""The static pages: the guest chat at `/`, and for staff, conversations at `/staff` and tasks at `/staff/tasks`."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,15 @@ from api.routers import public_router
 from contracts.problems import NotFound
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "console"
-FILES: Final = frozenset({"shared.js", "chat.js", "staff.js", "style.css", "staff.css"})
+FILES: Final = frozenset(
+    {
+        *("style.css", "shared.js"),
+        "chat.js",
+        *("session.css", "session.js", "notifications.js"),
+        *("staff.css", "staff.js"),
+        *("tasks.css", "tasks.js"),
+    }
+)
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,6 +43,11 @@ async def chat(state: GatewayState, property: str | None = None) -> Response:
 @router.get("/staff")
 async def staff() -> Response:
     return FileResponse(FOLDER / "staff.html", headers=HEADERS)
+
+
+@router.get("/staff/tasks")
+async def tasks() -> Response:
+    return FileResponse(FOLDER / "tasks.html", headers=HEADERS)
 
 
 @router.get("/static/{name}")
