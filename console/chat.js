@@ -19,7 +19,7 @@ function lost({ code, reason }) {
   ready = false;
   clearTimeout(again);
   showTyping();
-  const over = code === 4403;
+  const over = element("form").hidden = code === 4403; // what nobody will ever get is not to be written
   showStatus(over ? `This chat is not available (${reason}).` : "Not connected. Trying again…", !over);
   return !over;
 }

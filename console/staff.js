@@ -7,10 +7,8 @@ const cursors = {}; // by property, how far this page has read the live stream
 const commands = document.querySelectorAll("[data-command]");
 let openId, typedAt = 0, replyId, files = [], hits, older, asked; // `files` go with the reply, `hits` are a search's ids, `older` is the next page's cursor, `asked` a search's timer
 
-function left() { // keeps the open conversation and unsent replies
-  conversations.clear(), element("list").replaceChildren();
-  element("one").hidden = true;
-}
+const left = () => { conversations.clear(), element("list").replaceChildren(), element("one").hidden = true; }; // keeps the open conversation and unsent replies
+const hint = (text) => { element("desk").dataset.hint = text; }; // where no conversation is shown
 
 async function receive({ type, payload, id, cursor }) {
   const at = payload.propertyId;
@@ -53,7 +51,7 @@ async function refresh(cursor) {
   page.items.forEach(store);
   hits = q && new Set([...(cursor ? hits : []), ...page.items.map((each) => each.conversationId)]);
   older = page.nextCursor, element("older").hidden = !older;
-  showList(), showNotices();
+  showList(), showNotices(), element("list").dataset.hint = q || state ? "Nothing found." : "There are no conversations yet.";
   const linked = openId ?? new URLSearchParams(location.search).get("conversation"); // links in mails to staff have it
   if (linked && !q && !cursor) await open(linked);
 }
@@ -71,7 +69,7 @@ function showList() {
 }
 
 function entry(each) {
-  const facts = [each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : "", each.snoozedUntil ? "snoozed" : ""];
+  const facts = [hotelOf(each), each.priority === "normal" ? "" : each.priority, each.state, each.unread ? `${each.unread} unread` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.assignedTo ? "assigned" : "", each.snoozedUntil ? "snoozed" : ""];
   const { content, attachments = [] } = each.lastMessage ?? {}, said = content || attachments.map((file) => file.name).join(", ");
   const [texts, current] = [[nameOf(each), said, facts.filter(Boolean).join(" · ")], each.conversationId === openId];
   return shownAs(entries, each.conversationId, [texts, current], () => {
@@ -97,12 +95,15 @@ async function download(file) {
 }
 
 const timeOf = (each) => each.lastMessageAt ?? each.createdAt;
+const hotelOf = (each) => (me.properties.length > 1 ? each.propertyId : "");
 const nameOf = (each) => each.guestName ?? `${each.channelType} guest ${each.conversationId.slice(0, 6)}`;
 
+const open = (id) => load(id).finally(() => hint("Choose a conversation."));
 const visit = (id) => open(id).then(() => { element("title").focus(), element("one").scrollIntoView(); }); // on telephones, it is below the list
 
-async function open(id) {
+async function load(id) {
   const other = openId !== id;
+  hint("Loading…");
   if (other) { // shows nothing until all is loaded, so that no reply goes to the wrong guest
     element("one").hidden = true;
     messages.clear(), items.clear(), showTyping();
@@ -170,7 +171,7 @@ function showFacts(each) {
   const off = { claim: over || mine || each.state === "new", return: each.state !== "escalated", resolve: over, reviewed: !each.needsReview };
   const held = each.assignedTo ? (mine ? "held by you" : `held by ${nameOfStaff(each.assignedTo) ?? "a colleague"}`) : "";
   element("title").textContent = nameOf(each);
-  element("facts").textContent = [each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.snoozedUntil ? `snoozed until ${clock(each.snoozedUntil)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
+  element("facts").textContent = [hotelOf(each), each.state, held, each.escalation?.reason, each.priority === "normal" ? "" : `${each.priority} priority`, each.responseDueAt ? `answer by ${clock(each.responseDueAt)}` : "", each.snoozedUntil ? `snoozed until ${clock(each.snoozedUntil)}` : "", each.needsReview ? "needs review" : "", each.rating ? `rated ${each.rating} of 5` : "", each.resolution?.summary ?? each.escalation?.summary].filter(Boolean).join(" · ");
   element("draft").hidden = !each.draft;
   element("draft-text").textContent = each.draft?.content ?? "";
   arrange(element("actions"), (each.pendingActions ?? []).map(question));

@@ -1,5 +1,5 @@
 // The tasks of one's hotels: a live list, changes of one task at a time, and new ones.
-const tasks = new Map(), items = new Map(); // by id: the newest known version, and its list element
+const tasks = new Map(), items = new Map(), changing = new Set(); // by id: the newest known version, its list element, and whether it is being changed
 const DEPARTMENTS = ["housekeeping", "maintenance", "concierge", "front_desk", "food_and_beverage", "security", "management"];
 const RANKS = ["urgent", "high", "normal", "low"];
 const linked = new URLSearchParams(location.search).get("conversation"); // shows only its tasks, and new ones belong to it
@@ -34,8 +34,7 @@ async function begin(staff) {
   const { value } = element("property");
   element("property").replaceChildren(...staff.properties.map((id) => new Option(id, id, false, id === value)));
   element("where").hidden = staff.properties.length === 1;
-  if (linked) await showConversation();
-  await meet(), show();
+  await Promise.all([meet().then(show), linked && showConversation()]);
 }
 
 async function showConversation() {
@@ -126,14 +125,20 @@ function buttonsOf(task) {
       Done: { status: "done" }, ...(mine && { "Give back": { assignedTo: null, status: "open" } }), Cancel: { status: "cancelled" } }
     : { Reopen: { status: "open" } };
   return Object.entries(changes).map(([name, changed]) => {
-    const made = button(name, () => trying(() => change(task, changed)));
+    const made = button(name, ({ detail }) => detail < 2 && trying(() => change(task, changed))); // a double click could hit what moved here
     made.setAttribute("aria-label", `${name}: ${task.title}`);
     Object.assign(made.dataset, { task: task.id, change: name });
     return made;
   });
 }
 
-async function change(task, changes) { // refused if somebody has changed what is seen, also a moment ago
+async function change(task, changes) {
+  if (changing.has(task.id)) return; // the first press of an impatient finger counts
+  changing.add(task.id);
+  await changeShown(task, changes).finally(() => changing.delete(task.id));
+}
+
+async function changeShown(task, changes) { // refused if somebody has changed what is seen, also a moment ago
   const path = `/tasks/${task.id}`, before = seen(task), current = await api("GET", path);
   keep(current);
   if (seen(current) !== before) throw new Error(`“${current.title}” has been changed meanwhile. It is shown as it is now.`);
@@ -155,15 +160,23 @@ function report(before, after) {
 }
 
 async function create() {
-  creating ??= newId(); // the same until it has been created
+  if (changing.has("new")) return;
+  changing.add("new");
+  await createNew().finally(() => changing.delete("new"));
+}
+
+async function createNew() {
+  const key = creating ??= newId(); // the same until it has been created
   const due = element("due").value, made = await api("POST", "/tasks", {
     propertyId: element("property").value, conversationId: conversation?.conversationId, title: element("title").value, description: element("description").value,
     department: element("department").value, priority: element("priority").value, dueAt: due ? new Date(due).toISOString() : undefined,
-  }, creating);
-  creating = undefined;
-  keep(made), element("create").reset(), element("title").focus();
-  element("property").value = conversation?.propertyId ?? made.propertyId;
-  element("department").value = made.department;
+  }, key);
+  keep(made);
+  if (creating === key) { // nothing else was begun meanwhile
+    creating = undefined;
+    element("create").reset(), element("title").focus();
+    element("property").value = made.propertyId, element("department").value = made.department;
+  }
   element("told").textContent = `“${made.title}” has been created${isWanted(made) ? "" : ", but is not among the tasks shown"}.`;
   undo = undefined, element("undo").hidden = true;
 }

@@ -238,6 +238,14 @@ MARKS = (
 )
 
 
+async def test_nobody_writes_to_a_hotel_that_is_not_there(chat: Tab) -> None:
+    await chat.run("sockets.at(-1).onclose({ code: 4403, reason: 'no such property' })")
+    assert await chat.run("document.getElementById('status').textContent") == (
+        "This chat is not available (no such property)."
+    )
+    assert await chat.run("document.getElementById('form').hidden")
+
+
 async def test_what_came_while_nobody_looked_is_read_once_somebody_does(chat: Tab) -> None:
     await chat.run("Object.defineProperty(document, 'visibilityState', { get: () => window.looks ?? 'hidden' })")
     await chat.tell("message", said(1, "Hello"))

@@ -120,6 +120,14 @@ async def test_a_conversation_has_room_on_a_telephone(desk: Tab) -> None:
     assert await desk.run("document.documentElement.scrollWidth") == 360
 
 
+async def test_what_goes_wrong_is_seen_on_a_telephone_wherever_one_is(desk: Tab) -> None:
+    await desk.ask("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=True)
+    await desk.run("scrollTo(0, document.documentElement.scrollHeight), complain(new Error('Ana holds it'))")
+    assert await desk.run("scrollY") > 100
+    place = "document.getElementById('alert').getBoundingClientRect()"
+    assert await desk.run(f"{place}.top >= 0 && {place}.bottom <= innerHeight && {place}.height > 10")
+
+
 async def test_an_answer_that_comes_late_takes_nothing_back(desk: Tab) -> None:
     await desk.run(f"window.sent = {json.dumps(said(7, '', 'staff', 'queued')['message'])}, window.slow = true")
     await desk.run("document.getElementById('content').value = 'Certainly.'")
@@ -220,6 +228,30 @@ async def test_staff_read_whom_a_notification_is_about_and_that_somebody_waits(d
     assert await desk.run("document.getElementById('alert').textContent") == "Guest 1: A message did not arrive"
     await desk.tell("message", of(1, 5, "Hello", unread=1))
     assert await desk.run("document.title") == "1 · Staff console"
+
+
+HINT = "getComputedStyle(document.getElementById({!r}), '::after').content"
+
+
+async def test_an_empty_list_and_a_slow_conversation_say_what_they_are(desk: Tab) -> None:
+    await desk.run("window.slow = true, document.querySelector('[data-id=conversation-1]').click()")
+    await desk.until("!!window.answer")
+    assert "Loading…" in await desk.run(HINT.format("desk"))
+    await desk.run("window.slow = false, answer()")
+    await desk.until("!document.getElementById('one').hidden")
+    assert await desk.run(HINT.format("desk")) == "none"
+    await desk.run("document.getElementById('search').value = 'nobody', refresh()")
+    await desk.until(f"!{LIST}.length")
+    assert "Nothing found." in await desk.run(HINT.format("list"))
+
+
+async def test_who_works_at_two_hotels_sees_whose_guest_it_is(desk: Tab) -> None:
+    assert "seaview" not in (await desk.run(LIST))[0]
+    await desk.tell("session", {"staff": STAFF | {"properties": ["seaview", "hillside"]}})
+    await desk.run("found[0].propertyId = 'hillside', refresh()")
+    await desk.until(f"{LIST}.length === 2 && {LIST}[1].includes('hillside')")
+    assert "seaview" in (await desk.run(LIST))[0]
+    assert "seaview" in await desk.run("document.getElementById('facts').textContent")
 
 
 FILES = "[...document.querySelectorAll('#files li')].map((each) => each.innerText)"

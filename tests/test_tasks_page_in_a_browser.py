@@ -182,6 +182,21 @@ async def test_a_creation_whose_answer_was_lost_makes_one_task(look: Look, marta
     assert await tab.run(f"{LIST}.length") == 1
 
 
+async def test_an_impatient_finger_does_everything_once(look: Look, marta: Person) -> None:
+    await _task(marta, "Towels")
+    tab = await look(marta)
+    await tab.until(f"{LIST}.length")
+    await tab.run("[1, 2].forEach(() => document.querySelector('[aria-label^=Take]').click())")
+    await tab.until(f"{TOLD} === '“Towels” is yours.'")
+    assert await tab.run(ALERT) == ""
+    twice = "new MouseEvent('click', { bubbles: true, detail: 2 })"  # the second of two clicks, wherever it lands
+    await tab.run(f"document.querySelector('[aria-label^=Done]').dispatchEvent({twice}), undefined")
+    await tab.run("document.getElementById('title').value = 'Bathrobes'")
+    await tab.run("[1, 2].forEach(() => document.getElementById('create').requestSubmit())")
+    await tab.until(f"{TOLD} === '“Bathrobes” has been created.'")
+    assert await tab.run(f"[{ALERT}, {LIST}.length]") == ["", 2]
+
+
 async def test_the_keyboard_stays_with_a_task_that_changes(look: Look, marta: Person) -> None:
     await _task(marta, "Towels")
     tab = await look(marta)
@@ -202,6 +217,10 @@ async def test_tasks_have_room_on_a_telephone(look: Look, marta: Person) -> None
     await tab.run("document.getElementById('new').open = true")
     assert await tab.run("document.documentElement.scrollWidth") == 360
     assert await tab.run("document.querySelectorAll('#list b').length") == 0
+    await _create(tab, title="Bathrobes", department="housekeeping")
+    await tab.until(f"{TOLD} === '“Bathrobes” has been created.'")
+    place = "document.getElementById('told').getBoundingClientRect()"
+    assert await tab.run(f"{place}.top >= 0 && {place}.bottom <= innerHeight")
 
 
 async def test_a_session_that_ends_keeps_what_was_begun(api: Api, look: Look, marta: Person) -> None:
