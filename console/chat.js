@@ -86,7 +86,7 @@ function show(id, message) {
   const shown = JSON.stringify([...parts.map((part) => part.textContent), ...files.map((file) => file.href)]);
   if (bubble.shown !== shown) bubble.replaceChildren(...parts); // replaced only if changed, or screen readers would read it out again
   Object.assign(bubble, { shown, className: message.author });
-  const at = message.pending ? Infinity : Date.parse(message.createdAt);
+  const at = message.createdAt ? Date.parse(message.createdAt) : Infinity; // what is still on its way stays last
   const next = [...list.children].find((other) => other !== bubble && other.at > at) ?? null;
   if (bubble.at !== at && (!bubble.parentNode || bubble.nextElementSibling !== next)) list.insertBefore(bubble, next);
   bubble.at = at;
@@ -111,7 +111,7 @@ function forget(frame) {
 }
 
 function fail(frame, reason) {
-  show(frame, { author: "guest", content: unsent.get(frame).content, attachments: unsent.get(frame).files, pending: `Not sent: ${reason}` });
+  show(frame, { author: "guest", content: unsent.get(frame).content, attachments: unsent.get(frame).files, createdAt: new Date().toISOString(), pending: `Not sent: ${reason}` });
   forget(frame);
   sendNext();
 }
@@ -150,7 +150,7 @@ async function sendFile(file) {
   const answer = ready ? await fetch(`/chat/${encodeURIComponent(property)}/media`, { method: "POST", body }).catch(() => null) : null;
   const told = await answer?.json().catch(() => null);
   if (answer?.ok) say("", [told], id);
-  else show(id, { author: "guest", content: file.name, pending: `Not sent: ${told?.detail ?? "no connection. Please try again."}` });
+  else show(id, { author: "guest", content: file.name, createdAt: new Date().toISOString(), pending: `Not sent: ${told?.code === "media_refused" ? "files of this kind are not accepted." : (told?.detail ?? "no connection. Please try again.")}` });
 }
 
 document.addEventListener("visibilitychange", () => bubbles.forEach((bubble) => mark(bubble)));

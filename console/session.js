@@ -6,7 +6,7 @@ let token = sessionStorage.getItem("token"), me;
 
 const tell = (text) => { element("alert").textContent = text; };
 const trying = (action) => { tell(""); return Promise.resolve().then(action).catch(complain); };
-const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => nameOfStaff(id) ?? id)); // shows names instead of ids, as in "… holds it"
+const complain = (error) => tell(error.message.replace(/[\da-f-]{36}/g, (id) => nameOfStaff(id) ?? id).replace(/(conversation) '?[a-z2-7]{26}-[\da-f]{8}'?/g, "$1")); // names for ids, as in "… holds it"
 const nameOfStaff = (id) => colleagues.get(id)?.name;
 const working = (propertyId) => [...colleagues.values()].filter((each) => !each.disabled && each.properties.includes(propertyId));
 

@@ -176,7 +176,7 @@ function showFacts(each) {
   element("draft-text").textContent = each.draft?.content ?? "";
   arrange(element("actions"), (each.pendingActions ?? []).map(question));
   for (const command of commands) command.disabled = off[command.dataset.command];
-  element("more").hidden = over || each.state === "new";
+  element("more").hidden = over || each.state === "new", element("content").placeholder = over ? "Resolved. Write a private note…" : "Write a reply…";
   element("tasks").href = `/staff/tasks?conversation=${encodeURIComponent(each.conversationId)}`;
   const orders = [["Snooze for an hour", "snooze 1"], ["Snooze for 12 hours", "snooze 12"], ["Unassign", "unassign"], ...working(each.propertyId).map(({ id, name }) => [`Assign to ${name}`, `assign ${id}`])];
   const [what, shown] = [element("what"), JSON.stringify(orders)];

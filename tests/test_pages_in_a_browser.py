@@ -93,6 +93,10 @@ async def _shows(tab: Tab, text: str) -> None:
             "{ ok: false, json: async () => ({ detail: 'film.exe: files of this type are refused' }) }",
             "type are refused",
         ),
+        (
+            "{ ok: false, json: async () => ({ code: 'media_refused', detail: 'accepted are image/*, text/plain' }) }",
+            "files of this kind are not accepted.",
+        ),
         ("Promise.reject(new TypeError('Failed to fetch'))", "no connection"),
     ],
 )
@@ -101,6 +105,10 @@ async def test_a_file_that_is_not_taken_says_why(chat: Tab, answer: str, shown: 
     await _choose(chat, "film.exe", "It flickers.")
     await chat.until(f"{BUBBLES}.some((each) => each.includes('film.exe') && each.includes({shown!r}))")
     assert await chat.run(SENT) == []
+    later = said(1, "Anything else?")
+    later["message"]["createdAt"] = "2126-01-01T10:00:00Z"
+    await chat.tell("message", later)
+    assert "Anything else?" in (await chat.run(BUBBLES))[-1]
 
 
 async def _acknowledge(tab: Tab, number: int) -> None:

@@ -158,6 +158,16 @@ async def test_staff_read_a_name_where_somebody_else_holds_the_conversation(desk
     assert await desk.run("document.getElementById('alert').textContent") == "Ana holds the conversation"
 
 
+async def test_staff_read_of_a_resolved_conversation_what_they_can_still_write(desk: Tab) -> None:
+    field = "document.getElementById('content').placeholder"
+    assert await desk.run(field) == "Write a reply…"
+    await desk.run("keep({ ...found[1], state: 'resolved', seq: 2 })")
+    assert await desk.run(field) == "Resolved. Write a private note…"
+    refusal = "conversation ggkj2ri5r7gy2x7kbym747oecp-caf3c0d8 is resolved"
+    await desk.run(f"complain(new Error({refusal!r}))")
+    assert await desk.run("document.getElementById('alert').textContent") == "conversation is resolved"
+
+
 async def _begin(tab: Tab, text: str) -> None:
     await tab.run("document.getElementById('content').focus()")
     await tab.write(text)
