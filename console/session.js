@@ -66,12 +66,13 @@ function welcome(staff) { // returns whether it is somebody else than before
 }
 
 async function meet() { // everybody, because those who have left may still hold something
-  colleagues.clear();
+  const all = [];
   let cursor = "", page;
   do {
     page = await api("GET", `/staff?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
-    for (const each of page.items) colleagues.set(each.id, each);
+    all.push(...page.items);
   } while ((cursor = page.nextCursor));
+  colleagues.clear(), all.forEach((each) => colleagues.set(each.id, each));
 }
 
 element("sign-out").addEventListener("click", () => trying(async () => { await api("POST", "/auth/logout", {}); signOut(); }));

@@ -43,7 +43,8 @@ class Connection {
     Object.assign(this, { path, opened, received, ended, delay: 500 });
   }
 
-  open() {
+  open() { // also if one is open, or about to be opened again
+    clearTimeout(this.again), clearInterval(this.pulse), this.socket?.close();
     const socket = this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${this.path}`);
     this.asked = true, this.pulse = setInterval(() => this.feel(), 30000);
     socket.onopen = () => this.opened();
@@ -52,7 +53,7 @@ class Connection {
       if (this.socket !== socket) return; // closed by us before
       this.socket = undefined, clearInterval(this.pulse);
       if (!this.ended(end)) return;
-      setTimeout(() => this.open(), this.delay * (0.5 + Math.random()));
+      this.again = setTimeout(() => this.open(), this.delay * (0.5 + Math.random()));
       this.delay = Math.min(this.delay * 2, 15000);
     };
   }
@@ -62,9 +63,7 @@ class Connection {
     this.send("ping", {}, "ping"), this.asked = true;
   }
 
-  welcomed() {
-    this.delay = 500;
-  }
+  welcomed() { this.delay = 500; }
 
   send(type, payload, id) { // returns whether it was sent
     const open = this.socket?.readyState === WebSocket.OPEN;

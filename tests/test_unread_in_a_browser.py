@@ -113,6 +113,16 @@ async def test_signing_in_twice_by_impatience_opens_one_socket(browser: Browser,
     assert await tab.run("sockets.length") == 1
 
 
+async def test_who_signs_in_again_while_the_page_reconnects_has_one_socket(browser: Browser, site: str) -> None:
+    tab = await look_at_one(browser, site)
+    later = "window.late = []; window.setTimeout = (then) => late.push(then) && late.length;"
+    later += "window.clearTimeout = (which) => { late[which - 1] = undefined; };"
+    await tab.run(f"{later} sockets.at(-1).onclose({{ code: 1006 }}), signOut(), token = 't2', connection.open()")
+    assert await tab.run("sockets.length") == 2
+    await tab.run("late.forEach((then) => then?.())")  # also what would have reconnected
+    assert await tab.run("sockets.length") == 2
+
+
 async def test_without_a_connection_staff_are_told_so_in_words(browser: Browser, site: str) -> None:
     tab = await look_at_one(browser, site)
     await tab.run("window.fetch = async () => { throw new TypeError('Failed to fetch'); }")
