@@ -1,11 +1,11 @@
 // What staff have not read yet: a count in the header, and a list that opens below it.
 const NEWEST = 30; // how many are listed, and so how many requests reading them all takes
 const notices = new Map(), noticeItems = new Map(); // unread notifications and their list elements, by id
-let moreNotices = false, lookUp = () => undefined; // `lookUp` is the page's own: a conversation it knows, by id
+let noticesKnown = false, moreNotices = false, lookUp = () => undefined; // `lookUp` is the page's own: a conversation it knows, by id
 
 async function refreshNotices() {
   const page = await api("GET", `/notifications?unread=true&limit=${NEWEST}`);
-  notices.clear(), moreNotices = !!page.nextCursor;
+  notices.clear(), noticesKnown = true, moreNotices = !!page.nextCursor;
   page.items.forEach((each) => notices.set(each.id, each));
   showNotices();
 }
@@ -23,7 +23,7 @@ const textOf = (notice) => [lookUp(notice.conversationId)?.name, notice.text].fi
 function showNotices() {
   const shown = [...notices.values()].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const count = `${notices.size}${moreNotices ? "+" : ""}`;
-  element("bell").textContent = notices.size ? `${count} unread notification${count === "1" ? "" : "s"}` : "No notifications";
+  element("bell").textContent = notices.size ? `${count} unread notification${count === "1" ? "" : "s"}` : `${noticesKnown ? "No n" : "N"}otifications`;
   const at = [...element("notices-list").children].findIndex((each) => each.contains(document.activeElement));
   arrange(element("notices-list"), shown.map((notice) => shownAs(noticeItems, notice.id, textOf(notice), () => noticeItem(notice))));
   element("read-all").disabled = !notices.size;

@@ -20,8 +20,13 @@ async function api(method, path, body, key) {
   if (method === "GET") etags[path] = answer.headers.get("ETag");
   if (answer.ok) return content;
   if (answer.status === 401 && path !== "/auth/login") signOut();
-  throw Object.assign(new Error(content?.detail ?? `The server answered ${answer.status}.`), { code: content?.code });
+  throw Object.assign(new Error(content?.detail ?? `The server answered ${answer.status}.`), { code: content?.code, forGood: answer.status < 500 && answer.status !== 429 });
 }
+
+const insist = (action) => action().catch((error) => { // what a page cannot do without is asked for again, without another word
+  if (!error.forGood) setTimeout(() => token && insist(action).catch(() => {}), 10000);
+  throw error;
+});
 
 async function signIn() {
   const [send] = element("login").querySelectorAll("button");

@@ -18,7 +18,7 @@ async function receive({ type, payload, id, cursor }) {
     if (payload.staff) await begin(payload.staff);
   } else if (type === "resync" || (type === "ack" && id === "list" && !conversations.size)) {
     conversations.clear(); // updates are live from here on, so the list misses none
-    await refresh();
+    await insist(refresh);
   } else if (type === "conversation_update") {
     keep({ ...payload.conversation, lastMessage: conversations.get(payload.conversationId)?.lastMessage });
   } else if (type === "message") {
@@ -39,8 +39,7 @@ async function begin(staff) {
   if (!me) recall(staff);
   if (welcome(staff)) openId = undefined, begun.clear(), take({}), history.replaceState(null, "", "/staff");
   for (const propertyId of staff.properties) connection.send("subscribe", { propertyId, after: cursors[propertyId] }, "list");
-  await Promise.all([refreshNotices(), meet()]);
-  if (conversations.has(openId)) showFacts(conversations.get(openId));
+  await Promise.all([insist(refreshNotices), insist(() => meet().then(() => conversations.has(openId) && showFacts(conversations.get(openId))))]);
 }
 
 async function refresh(cursor) {

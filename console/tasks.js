@@ -18,7 +18,7 @@ async function receive({ type, payload, id }) {
     element("status").textContent = payload.live === false ? "Updates may be delayed." : `Live · ${(payload.staff ?? me).name}`;
     if (payload.staff) await begin(payload.staff);
   } else if (type === "resync" || (type === "ack" && id === "all")) {
-    await Promise.all([load(), refreshNotices()]); // updates are live from here on, so neither misses any
+    await Promise.all([insist(load), insist(refreshNotices)]); // updates are live from here on, so neither misses any
   } else if (type === "task_update") {
     keep(payload.task);
   } else if (type === "notification") {
@@ -34,7 +34,7 @@ async function begin(staff) {
   const { value } = element("property");
   element("property").replaceChildren(...staff.properties.map((id) => new Option(id, id, false, id === value)));
   element("where").hidden = staff.properties.length === 1;
-  await Promise.all([meet().then(show), linked && showConversation()]);
+  await Promise.all([insist(() => meet().then(show)), linked && insist(showConversation)]);
 }
 
 async function showConversation() {

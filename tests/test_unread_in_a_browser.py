@@ -113,6 +113,26 @@ async def test_signing_in_twice_by_impatience_opens_one_socket(browser: Browser,
     assert await tab.run("sockets.length") == 1
 
 
+async def test_what_could_not_be_read_is_asked_for_again(browser: Browser, site: str) -> None:
+    away = "window.plain = window.fetch, window.away = true, window.late = [], window.wait = window.setTimeout;"
+    away += "window.setTimeout = (then, after) => (after === 10000 ? late.push(then) : wait(then, after));"
+    away += (
+        "window.fetch = async (path, sent) => { if (!away || path.includes('/conversations')) return plain(path, sent);"
+    )
+    away += "return { ok: false, status: 503, headers: new Headers(), json: async () => ({ detail: 'Later' }) }; };"
+    first = SOCKETS + REST + f"window.unread = {json.dumps([notice(1)])};" + away
+    tab = await browser.open(f"{site}/staff", await browser.profile(), first=first)
+    await tab.until("sockets.at(-1)?.sent.length")
+    await arrive(tab)
+    await tab.until("late.length === 2")
+    assert await tab.run(f"[{BELL}, document.getElementById('alert').textContent]") == [
+        "Notifications",
+        "Later",
+    ]
+    await tab.run("window.away = false, late.forEach((then) => then())")
+    await tab.until(f"{BELL} === '1 unread notification' && colleagues.size")
+
+
 async def test_who_signs_in_again_while_the_page_reconnects_has_one_socket(browser: Browser, site: str) -> None:
     tab = await look_at_one(browser, site)
     later = "window.late = []; window.setTimeout = (then) => late.push(then) && late.length;"
