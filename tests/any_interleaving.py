@@ -97,7 +97,7 @@ class AnyInterleaving(StaffAtWork):
     @initialize(
         adapter=ADAPTERS,
         rules=POLICIES,
-        edition=st.sampled_from([editions.NEWEST, editions.NEWEST, editions.SECOND, 0]),
+        edition=st.sampled_from([editions.NEWEST, editions.NEWEST, editions.THIRD, editions.SECOND, 0]),
         looked_up=st.sampled_from([True, True, True, False]),
         restless=st.booleans(),
         begins_with=st.sampled_from(["a message", "a message", "an earlier conversation", "staff"]),
@@ -224,6 +224,17 @@ class AnyInterleaving(StaffAtWork):
             if self.record.unchecked or self.driven.turn_is_due or self.driven.question:
                 self.turn_moves(answer, stored=False, lends=False, patient=True)
 
+    @precondition(lambda self: self.driven.draft_is_due or self.driven.drafting)
+    @rule(answer=ANSWERS)
+    def draft_moves(self, answer: AIResponse | None) -> None:
+        if self.driven.drafting:
+            answered = not self.record.unread_by_ai
+            before = self.record.conversation.draft
+            self.driven.ends_draft(answer)
+            assert not answered or self.record.conversation.draft == before, "a draft of what a person has answered"
+        else:
+            self.driven.begins_draft()
+
     @precondition(lambda self: self.driven.follow_up_is_due and not self.driven.question)
     @rule(summary=st.sampled_from(["They asked about breakfast.", None]))
     def what_follows_is_done(self, summary: str | None) -> None:
@@ -324,7 +335,7 @@ class AnyInterleaving(StaffAtWork):
         possible = self.seen.gone | self.seen.unsure | flying
         return [each.id for each in self._own_window() if each.id in possible - (flying - waiting)]
 
-    @precondition(lambda self: not self.driven.question)
+    @precondition(lambda self: not self.driven.question and not self.driven.drafting)
     @rule()
     def goes_on_in_a_new_run(self) -> None:
         if self.driven.flight is not None:
@@ -348,6 +359,7 @@ class AnyInterleaving(StaffAtWork):
         stored, record = self.driven.stored, self.record
         assert len(stored.events) == record.conversation.seq
         assert not record.queue
+        assert not transitions.undrafted(record)
         assert stored.outcomes == self.outcomes
         story.check(self.story(complete=True))
         new = {message.id for message in self.seen.received} - {message.id for message in self.written}

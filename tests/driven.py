@@ -100,6 +100,7 @@ class Driven:
         self.stored = Stored()
         self.flight: Flight | None = None
         self.question: Question | None = None
+        self.drafting: list[Arrival] = []
         self.attempts: list[Attempt] = []
         self.tasks: dict[str, Task] = {}
         self._turns = 0
@@ -109,6 +110,11 @@ class Driven:
     @property
     def turn_is_due(self) -> bool:
         return self.record.looked_up and self.question is None and self._ai_has_work
+
+    @property
+    def draft_is_due(self) -> bool:
+        idle = self.record.looked_up and self.question is None and not self.drafting
+        return idle and bool(transitions.undrafted(self.record))
 
     @property
     def delivery_is_due(self) -> bool:
@@ -196,6 +202,7 @@ class Driven:
     def begins_turn(self, *, lend: bool) -> None:
         """Decides at once what is a person's anyway, and asks the AI of all else."""
         record, arrivals = self.record, list(self.record.queue)
+        self.drafting = []  # whose messages these are now
         self._turns += 1
         reply_id = f"{record.conversation.conversation_id}-reply-{self._turns}"
         autonomy = policy.autonomy(record.policy, record.profile)
@@ -208,6 +215,7 @@ class Driven:
             return
         request = transitions.ai_request(record, arrivals)
         assert request.context.turn_message_ids == [arrival.message.id for arrival in arrivals]
+        assert {arrival.message.id for arrival in arrivals[:-1]} <= {each.id for each in request.context.messages}
         assert not any(message.private for message in request.context.messages)
         lendable = lend and self.flight is None and not record.sends and bool(record.outbox)
         lent = record.publication() if lendable else None
@@ -227,7 +235,7 @@ class Driven:
             )
             transitions.conclude(record, question.arrivals, decision, question.reply_id, self.now)
         elif answer is not None and record.state is ConversationState.ESCALATED:
-            transitions.overtaken(record, answer, question.reply_id, self.now)
+            transitions.overtaken(record, question.arrivals, answer, question.reply_id, self.now)
         self.changed()
 
     def forgets_question(self, *, stored: bool) -> None:
@@ -242,6 +250,22 @@ class Driven:
         if question.lent is not None and known:
             self._note_published(question.lent, stored=stored)
         return question
+
+    def begins_draft(self) -> None:
+        """The AI thinks about a draft for what waits for a person, unless that is not for it to draft."""
+        self.drafting = transitions.begin_draft(self.record, self.now)
+        if self.drafting:
+            request = transitions.ai_request(self.record, self.drafting)
+            assert request.message.id == self.record.unread_by_ai[-1].message.id
+
+    def ends_draft(self, answer: AIResponse | None) -> None:
+        """The AI has written a draft, or failed (None). What somebody answered meanwhile needs none."""
+        arrivals, self.drafting = self.drafting, []
+        if answer is not None and transitions.still_wants_draft(self.record, arrivals):
+            self._turns += 1
+            reply_id = f"{self.record.conversation.conversation_id}-reply-{self._turns}"
+            transitions.drafted(self.record, answer, reply_id, self.now)
+        self.changed()
 
     def follows_up(self, summary: str | None) -> None:
         """Carries out the next action; with none left, a rating is asked for, and the summary comes or does not."""
@@ -329,6 +353,10 @@ class Driven:
                 self.answers(an_answer(), stored=True)
             elif self.turn_is_due:
                 self.begins_turn(lend=True)
+            elif self.drafting:
+                self.ends_draft(an_answer())
+            elif self.draft_is_due:
+                self.begins_draft()
             elif self.follow_up_is_due:
                 self.follows_up("They asked about breakfast.")
             elif self.flight is not None:

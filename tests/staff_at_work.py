@@ -38,6 +38,7 @@ ACTS = st.sampled_from(
 CHANGES = st.sampled_from(
     [
         PolicyChanges(autonomy="auto"),
+        PolicyChanges(autonomy="draft"),
         PolicyChanges(autonomy="off", never_ai=[]),
         PolicyChanges(service_levels={"normal": ConversationPolicy().service_levels["urgent"]}),
         PolicyChanges(approvals={"create_task": "auto", "request_late_checkout": "auto"}, escalation_threshold=0.1),

@@ -1,5 +1,6 @@
 """The llm engine against a server that speaks OpenAI's API on this machine, and misbehaves in every way."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 
@@ -11,6 +12,7 @@ from activities.ai.engines import Engines, build_engine
 from activities.ai.library import Library
 from activities.ai.llm import FAILURES_TO_REST, LlmEngine
 from activities.ai.port import EngineError
+from activities.ai.prompt import data_of
 from contracts.ai import Handoff
 from contracts.guests import GuestProfile, Stay
 from contracts.messages import Attachment, Author
@@ -70,6 +72,19 @@ async def test_the_model_is_told_of_articles_guest_stay_and_handoffs(engine: Llm
         assert told in prompt
     assert "parrot" not in prompt
     assert prompt.count('"title"') == 5
+
+
+def test_the_model_can_tell_which_messages_a_person_handled() -> None:
+    request = a_request("Hello", "I want a person", "When is breakfast?")
+    request.context.messages[0].conversation_id = "an earlier one"
+    request.context.handoffs = [Handoff(reason="A wish", from_seq=2, to_seq=2, started_at=NOW)]
+    data = json.loads("".join(data_of(request, []).splitlines()[1:-1]))
+    assert [(each.get("number"), each["text"]) for each in data["conversation"]] == [
+        (None, "Hello"),
+        (2, "I want a person"),
+        (3, "When is breakfast?"),
+    ]
+    assert data["handoffs"] == [{"reason": "A wish", "from_message": 2, "to_message": 2}]
 
 
 async def test_what_the_reader_cannot_read_gets_as_many_articles_as_fit(engine: LlmEngine, model: FakeOpenAI) -> None:

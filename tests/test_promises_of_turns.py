@@ -54,7 +54,7 @@ def test_debounce_left(debounce: int, written_at: list[int], now: int, expected:
     record = a_record(policy=ConversationPolicy(debounce=debounce * SECOND))
     for at in written_at:
         arrived(record, a_message(f"g-{at}"), now=NOW + at * SECOND)
-    assert promises.debounce_left(record, NOW + now * SECOND) == expected * SECOND
+    assert promises.debounce_left(record.policy, record.queue, NOW + now * SECOND) == expected * SECOND
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ def _said(record: Record) -> list[str]:
 @BOTH
 def test_an_overtaken_answer_brings_its_actions_along(rules: ConversationPolicy, third: bool) -> None:
     record = a_record(ESCALATED, assigned_to="ana", policy=rules)
-    transitions.overtaken(record, an_answer("Towels are on their way.", actions=[TOWELS]), "r-1", NOW)
+    arrived(record, a_message())
+    transitions.overtaken(
+        record, record.unread_by_ai, an_answer("Towels are on their way.", actions=[TOWELS]), "r-1", NOW
+    )
     assert record.conversation.draft is not None
     assert record.conversation.draft.content == "Towels are on their way."
     assert record.steps == []  # nobody sent the answer, so staff decide even on what is done unasked otherwise

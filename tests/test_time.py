@@ -7,7 +7,7 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.conversations import ConversationState
 from contracts.messages import Author, DeliveryState
 from tests.fakes.callback import FakeCallback
-from tests.support import Stack, command
+from tests.support import Stack, command, reply
 
 
 async def test_an_idle_conversation_closes_once(skipping: tuple[Stack, WorkflowEnvironment]) -> None:
@@ -100,6 +100,7 @@ async def test_idle_time_counts_from_the_return_to_the_ai(skipping: tuple[Stack,
     guest = stack.guest()
     await guest.ask("I want to talk to a person")
     conversation = await guest.conversation()
+    await stack.conversations.reply(reply(conversation, "Ana here."))
     await environment.sleep(timedelta(hours=30))
     await stack.conversations.return_to_ai(command(conversation))
     await environment.sleep(timedelta(hours=23))

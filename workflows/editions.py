@@ -28,4 +28,12 @@ THIRD = 2
   done is told in it; where a guest cannot be told of a task or a decision, staff are notified.
 """
 
-NEWEST = THIRD
+FOURTH = 3
+"""What changed since the third edition:
+
+- Return: what the AI handed over and nobody answered goes back to it, once; the guest is not told again that people
+  have it.
+- Drafts: while the AI may only draft, each message of a guest who waits for a person gets one, not only the first.
+"""
+
+NEWEST = FOURTH

@@ -14,6 +14,8 @@ class Arrival(Model):
     sent_at: Timestamp
     returned_at: Timestamp | None = None
     """When a person gave it back to the AI, from which moment its age counts."""
+    handed_over: bool = False
+    """The AI has handed it over before."""
 
 
 class PendingSend(Model):

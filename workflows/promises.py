@@ -1,6 +1,6 @@
 """What happens to a conversation as time passes: promises to waiting guests, snoozes and idle closing. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +8,7 @@ from contracts.conversations import ConversationState
 from contracts.messages import Author
 from contracts.rules import ConversationPolicy, Priority
 from workflows import editions, hours, policy, surveys
+from workflows.owed import Arrival
 from workflows.record import Record
 
 DEBOUNCES_AT_MOST = 5
@@ -51,12 +52,12 @@ def window_is_over(record: Record, now: datetime) -> bool:
     return now >= _window_end(record)
 
 
-def debounce_left(record: Record, now: datetime) -> timedelta:
+def debounce_left(rules: ConversationPolicy, waiting: Sequence[Arrival], now: datetime) -> timedelta:
     """How long to wait for more messages of a burst: counted from the newest, but limited from the oldest."""
-    if not record.queue:
+    if not waiting:
         return timedelta(0)
-    oldest, newest = record.queue[0].message.created_at, record.queue[-1].message.created_at
-    until = min(newest + record.policy.debounce, oldest + DEBOUNCES_AT_MOST * record.policy.debounce)
+    oldest, newest = waiting[0].message.created_at, waiting[-1].message.created_at
+    until = min(newest + rules.debounce, oldest + DEBOUNCES_AT_MOST * rules.debounce)
     return until - now
 
 

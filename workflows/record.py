@@ -91,8 +91,8 @@ class Record(Model):
     asking: Asking = Asking()
     last_command: tuple[str, str] | None = None
     """Name and author of the last state command, so that repeating one's own is no error."""
-    indexed: str = ""
-    """A fingerprint of the current search attributes."""
+    drafted_to: int = 0  # seq of the newest guest message for which an answer or a draft was considered
+    indexed: str = ""  # a fingerprint of the current search attributes
 
     @classmethod
     def begin(

@@ -1,5 +1,6 @@
 """The AI's turns: look up the contact, wait for a burst to end, ask the engine, decide."""
 
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -38,7 +39,7 @@ class TurnTaker:
 
     @property
     def is_due(self) -> bool:
-        return bool(self._record.unchecked) or self.has_work
+        return bool(self._record.unchecked) or self.has_work or bool(transitions.undrafted(self._record))
 
     @property
     def has_work(self) -> bool:
@@ -54,7 +55,7 @@ class TurnTaker:
             await self._look_up()
         self._restarts = 0
         while self.has_work:
-            await self._debounce()
+            await self._debounce(lambda: self._record.queue if self.has_work else [])
             await self._let_delivery_end()
             arrivals = list(self._record.queue)
             # A person may have taken over while we waited; every await below is followed by the same check.
@@ -64,6 +65,33 @@ class TurnTaker:
                 self._changed()
                 return
             self._restarts += 1
+        await self._draft()
+
+    async def _draft(self) -> None:
+        """Writes a draft for a person, once a burst has ended. A newer message makes it stale, like an answer."""
+        record = self._record
+        while transitions.undrafted(record):
+            await self._debounce(lambda: transitions.undrafted(record))
+            if not transitions.undrafted(record):
+                return
+            arrivals = transitions.begin_draft(record, workflow.now())
+            if not arrivals:
+                return
+            reply_id = str(workflow.uuid4())
+            ask = Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals))
+            answer = await self._answer(ask, functools.partial(self._is_needless, arrivals))
+            if isinstance(answer, Answer):
+                record.vip = record.vip if answer.vip is None else answer.vip
+                if transitions.still_wants_draft(record, arrivals):
+                    transitions.drafted(record, answer.response, reply_id, workflow.now())
+                self._changed()
+            self._restarts += 1
+
+    def _is_needless(self, arrivals: list[Arrival]) -> bool:
+        """Whether a draft is not wanted any more, or should answer a newer message as well."""
+        if not transitions.still_wants_draft(self._record, arrivals):
+            return True
+        return self._restarts < RESTARTS_OF_A_TURN and bool(transitions.undrafted(self._record))
 
     async def _look_up(self) -> None:
         """Asks storage once what it knows of the contact. If it has all messages already, nothing is left to do."""
@@ -90,12 +118,10 @@ class TurnTaker:
         transitions.looked_up(record, facts, workflow.now())
         self._changed()
 
-    async def _debounce(self) -> None:
-        """Lets a burst of messages become one turn; a claim ends the wait."""
-        while (left := promises.debounce_left(self._record, workflow.now())) > timedelta(0):
-            await wait(lambda: not self.has_work, left, "Debounce")
-            if not self.has_work:
-                return
+    async def _debounce(self, waiting: Callable[[], list[Arrival]]) -> None:
+        """Lets a burst of messages become one turn; it ends when none of them waits any more, as after a claim."""
+        while (left := promises.debounce_left(self._record.policy, waiting(), workflow.now())) > timedelta(0):
+            await wait(lambda: not waiting(), left, "Debounce")
 
     async def _let_delivery_end(self) -> None:
         """Waits for a delivery in flight when the guest writes meanwhile.
@@ -115,9 +141,10 @@ class TurnTaker:
             record.policy, arrivals, workflow.now(), autonomy=autonomy, answered=record.answered_questions
         )
         if decision is None:
-            answer = await self._answer(
-                Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals)), arrivals
-            )
+            self._asking = arrivals
+            ask = Ask(turn_id=reply_id, request=transitions.ai_request(record, arrivals))
+            ask.publication = self._drain.lend()
+            answer = await self._answer(ask, lambda: self._is_stale(arrivals))
             if answer is None:
                 return False
             if isinstance(answer, Answer) and answer.vip is not None:
@@ -126,7 +153,7 @@ class TurnTaker:
                 autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
             if not self._owns(arrivals):
                 if isinstance(answer, Answer) and record.state is ConversationState.ESCALATED:
-                    transitions.overtaken(record, answer.response, reply_id, workflow.now())
+                    transitions.overtaken(record, arrivals, answer.response, reply_id, workflow.now())
                 return True
             if isinstance(answer, Answer):
                 decision = policy.after_answer(record.policy, answer.response, autonomy=autonomy)
@@ -140,11 +167,10 @@ class TurnTaker:
         waiting = {arrival.message.id for arrival in self._record.queue}
         return arrivals[0].message.id in waiting and self._record.state is ConversationState.ACTIVE
 
-    async def _answer(self, ask: Ask, arrivals: list[Arrival]) -> Answer | str | None:
-        """The engine's answer, or the cause of its failure, or None if a newer message made the question stale."""
+    async def _answer(self, ask: Ask, is_stale: Callable[[], bool]) -> Answer | str | None:
+        """The engine's answer, or the cause of its failure, or None if the question became stale."""
         handle = self._start_answer(ask)
-        self._asking = arrivals
-        await workflow.wait_condition(lambda: handle.done() or self._is_stale(arrivals))
+        await workflow.wait_condition(lambda: handle.done() or is_stale())
         stale = not handle.done()
         if stale:
             handle.cancel()
@@ -166,14 +192,13 @@ class TurnTaker:
         return self._restarts < RESTARTS_OF_A_TURN and len(self._record.queue) > len(arrivals)
 
     def _start_answer(self, ask: Ask) -> workflow.ActivityHandle[Answer]:
-        """Starts the answer activity. Unpublished events go along, so that staff see them while the AI thinks.
+        """Starts the answer activity. Unpublished events may go along, so that staff see them while the AI thinks.
 
         It is not a local activity even for a fast engine: a query may end a workflow task while one runs, and a replay
         then sees another order of events. Five events per message are cheaper than a stuck conversation. On the
         workflow's own queue, Temporal usually gives it to the asking worker in the response to its workflow task.
         """
         record = self._record
-        ask.publication = self._drain.lend()
         return workflow.start_activity_method(
             Turns.answer,
             ask,

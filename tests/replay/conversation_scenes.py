@@ -166,6 +166,40 @@ async def test_a_hand_over_with_a_draft(scene: Guest, stack: Stack, working: Non
     await settled(stack, scene)
 
 
+async def test_drafts_for_a_person(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
+    """One with the hand-over, one after a burst, and one that a person forestalls."""
+    stack.settings.properties[stack.hotel].autonomy = "draft"
+    await scene.ask("When is breakfast?")
+    ai.hold()
+    for number, question in enumerate(("And dinner?", "And lunch?"), start=2):
+        await scene.write(question)
+        await asked(ai, number)
+    ai.let_go()
+    conversation = await scene.reaches(lambda each: each.draft is not None and "lunch" in each.draft.content, "a draft")
+    await stack.conversations.reply(reply(conversation, "At seven, eight and one."))
+    ai.hold()
+    await scene.write("Is there parking?")
+    await asked(ai, 4)
+    await stack.conversations.reply(reply(conversation, "There is."))
+    ai.let_go()
+    await settled(stack, scene)
+
+
+async def test_a_return_without_an_answer(scene: Guest, stack: Stack, working: None, ai: FakeAI) -> None:
+    """The AI is unsure twice, and is not asked a third time."""
+    ai.respond = ai.doubtful
+    await scene.ask("Is the moon made of cheese?")
+    await stack.conversations.return_to_ai(command(await scene.conversation()))
+    again = await scene.reaches(
+        lambda each: each.escalation is not None and each.escalation.reason.startswith("Handed over again"),
+        "the second hand-over",
+    )
+    await stack.conversations.return_to_ai(command(again))
+    ai.respond = confident
+    await scene.ask("When is breakfast?")
+    await settled(stack, scene)
+
+
 async def test_a_wish_for_a_person_right_behind_an_answer(
     scene: Guest, stack: Stack, working: None, ai: FakeAI
 ) -> None:

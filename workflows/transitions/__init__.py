@@ -1,6 +1,7 @@
 """The transitions of a conversation: each function changes the record for one event. Pure, like the record."""
 
 from workflows.transitions.actions import decide, next_step, take_up, task_done
+from workflows.transitions.drafts import begin_draft, drafted, still_wants_draft, undrafted
 from workflows.transitions.guests import admit, looked_up, receive
 from workflows.transitions.sending import (
     WEBCHAT,
@@ -41,11 +42,13 @@ __all__ = [
     "ask_for_rating",
     "assign",
     "attempt",
+    "begin_draft",
     "change_policy",
     "claim",
     "conclude",
     "decide",
     "delivery_failed",
+    "drafted",
     "due_sends",
     "escalate",
     "give_up",
@@ -67,9 +70,11 @@ __all__ = [
     "reviewed",
     "sent",
     "snooze",
+    "still_wants_draft",
     "summarised",
     "take_up",
     "task_done",
     "unassign",
+    "undrafted",
     "withdraw",
 ]

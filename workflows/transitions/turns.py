@@ -22,6 +22,9 @@ def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
     conversation = record.conversation
     message = record.message(arrivals[-1].message.id) or arrivals[-1].message
     earlier = [each for each in record.window if not each.private and each.id != message.id]
+    recent = earlier[1 - max(AI_MESSAGES, len(arrivals)) :]
+    shown = {each.id for each in recent}
+    older = [arrival.message for arrival in arrivals[:-1] if arrival.message.id not in shown]
     return AIRequest(
         conversation_id=conversation.conversation_id,
         message=message,
@@ -32,7 +35,7 @@ def ai_request(record: Record, arrivals: list[Arrival]) -> AIRequest:
             channel_type=conversation.channel_type,
             state=conversation.state,
             assigned_to=conversation.assigned_to,
-            messages=earlier[1 - max(AI_MESSAGES, len(arrivals)) :],
+            messages=[*older, *recent],
             turn_message_ids=[arrival.message.id for arrival in arrivals],
             handoffs=record.handoffs,
             message_count=conversation.message_count,
@@ -50,6 +53,7 @@ def conclude(
 ) -> None:
     """Carries out the decision on a turn: the guest gets a message, and the turn's messages get outcomes."""
     ids = [arrival.message.id for arrival in arrivals]
+    record.drafted_to = arrivals[-1].message.seq
     record.queue = [arrival for arrival in record.queue if arrival.message.id not in ids]
     match decision:
         case policy.Answered(response=response):
@@ -63,13 +67,15 @@ def conclude(
             take_up(record, response.actions, reply_id, now, sure=True)
         case policy.Handover(draft=draft):
             record.failures = 0
-            # Each hand-over tells the guest something; out of hours never that somebody replies shortly.
-            away = None if decision.urgent else promises.away_words(record, now, again=True)
-            _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
+            told = not decision.urgent and _were_told(record, ids)
+            if not told:
+                # Out of hours never that somebody replies shortly.
+                away = None if decision.urgent else promises.away_words(record, now, again=True)
+                _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
             if decision.urgent:
                 record.prioritise("urgent", now)
-            record.escalate(decision.reason, now)
-            _settle(record, ids, "handed", decision.reason, now, reply_id)
+            _leave_to_people(record, arrivals, decision.reason, now)
+            _settle(record, ids, "handed", decision.reason, now, None if told else reply_id)
             if draft is not None:
                 record.conversation.current_intent = draft.intent
                 keep_as_draft(record, draft, f"{reply_id}-draft", now)
@@ -77,18 +83,21 @@ def conclude(
         case policy.Fallback():
             record.failures += 1
             record.conversation.needs_review = True
-            leaves = decision.escalation is not None and record.policy.edition >= editions.THIRD
-            away = promises.away_words(record, now, again=True) if leaves else None
-            _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
+            told = _were_told(record, ids)
+            if not told:
+                leaves = decision.escalation is not None and record.policy.edition >= editions.THIRD
+                away = promises.away_words(record, now, again=True) if leaves else None
+                _say(record, arrivals, Author.SYSTEM, away or decision.text, reply_id, now)
             record.change("review", now)
             record.notify(decision.notice, decision.reason, now)
             if decision.escalation is not None:
-                record.escalate(decision.escalation, now)
-            _settle(record, ids, "handed", decision.reason, now, reply_id)
+                _leave_to_people(record, arrivals, decision.escalation, now)
+            _settle(record, ids, "handed", decision.reason, now, None if told else reply_id)
 
 
-def overtaken(record: Record, response: AIResponse, reply_id: str, now: datetime) -> None:
+def overtaken(record: Record, arrivals: list[Arrival], response: AIResponse, reply_id: str, now: datetime) -> None:
     """The AI answered after a person took over: they decide on its words and its actions."""
+    record.drafted_to = max(record.drafted_to, arrivals[-1].message.seq)
     keep_as_draft(record, response, reply_id, now)
     if record.policy.edition >= editions.THIRD:
         take_up(record, response.actions, reply_id, now, sure=False)
@@ -109,6 +118,23 @@ def summarised(record: Record, summary: str | None, now: datetime) -> None:
     if summary is not None and summary.strip() and place is not None:
         place.summary = summary.strip()
         record.change("summary", now)
+
+
+def _were_told(record: Record, message_ids: list[str]) -> bool:
+    """Whether the guest has been told of all these messages that people have them. It is not said twice."""
+    if record.policy.edition < editions.FOURTH:
+        return False
+    announced = {each.message_id for each in record.outcomes if each.outcome == "handed" and each.reply_id is not None}
+    return announced.issuperset(message_ids)
+
+
+def _leave_to_people(record: Record, arrivals: list[Arrival], reason: str, now: datetime) -> None:
+    """Escalates. If people return the turn's messages without an answer, the AI tries each of them once more."""
+    if record.policy.edition >= editions.FOURTH and not record.opted_out:
+        kept = [each.model_copy(update={"handed_over": True}) for each in arrivals if not each.handed_over]
+        record.unread_by_ai = [*record.unread_by_ai, *kept]
+    again = any(each.handed_over for each in arrivals)
+    record.escalate(f"Handed over again: {reason}" if again else reason, now)
 
 
 def _say(
@@ -132,10 +158,18 @@ def _say(
 
 
 def _settle(
-    record: Record, message_ids: list[str], outcome: policy.OutcomeKind, reason: str, now: datetime, reply_id: str
+    record: Record,
+    message_ids: list[str],
+    outcome: policy.OutcomeKind,
+    reason: str,
+    now: datetime,
+    reply_id: str | None,
 ) -> None:
+    """Without a reply now, the earlier one of each message holds."""
+    earlier = {each.message_id: each.reply_id for each in record.outcomes}
     for message_id in message_ids:
-        record.settle(Outcome(message_id=message_id, outcome=outcome, reason=reason, at=now, reply_id=reply_id))
+        said = reply_id or earlier.get(message_id)
+        record.settle(Outcome(message_id=message_id, outcome=outcome, reason=reason, at=now, reply_id=said))
 
 
 def _info(response: AIResponse) -> AIInfo:

@@ -1,0 +1,263 @@
+"""What the fourth edition decides otherwise than the third."""
+
+from datetime import timedelta
+
+import pytest
+
+from contracts.ai import Action
+from contracts.conversations import ConversationState
+from contracts.messages import Author
+from contracts.rules import ConversationPolicy
+from tests.records import (
+    NOW,
+    a_command,
+    a_message,
+    a_record,
+    a_reply,
+    an_answer,
+    arrived,
+    happened,
+    outcomes,
+)
+from workflows import editions, policy, transitions
+from workflows.owed import Arrival
+from workflows.record import Record
+
+NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
+THIRD, FOURTH = ConversationPolicy(edition=editions.THIRD), ConversationPolicy(edition=editions.FOURTH)
+BOTH = pytest.mark.parametrize(("rules", "fourth"), [(THIRD, False), (FOURTH, True)], ids=["third", "fourth"])
+LATER = NOW + timedelta(minutes=5)
+DOUBT = an_answer("At six?", confidence=0.3)
+UNSURE = "The AI is unsure (0.30, needs 0.70)"
+
+
+def _said(record: Record) -> list[str]:
+    return [each.content for each in record.window if each.author is not Author.GUEST]
+
+
+def _waiting(arrivals: list[Arrival]) -> list[str]:
+    return [each.message.id for each in arrivals]
+
+
+def _handed_over(rules: ConversationPolicy) -> Record:
+    """A conversation whose first message the AI was unsure of."""
+    record = a_record(policy=rules)
+    turn = arrived(record, a_message())
+    transitions.conclude(record, turn, policy.after_answer(rules, DOUBT), "r-1", NOW)
+    return record
+
+
+# --- back to the AI -----------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_what_the_ai_handed_over_and_nobody_answered_goes_back_to_it(rules: ConversationPolicy, fourth: bool) -> None:
+    record = _handed_over(rules)
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert _waiting(record.queue) == (["g-1"] if fourth else [])
+    if fourth:
+        assert (record.queue[0].returned_at, record.conversation.draft) == (LATER, None)
+        transitions.conclude(record, record.queue, policy.after_answer(rules, an_answer()), "r-2", LATER)
+        assert outcomes(record) == {"g-1": ("answered", "r-2")}
+        assert _said(record) == [rules.handover_text, "At seven."]
+
+
+def test_what_a_person_answered_does_not_go_back() -> None:
+    record = _handed_over(FOURTH)
+    transitions.reply(record, a_reply(), NOW)
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert (record.state, record.queue) == (ACTIVE, [])
+
+
+def test_what_is_handed_over_again_is_told_to_staff_and_not_to_the_guest_and_goes_back_no_more() -> None:
+    record = _handed_over(FOURTH)
+    transitions.return_to_ai(record, a_command(), LATER)
+    transitions.conclude(record, record.queue, policy.after_answer(FOURTH, DOUBT), "r-2", LATER)
+    assert record.state is ESCALATED
+    assert record.conversation.escalation is not None
+    assert record.conversation.escalation.reason == f"Handed over again: {UNSURE}"
+    assert happened(record).count("escalation") == 2
+    assert record.conversation.draft is not None
+    assert record.conversation.draft.id == "r-2-draft"
+    assert _said(record) == [FOURTH.handover_text]
+    assert outcomes(record) == {"g-1": ("handed", "r-1")}
+    assert record.outcomes[0].reason == UNSURE  # as the list of knowledge gaps knows it
+    assert record.wait is not None
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert (record.state, record.queue) == (ACTIVE, [])
+
+
+def test_a_turn_with_a_message_that_nobody_announced_is_announced() -> None:
+    record = _handed_over(FOURTH)
+    arrived(record, a_message("g-2", "And dinner?"), now=NOW)
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert _waiting(record.queue) == ["g-1", "g-2"]
+    transitions.conclude(record, record.queue, policy.after_answer(FOURTH, DOUBT), "r-2", LATER)
+    assert _said(record) == [FOURTH.handover_text] * 2
+    assert outcomes(record) == {"g-1": ("handed", "r-2"), "g-2": ("handed", "r-2")}
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert _waiting(record.queue) == ["g-2"]  # which the AI has seen once
+
+
+def test_an_emergency_is_announced_each_time() -> None:
+    record = _handed_over(FOURTH)
+    transitions.return_to_ai(record, a_command(), LATER)
+    decision = policy.after_answer(FOURTH, an_answer(intent="medical"))
+    transitions.conclude(record, record.queue, decision, "r-2", LATER)
+    assert (_said(record)[-1], record.conversation.priority) == (FOURTH.emergency_text, "urgent")
+
+
+@BOTH
+def test_what_a_failing_ai_left_goes_back_to_it(rules: ConversationPolicy, fourth: bool) -> None:
+    record = a_record(policy=rules)
+    for number in (1, 2):
+        turn = arrived(record, a_message(f"g-{number}"))
+        failure = policy.after_failure(rules, number, "no answer in time")
+        transitions.conclude(record, turn, failure, f"r-{number}", NOW)
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert _waiting(record.queue) == (["g-2"] if fourth else [])
+    if fourth:
+        failure = policy.after_failure(rules, 1, "no answer in time")
+        transitions.conclude(record, record.queue, failure, "r-3", LATER)
+        assert _said(record) == [rules.fallback_text] * 2  # not a third time
+        assert outcomes(record)["g-2"] == ("handed", "r-2")
+
+
+def test_nothing_goes_back_of_a_guest_who_has_opted_out() -> None:
+    record = a_record(policy=FOURTH)
+    turn = arrived(record, a_message())
+    record.opted_out = True
+    transitions.conclude(record, turn, policy.after_answer(FOURTH, DOUBT), "r-1", NOW)
+    assert (record.unread_by_ai, record.wait) == ([], None)
+
+
+def test_a_request_holds_its_turn_however_much_was_said_since() -> None:
+    record = _handed_over(FOURTH)
+    for number in range(25):
+        transitions.reply(record, a_reply(f"n-{number}", private=True), NOW)
+    for number in range(transitions.AI_MESSAGES):
+        record.say(Author.SYSTEM, "Please wait.", NOW, message_id=f"w-{number}")
+    arrived(record, a_message("g-2", "And dinner?"))
+    transitions.return_to_ai(record, a_command(), LATER)
+    request = transitions.ai_request(record, record.queue)
+    assert request.context.turn_message_ids == ["g-1", "g-2"]
+    assert request.context.messages[0].id == "g-1"
+    assert len(request.context.messages) == transitions.AI_MESSAGES
+    assert request.context.handoffs[-1].to_seq is not None
+
+
+# --- drafts -------------------------------------------------------------------------------------------------------
+
+DRAFT_ONLY = FOURTH.model_copy(update={"autonomy": "draft"})
+
+
+def _drafted(record: Record, text: str, reply_id: str) -> list[str]:
+    """The AI drafts what waits; the ids of what it was asked about."""
+    arrivals = transitions.begin_draft(record, NOW)
+    if arrivals:
+        transitions.drafted(record, an_answer(text), reply_id, NOW)
+    return _waiting(arrivals)
+
+
+def _first_drafted(rules: ConversationPolicy) -> Record:
+    record = a_record(policy=rules)
+    turn = arrived(record, a_message())
+    transitions.conclude(record, turn, policy.after_answer(rules, an_answer(), autonomy="draft"), "r-1", NOW)
+    assert record.conversation.draft is not None
+    return record
+
+
+@BOTH
+def test_whenever_a_guest_writes_again_what_is_unanswered_gets_a_draft(rules: ConversationPolicy, fourth: bool) -> None:
+    record = _first_drafted(rules.model_copy(update={"autonomy": "draft"}))
+    assert transitions.undrafted(record) == []  # its draft came with the hand-over
+    arrived(record, a_message("g-2", "And dinner?"))
+    assert _waiting(transitions.undrafted(record)) == (["g-2"] if fourth else [])
+    if fourth:
+        assert _drafted(record, "At seven, and dinner at eight.", "r-2") == ["g-1", "g-2"]
+        assert record.conversation.draft is not None
+        assert record.conversation.draft.id == "r-2-draft"
+        assert record.conversation.draft.content == "At seven, and dinner at eight."
+        assert transitions.undrafted(record) == []
+
+
+def test_the_next_message_after_a_reply_gets_a_draft_of_its_own() -> None:
+    record = _first_drafted(DRAFT_ONLY)
+    transitions.reply(record, a_reply().model_copy(update={"draft_id": "r-1-draft", "content": ""}), NOW)
+    assert (_said(record)[-1], record.conversation.draft) == ("At seven.", None)
+    arrived(record, a_message("g-2", "And dinner?"))
+    assert _drafted(record, "At eight.", "r-2") == ["g-2"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "vip", "drafts"),
+    [
+        pytest.param(FOURTH, False, False, id="who may be answered by the AI: a person has taken over"),
+        pytest.param(FOURTH, True, True, id="a VIP"),
+        pytest.param(FOURTH.model_copy(update={"autonomy": "off"}), False, False, id="the AI is off"),
+        pytest.param(DRAFT_ONLY, False, True, id="the AI only drafts"),
+        pytest.param(DRAFT_ONLY.model_copy(update={"vip_autonomy": "off"}), True, False, id="off for VIPs"),
+    ],
+)
+def test_for_whom_the_ai_drafts(rules: ConversationPolicy, vip: bool, drafts: bool) -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=rules)
+    record.vip = vip
+    arrived(record, a_message())
+    assert bool(transitions.undrafted(record)) is drafts
+
+
+@pytest.mark.parametrize(
+    ("texts", "asked"),
+    [
+        pytest.param(["I want a refund"], [], id="what people answer"),
+        pytest.param(["I want a refund", "When is breakfast?"], ["g-1"], id="the rest beside it"),
+        pytest.param(["When is breakfast?", "I want a refund"], [], id="what would pass over the last words"),
+        pytest.param(["I want to talk to a person"], [], id="a wish for a person"),
+    ],
+)
+def test_no_draft_touches_what_only_people_answer(texts: list[str], asked: list[str]) -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=DRAFT_ONLY)
+    arrived(record, *(a_message(f"g-{number}", text) for number, text in enumerate(texts)))
+    assert _drafted(record, "At seven.", "r-1") == asked
+    assert (record.conversation.draft is not None) is bool(asked)
+    assert transitions.undrafted(record) == []
+
+
+def test_a_draft_is_of_use_until_somebody_answers_or_the_ai_has_the_conversation() -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=DRAFT_ONLY)
+    arrived(record, a_message())
+    arrivals = transitions.begin_draft(record, NOW)
+    assert transitions.still_wants_draft(record, arrivals)
+    arrived(record, a_message("g-2", "And dinner?"))
+    assert transitions.still_wants_draft(record, arrivals)
+    for spoils in (
+        lambda each: transitions.reply(each, a_reply(), NOW),
+        lambda each: transitions.return_to_ai(each, a_command(), NOW),
+        lambda each: each.policy.__setattr__("autonomy", "auto"),
+    ):
+        spoiled = record.model_copy(deep=True)
+        spoils(spoiled)
+        assert not transitions.still_wants_draft(spoiled, arrivals)
+    transitions.reply(record, a_reply(), NOW)
+    arrived(record, a_message("g-3", "Thanks"))
+    assert not transitions.still_wants_draft(record, arrivals)
+
+
+def test_staff_decide_on_the_actions_of_a_draft_and_learn_of_an_emergency() -> None:
+    record = a_record(ESCALATED, assigned_to="ana", policy=DRAFT_ONLY)
+    arrived(record, a_message())
+    towels = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
+    for number in (1, 2):
+        transitions.drafted(record, an_answer(intent="medical", actions=[towels]), f"r-{number}", NOW)
+    assert (record.steps, record.conversation.priority) == ([], "urgent")
+    assert [each.id for each in record.conversation.pending_actions] == ["r-1-1"]
+    assert happened(record).count("escalation") == 1
+
+
+def test_an_answer_that_a_person_overtook_is_the_draft() -> None:
+    record = a_record(policy=DRAFT_ONLY)
+    turn = arrived(record, a_message())
+    arrived(record, a_message("g-2", "And dinner?"))
+    transitions.claim(record, a_command(), NOW)
+    transitions.overtaken(record, turn, an_answer(), "r-1", NOW)
+    assert _waiting(transitions.undrafted(record)) == ["g-2"]
