@@ -1,14 +1,19 @@
 """What the fourth edition decides otherwise than the third."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
 from contracts.ai import Action
+from contracts.automations import AUTOMATION
+from contracts.commands import Assign, ChangePolicy, SetConversationPriority, Snooze
 from contracts.conversations import ConversationState
 from contracts.messages import Author
-from contracts.rules import ConversationPolicy
+from contracts.rules import ConversationPolicy, PolicyChanges
 from tests.records import (
+    ANA,
+    CONVERSATION_ID,
     NOW,
     a_command,
     a_message,
@@ -19,7 +24,7 @@ from tests.records import (
     happened,
     outcomes,
 )
-from workflows import editions, policy, transitions
+from workflows import editions, policy, promises, transitions
 from workflows.owed import Arrival
 from workflows.record import Record
 
@@ -27,6 +32,7 @@ NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
 THIRD, FOURTH = ConversationPolicy(edition=editions.THIRD), ConversationPolicy(edition=editions.FOURTH)
 BOTH = pytest.mark.parametrize(("rules", "fourth"), [(THIRD, False), (FOURTH, True)], ids=["third", "fourth"])
 LATER = NOW + timedelta(minutes=5)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DOUBT = an_answer("At six?", confidence=0.3)
 UNSURE = "The AI is unsure (0.30, needs 0.70)"
 
@@ -144,6 +150,58 @@ def test_a_request_holds_its_turn_however_much_was_said_since() -> None:
     assert request.context.messages[0].id == "g-1"
     assert len(request.context.messages) == transitions.AI_MESSAGES
     assert request.context.handoffs[-1].to_seq is not None
+
+
+# --- closing ------------------------------------------------------------------------------------------------------
+
+NAMED = {"conversation_id": CONVERSATION_ID, "by": ANA}
+ACTS: dict[str, Callable[[Record, datetime], object]] = {
+    "claim": lambda record, now: transitions.claim(record, a_command(), now),
+    "assign": lambda record, now: transitions.assign(record, Assign(**NAMED, staff_id="ben", staff_name="Ben"), now),
+    "unassign": lambda record, now: transitions.unassign(record, a_command(), now),
+    "note": lambda record, now: transitions.reply(record, a_reply(private=True), now),
+    "snooze": lambda record, now: transitions.snooze(record, Snooze(**NAMED, until=now + HOUR), now),
+    "priority": lambda record, now: transitions.prioritise(
+        record, SetConversationPriority(**NAMED, priority="low"), now
+    ),
+    "reviewed": lambda record, now: transitions.reviewed(record, a_command(), now),
+    "policy": lambda record, now: transitions.change_policy(
+        record, ChangePolicy(**NAMED, changes=PolicyChanges(max_retries=1)), now
+    ),
+}
+
+
+def _closes(record: Record) -> datetime:
+    deadline = promises.next_deadline(record.model_copy(deep=True, update={"wait": None}), NOW)
+    assert deadline is not None
+    return deadline.at
+
+
+@BOTH
+@pytest.mark.parametrize("act", ACTS)
+def test_where_a_person_is_there_the_conversation_is_not_idle(
+    rules: ConversationPolicy, fourth: bool, act: str
+) -> None:
+    record, later = a_record(ESCALATED, assigned_to="ana", policy=rules), NOW + 20 * DAY
+    ACTS[act](record, later)
+    record.conversation.snoozed_until = None
+    assert _closes(record) == (later if fourth else NOW) + 30 * DAY
+
+
+def test_reading_and_what_a_rule_does_do_not_count() -> None:
+    record, later = a_record(ESCALATED, assigned_to="ana", policy=FOURTH), NOW + 20 * DAY
+    transitions.read(record, a_command(), later)
+    transitions.prioritise(record, SetConversationPriority(**NAMED | {"by": AUTOMATION}, priority="low"), later)
+    transitions.reply(record, a_reply(by=AUTOMATION, private=True), later)
+    assert _closes(record) == NOW + 30 * DAY
+
+
+def test_a_note_keeps_an_undecided_conversation_open_and_no_other_of_the_ai() -> None:
+    for actions, closes in (([], NOW + DAY), ([Action(id="a-1", type="request_late_checkout")], NOW + 50 * DAY)):
+        record = a_record(ACTIVE, policy=FOURTH)
+        record.conversation.pending_actions = actions
+        transitions.reply(record, a_reply(private=True), NOW + 20 * DAY)
+        assert _closes(record) == closes
 
 
 # --- drafts -------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Record(Model):
     unstored_deliveries: list[MessageDelivery] = []
     sends: list[PendingSend] = []
     active_since: Timestamp | None = None
-    """When the AI last got the conversation, or a snooze ended. Idle time does not count from earlier."""
+    """When the AI last got the conversation, a snooze ended, or staff did something with it: it was not idle before."""
     failures: int = 0  # turns in a row that the AI failed
     wait: Wait | None = None
     person_has_replied: bool = False

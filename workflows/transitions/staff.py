@@ -38,6 +38,7 @@ def reply(record: Record, command: Reply, now: datetime) -> Message:
             private=True,
             delivery=DeliveryState.SENT,
         )
+        _is_there(record, command, now)
         for staff_id in command.mentions:
             record.notify("mention", f"{command.by.name} mentioned you", now, staff_id=staff_id)
     else:
@@ -76,6 +77,7 @@ def open_conversation(record: Record, opening: Opening, now: datetime) -> None:
 
 def claim(record: Record, command: Command, now: datetime) -> None:
     _take_over(record, command, f"{command.by.name} took over", now)
+    _is_there(record, command, now)
     record.last_command = ("claim", command.by.id)
 
 
@@ -84,12 +86,14 @@ def assign(record: Record, command: Assign, now: datetime) -> None:
     before = record.conversation.assigned_to
     reason = command.reason or f"{command.by.name} assigned it to {command.staff_name}"
     record.escalate(reason, now, by=command.by.id, assigned_to=command.staff_id)
+    _is_there(record, command, now)
     if before != command.staff_id and command.staff_id != command.by.id:
         record.notify("system", f"{command.by.name} assigned a conversation to you", now, staff_id=command.staff_id)
     record.last_command = (f"assign {command.staff_id}", command.by.id)
 
 
 def unassign(record: Record, command: Command, now: datetime) -> None:
+    _is_there(record, command, now)
     if record.conversation.assigned_to is not None:
         record.assign(None, now, command.by.id)
         record.notify("escalation", f"{command.by.name} unassigned a conversation; nobody has it now", now)
@@ -112,10 +116,12 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
 
 def prioritise(record: Record, command: SetConversationPriority, now: datetime) -> None:
     record.prioritise(command.priority, now, command.by.id, command.reason)
+    _is_there(record, command, now)
 
 
 def snooze(record: Record, command: Snooze, now: datetime) -> None:
     """Hides the conversation until a moment, or until the guest writes. A running deadline is not extended."""
+    _is_there(record, command, now)
     if record.conversation.snoozed_until != command.until:
         record.conversation.snoozed_until = command.until
         record.change("snoozed", now, command.by.id, command.reason)
@@ -135,6 +141,7 @@ def read(record: Record, command: Command, now: datetime) -> None:
 
 
 def reviewed(record: Record, command: Command, now: datetime) -> None:
+    _is_there(record, command, now)
     if record.conversation.needs_review:
         record.conversation.needs_review = False
         record.change("reviewed", now, command.by.id, command.reason)
@@ -152,6 +159,7 @@ def change_policy(record: Record, command: ChangePolicy, now: datetime) -> None:
     changed = ConversationPolicy.model_validate(rules)
     if changed != record.policy:
         record.policy = changed
+        _is_there(record, command, now)
         record.change("policy", now, command.by.id, command.reason)
         record.promise()
 
@@ -237,6 +245,13 @@ def _say_by_rule(record: Record, command: Reply, now: datetime) -> Message:
 
 def _take_over(record: Record, command: Command, reason: str, now: datetime) -> None:
     record.escalate(reason, now, by=command.by.id, assigned_to=command.by.id)
+
+
+def _is_there(record: Record, command: Command, now: datetime) -> None:
+    """A person is at a conversation that waits for staff: the time until it closes by itself begins anew."""
+    waits = record.state is ConversationState.ESCALATED or bool(record.conversation.pending_actions)
+    if record.policy.edition >= editions.FOURTH and waits and command.by != AUTOMATION:
+        record.active_since = now
 
 
 def _shown(template: Template | None) -> str:
