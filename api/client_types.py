@@ -8,9 +8,9 @@ from contracts.events import Audience, NotificationKind
 from contracts.guests import Autonomy
 from contracts.messages import ChannelType
 from contracts.property_events import EVENT_PATTERNS
-from contracts.rules import Priority
+from contracts.rules import Department, Priority
 from contracts.staff import Role, StaffRole
-from contracts.tasks import Department, TaskStatus
+from contracts.tasks import TaskStatus
 from contracts.webhooks import DeliveryState, DisabledReason
 
 Json = dict[str, Any]

@@ -40,9 +40,9 @@ from contracts.problems import (
     StorageAway,
     Unavailable,
 )
-from contracts.rules import Priority
+from contracts.rules import Department, Priority
 from contracts.task_events import TaskPublication
-from contracts.tasks import ChangeTask, Department, Task, TaskFilter, TaskStatus, VersionedTask
+from contracts.tasks import ChangeTask, Task, TaskFilter, TaskStatus, VersionedTask
 from contracts.tasks import TaskChanges as Change
 
 router = rest_router("/tasks", "tasks")

@@ -13,8 +13,8 @@ from contracts.events import Audience
 from contracts.messages import Author, ChannelType, GivenTemplate
 from contracts.names import CONTENT_LIMIT
 from contracts.property_events import EventPattern, PropertyEvent
-from contracts.rules import YEAR, Priority
-from contracts.tasks import Department, Task
+from contracts.rules import YEAR, Department, Priority
+from contracts.tasks import Task
 
 AUTOMATION: Final = Actor(id="automation", name="Automation")
 """The actor of everything that rules do."""

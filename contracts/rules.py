@@ -12,6 +12,9 @@ from contracts.guests import Autonomy
 Priority = Literal["low", "normal", "high", "urgent"]
 Topic = Literal["refund", "complaint", "price_promise", "medical", "safety"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Department = Literal[
+    "housekeeping", "maintenance", "concierge", "front_desk", "food_and_beverage", "security", "management"
+]
 ActionType = Literal["create_task", "request_late_checkout", "notify_staff"]
 Approval = Literal["auto", "ask"]
 
@@ -108,6 +111,8 @@ class ConversationPolicy(Model):
         "request_late_checkout": "ask",
         "notify_staff": "auto",
     }
+    task_due_in: dict[Department, UpToAYear] = {}
+    """When tasks that the AI creates are due, in business hours. Those of other departments have no due date."""
     task_reminder_lead: timedelta = timedelta(minutes=30)
     raise_overdue_tasks: bool = True
     """This and `task_reminder_lead` are passed on to tasks that the AI creates."""

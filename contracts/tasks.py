@@ -8,11 +8,8 @@ from pydantic import Field
 
 from contracts.base import Model, Timestamp
 from contracts.commands import Actor
-from contracts.rules import Priority
+from contracts.rules import Department, Priority
 
-Department = Literal[
-    "housekeeping", "maintenance", "concierge", "front_desk", "food_and_beverage", "security", "management"
-]
 TaskStatus = Literal["open", "in_progress", "done", "cancelled"]
 Clearable = Literal["due_at", "assigned_to"]
 

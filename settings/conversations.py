@@ -101,6 +101,8 @@ class ConversationSettings(Section):
 
 
 class Tasks(Section):
+    due_in: Milliseconds = 3600 * 1000
+    """When a task that the AI creates is due, in the property's business hours. 0 means that it has no due date."""
     reminder_lead: Annotated[Milliseconds, Field(le=30 * 24 * 3600 * 1000)] = 30 * 60 * 1000
     """How long before a task's due date a reminder is sent. 0 means never."""
     raise_overdue: bool = True

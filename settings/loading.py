@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from contracts.messages import ChannelType
+from contracts.rules import Department
 from settings.channels import Channels, PropertyChannels
 from settings.conversations import Ai, ConversationSettings, EngineName, Routing, Survey, Tasks
 from settings.properties import Property
@@ -128,6 +129,12 @@ class Settings(BaseSettings):
         """The rating settings of a property: its own keys over the shared ones."""
         hotel = self.properties.get(property_id)
         return over(self.conversation.survey, hotel.survey) if hotel else self.conversation.survey
+
+    def task_due_in_of(self, property_id: str) -> dict[Department, int]:
+        """How many milliseconds each department of a property has for a task of the AI; 0 means no due date."""
+        shared: dict[Department, int] = dict.fromkeys(get_args(Department), self.tasks.due_in)
+        hotel = self.properties.get(property_id)
+        return shared | hotel.task_due_in if hotel else shared
 
     def engine_of(self, property_id: str) -> EngineName:
         return self.ai_of(property_id).engine

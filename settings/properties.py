@@ -2,12 +2,12 @@
 
 import re
 from datetime import date, time
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BeforeValidator, Field
 
 from contracts.guests import Autonomy
-from contracts.rules import ActionType, Approval, Period, Priority, TimeZone, Topic, Weekday
+from contracts.rules import ActionType, Approval, Department, Period, Priority, TimeZone, Topic, Weekday
 from settings.channels import PropertyChannels
 from settings.conversations import Ai, Survey
 from settings.section import Milliseconds, Section
@@ -53,6 +53,11 @@ class Texts(Section):
     no_late_checkout_text: str | None = None
 
 
+def _for_every_department(value: object) -> object:
+    """Lets a single number stand for every department."""
+    return dict.fromkeys(get_args(Department), value) if isinstance(value, int | str) else value
+
+
 class Property(Section):
     """One hotel. Its `channels` override the shared ones key by key."""
 
@@ -68,6 +73,8 @@ class Property(Section):
     vip_autonomy: Autonomy | None = None
     repeats_to_escalate: int | None = Field(default=None, ge=1)
     approvals: dict[ActionType, Approval] | None = None
+    task_due_in: Annotated[dict[Department, Milliseconds], BeforeValidator(_for_every_department)] = {}
+    """Overrides `tasks.dueIn`, by department or with one number for all."""
     texts: Texts = Texts()
     channels: PropertyChannels = PropertyChannels()
     survey: Survey = Survey()

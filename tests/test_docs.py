@@ -49,6 +49,8 @@ def test_the_settings_of_a_property_are_what_conversations_run_by(
     assert rules.service_levels["urgent"] == ConversationPolicy().service_levels["urgent"]
     assert (rules.never_ai, rules.away_text) == (["refund", "medical", "safety"], "We are back {back}.")
     assert rules.approvals == ConversationPolicy().approvals
+    due_in = [rules.task_due_in[each] for each in ("housekeeping", "maintenance", "concierge")]
+    assert due_in == [timedelta(minutes=30), timedelta(hours=2), timedelta(hours=1)]
 
 
 def test_the_settings_of_the_ai_are_as_told(

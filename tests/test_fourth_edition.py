@@ -1,7 +1,7 @@
 """What the fourth edition decides otherwise than the third."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
@@ -10,7 +10,8 @@ from contracts.automations import AUTOMATION
 from contracts.commands import Assign, ChangePolicy, SetConversationPriority, Snooze
 from contracts.conversations import ConversationState
 from contracts.messages import Author
-from contracts.rules import ConversationPolicy, PolicyChanges
+from contracts.rules import BusinessHours, ConversationPolicy, Department, Period, PolicyChanges
+from settings import Settings
 from tests.records import (
     ANA,
     CONVERSATION_ID,
@@ -27,12 +28,13 @@ from tests.records import (
 from workflows import editions, policy, promises, transitions
 from workflows.owed import Arrival
 from workflows.record import Record
+from workflows.rules import conversation_policy
 
 NEW, ACTIVE, ESCALATED, RESOLVED = ConversationState
 THIRD, FOURTH = ConversationPolicy(edition=editions.THIRD), ConversationPolicy(edition=editions.FOURTH)
 BOTH = pytest.mark.parametrize(("rules", "fourth"), [(THIRD, False), (FOURTH, True)], ids=["third", "fourth"])
 LATER = NOW + timedelta(minutes=5)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DOUBT = an_answer("At six?", confidence=0.3)
 UNSURE = "The AI is unsure (0.30, needs 0.70)"
 
@@ -204,6 +206,60 @@ def test_a_note_keeps_an_undecided_conversation_open_and_no_other_of_the_ai() ->
         assert _closes(record) == closes
 
 
+# --- tasks --------------------------------------------------------------------------------------------------------
+
+BY_DEPARTMENT: dict[Department, timedelta] = {"housekeeping": HOUR, "front_desk": 2 * HOUR}
+TOWELS = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
+LATE = Action(id="a-2", type="request_late_checkout", params={"until": "14:00"})
+TAP = Action(id="a-3", type="create_task", params={"department": "maintenance", "title": "A dripping tap"})
+UNTIL_HALF_PAST = BusinessHours(
+    weekly={"sunday": [Period(opens=time(8), closes=time(12, 30))], "monday": [Period(opens=time(8), closes=time(12))]}
+)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("action", "hours", "due_at"),
+    [
+        pytest.param(TOWELS, None, NOW + HOUR, id="by department"),
+        pytest.param(LATE, None, NOW + 2 * HOUR, id="of a late check-out"),
+        pytest.param(TAP, None, None, id="a department without one"),
+        pytest.param(TOWELS, UNTIL_HALF_PAST, NOW + 20 * HOUR + HOUR / 2, id="in business hours"),
+        pytest.param(TOWELS, BusinessHours(), None, id="where nobody ever is"),
+    ],
+)
+def test_when_a_task_of_the_ai_is_due(
+    rules: ConversationPolicy, fourth: bool, action: Action, hours: BusinessHours | None, due_at: datetime | None
+) -> None:
+    record = a_record(ACTIVE, policy=rules.model_copy(update={"task_due_in": BY_DEPARTMENT, "hours": hours}))
+    record.steps = [action]
+    task = transitions.next_step(record, NOW)
+    assert task is not None
+    assert task.due_at == (due_at if fourth else None)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "housekeeping", "security"),
+    [
+        pytest.param({}, {}, HOUR, HOUR, id="by default"),
+        pytest.param({"due_in": 60_000}, {}, MINUTE, MINUTE, id="for all hotels"),
+        pytest.param({}, {"task_due_in": 60_000}, MINUTE, MINUTE, id="a hotel's own"),
+        pytest.param({}, {"task_due_in": {"security": 60_000}}, HOUR, MINUTE, id="a department's own"),
+        pytest.param({"due_in": 0}, {"task_due_in": {"security": 60_000}}, None, MINUTE, id="only one department's"),
+        pytest.param({}, {"task_due_in": 0}, None, None, id="off"),
+    ],
+)
+def test_hotels_say_when_tasks_are_due(
+    shared: dict[str, object],
+    own: dict[str, object],
+    housekeeping: timedelta | None,
+    security: timedelta | None,
+) -> None:
+    settings = Settings.model_validate({"tasks": shared, "properties": {"hotel": {"name": "Hotel", **own}}})
+    due_in = conversation_policy(settings, "hotel", "sms").task_due_in
+    assert (due_in.get("housekeeping"), due_in.get("security")) == (housekeeping, security)
+
+
 # --- drafts -------------------------------------------------------------------------------------------------------
 
 DRAFT_ONLY = FOURTH.model_copy(update={"autonomy": "draft"})
@@ -304,9 +360,8 @@ def test_a_draft_is_of_use_until_somebody_answers_or_the_ai_has_the_conversation
 def test_staff_decide_on_the_actions_of_a_draft_and_learn_of_an_emergency() -> None:
     record = a_record(ESCALATED, assigned_to="ana", policy=DRAFT_ONLY)
     arrived(record, a_message())
-    towels = Action(id="a-1", type="create_task", params={"department": "housekeeping", "title": "Two more towels"})
     for number in (1, 2):
-        transitions.drafted(record, an_answer(intent="medical", actions=[towels]), f"r-{number}", NOW)
+        transitions.drafted(record, an_answer(intent="medical", actions=[TOWELS]), f"r-{number}", NOW)
     assert (record.steps, record.conversation.priority) == ([], "urgent")
     assert [each.id for each in record.conversation.pending_actions] == ["r-1-1"]
     assert happened(record).count("escalation") == 1

@@ -57,6 +57,7 @@ ALLOWED: list[tuple[str, tuple[str, ...]]] = [
         (
             "contracts",
             "workflows.editions",
+            "workflows.hours",
             "workflows.owed",
             "workflows.policy",
             "workflows.promises",

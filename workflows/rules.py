@@ -23,6 +23,7 @@ def conversation_policy(settings: Settings, property_id: str, channel_type: Chan
         resolved_window=_ms(shared.resolved_window),
         message_age_limit=_ms(shared.message_age_limit),
         summaries=shared.summaries,
+        task_due_in={each: _ms(due) for each, due in settings.task_due_in_of(property_id).items() if due},
         task_reminder_lead=_ms(settings.tasks.reminder_lead),
         raise_overdue_tasks=settings.tasks.raise_overdue,
         history_limit=shared.history_limit,

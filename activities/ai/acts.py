@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from activities.ai.yaml_text import parse_yaml
-from contracts.rules import ActionType, Priority
-from contracts.tasks import Department
+from contracts.rules import ActionType, Department, Priority
 
 THING = "{thing}"
 """Placeholder in phrasings for anything that a property has an article about."""

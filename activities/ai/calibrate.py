@@ -15,7 +15,7 @@ from activities.ai.evaluation import Labelled, load_labelled
 from activities.ai.knowledge import Article, load_articles
 from activities.ai.reader import Reader, Reading
 from activities.ai.understanding import work_of
-from contracts.tasks import Department
+from contracts.rules import Department
 
 _FOLDS = 5
 

@@ -15,7 +15,7 @@ from contracts.ai import AIRequest, AIResponse, ConversationContext
 from contracts.guests import GuestProfile
 from contracts.messages import Author, Delivery, DeliveryState, Message
 from contracts.problems import Invalid
-from contracts.tasks import Department
+from contracts.rules import Department
 
 BINS = 10
 THRESHOLDS = tuple(step / 20 for step in range(6, 20))

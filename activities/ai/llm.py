@@ -31,8 +31,7 @@ from contracts.ai import Action, AIRequest, AIResponse
 from contracts.conversations import Conversation
 from contracts.messages import Message
 from contracts.metrics import AI_COST, AI_TOKENS
-from contracts.rules import Priority
-from contracts.tasks import Department
+from contracts.rules import Department, Priority
 from settings import LlmEngine as LlmSettings
 from settings import SettingsError
 

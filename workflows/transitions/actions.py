@@ -12,9 +12,10 @@ from contracts.base import Model
 from contracts.commands import DecideAction, TaskDone
 from contracts.conversations import ConversationState
 from contracts.messages import Author, DeliveryState
-from contracts.rules import ActionType, Priority
-from contracts.tasks import Department, Task
+from contracts.rules import ActionType, Department, Priority
+from contracts.tasks import Task
 from workflows import editions, policy
+from workflows.hours import after_open_time
 from workflows.record import Record
 
 _TASKS = UUID("5f4b1a7e-63f4-4a83-8a0e-2f6a0a0f5b61")
@@ -119,9 +120,18 @@ def next_step(record: Record, now: datetime) -> Task | None:
         title=wanted.title,
         description=wanted.description,
         priority=wanted.priority,
+        due_at=_due_at(record, wanted.department, now),
         created_at=now,
         updated_at=now,
     )
+
+
+def _due_at(record: Record, department: Department, now: datetime) -> datetime | None:
+    """When a department should have done a task; None if it need not be reminded, or nobody is ever there."""
+    allowed = record.policy.task_due_in.get(department)
+    if allowed is None or record.policy.edition < editions.FOURTH:
+        return None
+    return after_open_time(record.policy.hours, now, allowed)
 
 
 def task_done(record: Record, done: TaskDone, now: datetime) -> None:
