@@ -172,6 +172,40 @@ def test_a_reply_to_what_is_not_the_newest_is_told_what_it_missed(last_seen: int
     assert refusal.detail == f"{len(missed)} message(s) arrived after seq {last_seen}; read them first"
 
 
+@pytest.mark.parametrize(
+    ("notes", "last_seen", "missed", "detail"),
+    [
+        pytest.param(17, 0, ["g-1", "s-1"], "2 message(s) arrived after seq 0; read them first", id="all are kept"),
+        pytest.param(19, 0, ["s-1"], "At least 1 message(s) arrived after seq 0; read them first", id="one is not"),
+        pytest.param(19, 3, ["s-1"], "At least 1 message(s) arrived after seq 3; read them first", id="one may not be"),
+        pytest.param(19, 4, ["s-1"], "1 message(s) arrived after seq 4; read them first", id="the newest is"),
+        pytest.param(20, 0, [], "Messages arrived after seq 0; read the conversation first", id="none is"),
+        pytest.param(20, 4, [], "Messages arrived after seq 4; read the conversation first", id="a colleague's is not"),
+        pytest.param(20, 5, None, "", id="saw both"),
+    ],
+)
+def test_what_has_left_the_window_is_missed_all_the_same(
+    notes: int, last_seen: int, missed: list[str] | None, detail: str
+) -> None:
+    record = a_record()
+    arrived(record, a_message())
+    transitions.reply(record, a_reply("s-1", by=BEN), NOW)
+    assert [each.seq for each in record.window] == [2, 5]
+    for number in range(notes):
+        transitions.reply(record, a_reply(f"n-{number}", private=True), NOW)
+    reply = a_reply("s-2", by=BEN)
+    reply.last_seen_seq = last_seen
+    refusal = policy.refusal_of_words(record, reply, NOW)
+    if missed is None:
+        assert refusal is None
+        return
+    assert isinstance(refusal, MissedMessages)
+    told = refusal.members["missed"]
+    assert isinstance(told, list)
+    assert [each["id"] for each in told if isinstance(each, dict)] == missed
+    assert refusal.detail == detail
+
+
 def a_record_of_before() -> Message:
     """A message of the contact's last conversation; its `seq` counts for nothing here."""
     before = a_record(conversation_id="contact-00000000")

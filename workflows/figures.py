@@ -14,10 +14,14 @@ class Figures(Model):
     first_response_at: Timestamp | None = None
     first_person_at: Timestamp | None = None
     messages: dict[Author, int] = {}
+    last_words: int = 0
+    """`seq` of the newest message of the guest or of staff."""
 
     def count(self, message: Message) -> None:
         """Counts a public message."""
         self.messages[message.author] = self.messages.get(message.author, 0) + 1
+        if message.author in (Author.GUEST, Author.STAFF):
+            self.last_words = message.seq
         if message.author is Author.GUEST:
             self.first_guest_at = self.first_guest_at or message.created_at
         elif message.author is not Author.SYSTEM and self.first_guest_at is not None:

@@ -29,7 +29,7 @@ from contracts.problems import (
 from contracts.rules import EMERGENCIES, TOPICS, YEAR, ConversationPolicy
 from workflows.asking_for_a_person import asks_for_person
 from workflows.owed import Arrival, PendingSend
-from workflows.record import Record
+from workflows.record import WINDOW, Record
 from workflows.topics import TOPIC_NAMES, fingerprint, topic_of
 
 CommandName = Literal[
@@ -169,9 +169,14 @@ def _missed(record: Record, last_seen_seq: int | None) -> MissedMessages | None:
         and not message.private
     ]
     if not missed:
-        return None
+        if record.figures.last_words <= last_seen_seq:
+            return None
+        return MissedMessages(f"Messages arrived after seq {last_seen_seq}; read the conversation first", missed=[])
     told: list[JsonValue] = [message.model_dump(mode="json", exclude_none=True) for message in missed]
-    return MissedMessages(f"{len(missed)} message(s) arrived after seq {last_seen_seq}; read them first", missed=told)
+    oldest = record.window[0]
+    more = len(record.window) == WINDOW and oldest.conversation_id == own and oldest.seq > last_seen_seq + 1
+    count = f"At least {len(missed)}" if more else f"{len(missed)}"
+    return MissedMessages(f"{count} message(s) arrived after seq {last_seen_seq}; read them first", missed=told)
 
 
 # --- turns -------------------------------------------------------------------------------------------------------
