@@ -32,7 +32,7 @@ FOURTH = 3
 """What changed since the third edition:
 
 - Return: what the AI handed over and nobody answered goes back to it, once; the guest is not told again that people
-  have it.
+  have it. Questions whose reply was lost go back as well.
 - Drafts: while the AI may only draft, each message of a guest who waits for a person gets one, not only the first.
 - Tasks: those that the AI creates have a due date.
 - Closing: what a person does with an escalated conversation, other than reading it, shows that it is not idle.

@@ -85,6 +85,8 @@ def sent(record: Record, pending: PendingSend, result: SendResult, now: datetime
         give_up(record, pending, verdict.failed, now, noted=result.noted and result.result == "failed")
         if result.opted_out:
             _nobody_waits(record)
+        elif record.policy.edition >= editions.FOURTH and pending.message.author is Author.AI and not pending.unsure:
+            _leave_open(record, _unpassed(record, pending.in_reply_to), pending.received_at, now)
         return
     record.sends.remove(pending)
     record.set_delivery(pending.message.id, Delivery(state=DeliveryState.SENT), noted=result.noted)
@@ -139,7 +141,8 @@ def withdraw(record: Record, pending: PendingSend, now: datetime) -> None:
         return
     _take_back(record, pending, TAKEN_OVER)
     _hand(record, pending.in_reply_to, TAKEN_OVER, now)
-    _leave_open(record, pending, now)
+    if not pending.unsure:
+        _leave_open(record, pending.in_reply_to, pending.received_at, now)
     if pending.message.ai is not None:
         record.keep_draft(
             Draft(id=f"{pending.message.id}-draft", content=pending.message.content, ai=pending.message.ai), now
@@ -189,6 +192,8 @@ def delivery_failed(record: Record, failure: DeliveryFailure, now: datetime) -> 
     _hand(record, answered, f"The reply was not delivered: {failure.reason}", now)
     if record.state is ConversationState.ACTIVE:
         record.escalate(f"A reply was not delivered: {failure.reason}", now)
+    if record.policy.edition >= editions.FOURTH:
+        _leave_open(record, _unpassed(record, answered), None, now)
 
 
 def _wants_no_messages(record: Record, now: datetime) -> None:
@@ -213,20 +218,26 @@ def _take_back(record: Record, pending: PendingSend, reason: str, *, noted: bool
         record.conversation.survey = None  # nobody was asked
 
 
-def _leave_open(record: Record, pending: PendingSend, now: datetime) -> None:
+def _leave_open(record: Record, message_ids: list[str], received_at: datetime | None, now: datetime) -> None:
     """Messages left unanswered wait for a person now, and for the AI if the person returns the conversation."""
-    if pending.unsure or record.person_has_replied or record.state is not ConversationState.ESCALATED:
+    if record.person_has_replied or record.state is not ConversationState.ESCALATED:
         return
     if record.opted_out and record.policy.edition >= editions.SECOND:
         return  # nobody can answer
-    asked = [message for each in pending.in_reply_to if (message := record.message(each)) is not None]
+    asked = [message for each in message_ids if (message := record.message(each)) is not None]
     arrivals = [
-        Arrival(message=each, received_at=pending.received_at or each.created_at, sent_at=each.created_at)
-        for each in asked
+        Arrival(message=each, received_at=received_at or each.created_at, sent_at=each.created_at) for each in asked
     ]
     if arrivals:
         record.unread_by_ai = sorted([*arrivals, *record.unread_by_ai], key=lambda each: each.message.seq)[-WINDOW:]
         record.wait_for_person(now)
+
+
+def _unpassed(record: Record, message_ids: list[str]) -> list[str]:
+    """Without those behind which a later message was answered: answers keep to the order of questions."""
+    answered = {each.message_id for each in record.outcomes if each.outcome == "answered"}
+    newest = max((each.seq for each in record.window if each.id in answered), default=0)
+    return [each.id for each in record.window if each.id in message_ids and each.seq > newest]
 
 
 def _taken_back_on_its_way(record: Record, pending: PendingSend, result: SendResult, now: datetime) -> None:

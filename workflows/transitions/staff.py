@@ -198,6 +198,8 @@ def _say_again(record: Record, lost: Message, command: Redeliver, now: datetime)
     _remember(record, again)
     if record.policy.edition >= editions.SECOND and lost.author is Author.AI and _is_last_word(record, lost):
         record.answered_by_person()
+    elif record.policy.edition >= editions.FOURTH and lost.author is Author.AI:
+        record.unread_by_ai = [each for each in record.unread_by_ai if each.message.seq > lost.seq]
     return again
 
 
