@@ -26,6 +26,15 @@ async def test_who_began_by_the_second_does_not_go_on_by_the_first(monkeypatch: 
         await replay(HISTORIES / SCENE)
 
 
+@pytest.mark.parametrize("scene", ["drafts_for_a_person", "a_return_without_an_answer"])
+async def test_who_began_by_the_fourth_does_not_go_on_by_the_third(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = HISTORIES / f"{scene}.json.gz"
+    await replay(path)
+    monkeypatch.setattr(editions, "FOURTH", editions.NEWEST + 1)
+    with pytest.raises(workflow.NondeterminismError):
+        await replay(path)
+
+
 async def test_who_goes_on_in_a_new_run_takes_the_newest(
     stack: Stack, ai: FakeAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
