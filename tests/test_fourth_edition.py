@@ -9,6 +9,7 @@ from contracts.ai import Action
 from contracts.automations import AUTOMATION
 from contracts.commands import Assign, ChangePolicy, SetConversationPriority, Snooze
 from contracts.conversations import ConversationState
+from contracts.guests import Autonomy
 from contracts.messages import Author
 from contracts.rules import BusinessHours, ConversationPolicy, Department, Period, PolicyChanges
 from settings import Settings
@@ -129,6 +130,33 @@ def test_what_a_failing_ai_left_goes_back_to_it(rules: ConversationPolicy, fourt
         transitions.conclude(record, record.queue, failure, "r-3", LATER)
         assert _said(record) == [rules.fallback_text] * 2  # not a third time
         assert outcomes(record)["g-2"] == ("handed", "r-2")
+
+
+@pytest.mark.parametrize(
+    ("text", "autonomy", "later"),
+    [
+        pytest.param("I want to talk to a person", "auto", ["g-2"], id="asked for a person"),
+        pytest.param("I want a refund", "auto", ["g-2"], id="for people alone"),
+        pytest.param("There is a fire in my room", "auto", ["g-2"], id="an emergency"),
+        pytest.param("When is breakfast?", "off", ["g-2"], id="switched off"),
+        pytest.param("When is breakfast?", "draft", ["g-1", "g-2"], id="only drafts, of all that is unanswered"),
+    ],
+)
+def test_what_the_ai_would_only_hand_over_as_before_does_not_go_back(
+    text: str, autonomy: Autonomy, later: list[str]
+) -> None:
+    for more, back in (([], []), ([a_message("g-2", "And dinner?")], later)):
+        record = a_record(policy=FOURTH)
+        record.profile.autonomy = autonomy
+        turn = arrived(record, a_message(content=text))
+        handed = policy.before_asking(FOURTH, turn, NOW, autonomy=autonomy)
+        decision = handed or policy.after_answer(FOURTH, an_answer(), autonomy=autonomy)
+        transitions.conclude(record, turn, decision, "r-1", NOW)
+        assert record.state == ESCALATED
+        for message in more:
+            arrived(record, message)
+        transitions.return_to_ai(record, a_command(), LATER)
+        assert _waiting(record.queue) == back
 
 
 def test_nothing_goes_back_of_a_guest_who_has_opted_out() -> None:

@@ -199,7 +199,7 @@ class GuestSocket:
         reached = await self._state.reception.receive(self._property_id, "webchat", message)
         MESSAGES_INBOUND.labels("webchat", self._property_id, "accepted").inc()
         self._acknowledge(frame, message_id)
-        sent_again = await self._is_settled(message_id)
+        sent_again = self._visitor.known and await self._is_settled(message_id)
         if reached and not sent_again and answers == self._answers and not self._with_staff:
             self._show_thinking()
 

@@ -1,5 +1,6 @@
 """Commands of staff. `policy.refusal` has checked each one before."""
 
+import functools
 from datetime import datetime
 
 from contracts.automations import AUTOMATION
@@ -18,7 +19,8 @@ from contracts.conversations import ConversationState
 from contracts.messages import Author, Delivery, DeliveryState, Message, Template
 from contracts.names import CONTENT_LIMIT
 from contracts.rules import ConversationPolicy
-from workflows import editions, surveys
+from workflows import editions, policy, surveys
+from workflows.owed import Arrival
 from workflows.record import STAFF_REPLIES, Record
 from workflows.transitions.sending import give_up
 
@@ -110,6 +112,8 @@ def return_to_ai(record: Record, command: Command, now: datetime) -> None:
     if record.state is ConversationState.ESCALATED:
         if record.policy.edition >= editions.SECOND:
             record.unread_by_ai = [each.model_copy(update={"returned_at": now}) for each in record.unread_by_ai]
+        if record.policy.edition >= editions.FOURTH:
+            record.unread_by_ai = _for_the_ai(record, now)
         record.activate("returned", now, command.by.id)
     record.last_command = ("return", command.by.id)
 
@@ -247,6 +251,15 @@ def _say_by_rule(record: Record, command: Reply, now: datetime) -> Message:
 
 def _take_over(record: Record, command: Command, reason: str, now: datetime) -> None:
     record.escalate(reason, now, by=command.by.id, assigned_to=command.by.id)
+
+
+def _for_the_ai(record: Record, now: datetime) -> list[Arrival]:
+    """The unanswered messages that go back to the AI, without those that it would only hand over as before."""
+    autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
+    asked = functools.partial(policy.before_asking, autonomy=autonomy, answered=record.answered_questions)
+    tried = [each for each in record.unread_by_ai if not each.handed_over or asked(record.policy, [each], now) is None]
+    has_drafted_all = autonomy == "draft" and all(each.handed_over for each in tried)
+    return [] if has_drafted_all else tried
 
 
 def _is_there(record: Record, command: Command, now: datetime) -> None:
