@@ -52,6 +52,7 @@ async def test_many_that_a_person_has_go_on_in_new_runs(stack: Stack, ai: FakeAI
         assert await _failed_tasks(guest) == 0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("held_to_the_rules")
 async def test_many_with_all_the_files_and_gaps_that_they_may_have_go_on_too(
     stack: Stack, ai: FakeAI, callback: FakeCallback

@@ -37,8 +37,8 @@ def answering(stack: Stack) -> Stack:
     return stack
 
 
-async def test_four_hundred_messages(answering: Stack) -> None:
-    await _a_long_conversation(answering, 400)
+async def test_two_hundred_messages(answering: Stack) -> None:
+    await _a_long_conversation(answering, 200)
 
 
 @pytest.mark.long
