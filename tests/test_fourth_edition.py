@@ -159,6 +159,18 @@ def test_what_the_ai_would_only_hand_over_as_before_does_not_go_back(
         assert _waiting(record.queue) == back
 
 
+def test_answers_keep_to_the_order_of_questions_after_a_return() -> None:
+    record = a_record(policy=FOURTH)
+    turn = arrived(record, a_message()) and arrived(record, a_message("g-2", "I want to talk to a person"))
+    decision = policy.before_asking(FOURTH, turn, NOW)
+    assert decision is not None
+    transitions.conclude(record, turn, decision, "r-1", NOW)
+    assert outcomes(record) == {"g-1": ("handed", "r-1"), "g-2": ("handed", "r-1")}
+    arrived(record, a_message("g-3", "And dinner?"))
+    transitions.return_to_ai(record, a_command(), LATER)
+    assert _waiting(record.queue) == ["g-3"]
+
+
 def test_nothing_goes_back_of_a_guest_who_has_opted_out() -> None:
     record = a_record(policy=FOURTH)
     turn = arrived(record, a_message())

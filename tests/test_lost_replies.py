@@ -130,6 +130,17 @@ def test_not_if_a_later_question_was_answered() -> None:
     assert _returned(record) == ["g-3"]
 
 
+def test_nor_if_a_later_question_was_announced_to_people_and_waits_no_more() -> None:
+    record = _answered(FOURTH)
+    _leaves(record)
+    turn = arrived(record, a_message("g-2", "Question 2", adapter="messages"))
+    transitions.conclude(record, turn, policy.after_failure(FOURTH, 1, "no answer in time"), "r-2", NOW)
+    assert record.state is ACTIVE
+    _is_reported(record, "r-1")
+    assert outcomes(record) == {"g-1": ("handed", None), "g-2": ("handed", "r-2")}
+    assert _returned(record) == []
+
+
 def test_a_lost_notice_is_no_lost_reply() -> None:
     record = a_record(adapter="messages", policy=FOURTH)
     turn = arrived(record, a_message(adapter="messages"))

@@ -234,9 +234,13 @@ def _leave_open(record: Record, message_ids: list[str], received_at: datetime | 
 
 
 def _unpassed(record: Record, message_ids: list[str]) -> list[str]:
-    """Without those behind which a later message was answered: answers keep to the order of questions."""
-    answered = {each.message_id for each in record.outcomes if each.outcome == "answered"}
-    newest = max((each.seq for each in record.window if each.id in answered), default=0)
+    """Without those behind which a later message was replied to: answers keep to the order of questions.
+
+    What waits with them does not count, for it is answered with them.
+    """
+    waiting = {*message_ids, *(each.message.id for each in record.unread_by_ai)}
+    replied = {each.message_id for each in record.outcomes if each.reply_id is not None} - waiting
+    newest = max((each.seq for each in record.window if each.id in replied), default=0)
     return [each.id for each in record.window if each.id in message_ids and each.seq > newest]
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from datetime import datetime
+from itertools import takewhile
 
 from contracts.automations import AUTOMATION
 from contracts.commands import (
@@ -254,10 +255,17 @@ def _take_over(record: Record, command: Command, reason: str, now: datetime) -> 
 
 
 def _for_the_ai(record: Record, now: datetime) -> list[Arrival]:
-    """The unanswered messages that go back to the AI, without those that it would only hand over as before."""
+    """The unanswered messages that go back to the AI, without those that it would only hand over as before.
+
+    What came before such a one stays with it, because answers keep to the order of questions.
+    """
     autonomy = policy.autonomy(record.policy, record.profile, vip=record.vip)
     asked = functools.partial(policy.before_asking, autonomy=autonomy, answered=record.answered_questions)
-    tried = [each for each in record.unread_by_ai if not each.handed_over or asked(record.policy, [each], now) is None]
+
+    def may_be_tried(arrival: Arrival) -> bool:
+        return not arrival.handed_over or asked(record.policy, [arrival], now) is None
+
+    tried = [*takewhile(may_be_tried, reversed(record.unread_by_ai))][::-1]
     has_drafted_all = autonomy == "draft" and all(each.handed_over for each in tried)
     return [] if has_drafted_all else tried
 
